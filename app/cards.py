@@ -1,0 +1,117 @@
+"""What several pages show: images without blur, a run's headline, the run picker. Text is escaped here."""
+
+import html
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import state
+from app.pictures import png_uri, tile
+from core.config import title
+from core.data import DataSet
+from core.store import Run
+
+BADGES = {"done": "green", "running": "blue", "failed": "red", "damaged": "red", "stopped": "orange"}
+
+_STYLE = """<style>
+.lab-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(370px,1fr));gap:14px}
+.lab-card{border:1px solid color-mix(in srgb,currentColor 22%,transparent);border-radius:10px;padding:12px 14px}
+.lab-card h4{font-size:1.02rem;font-weight:600;margin:0 0 8px;padding:0}
+.lab-row{display:flex;gap:12px}
+.lab-tile{flex:1;min-width:0;text-align:center;font-size:.8rem;line-height:1.35}
+.lab-tile img{width:100%;max-width:150px;aspect-ratio:var(--shape,1);image-rendering:pixelated;border-radius:4px;
+ background:#000;display:block;margin:0 auto 6px}
+.lab-tile b{display:block;font-size:.88rem}
+.lab-tile span{display:block;overflow-wrap:anywhere;opacity:.75}
+.lab-strip{display:flex;flex-wrap:wrap;gap:6px}
+.lab-strip img{width:46px;image-rendering:pixelated;border-radius:4px}
+</style>"""
+
+
+def mistake_grid(mistakes: pd.DataFrame, images: DataSet) -> None:
+    """Cards of wrong test images, each beside its nearest training image of the true and of the predicted class.
+
+    A card's number is that of the exported pictures: the row of store.mistakes, from 1.
+    """
+    name_of = dict(zip(images.class_numbers, images.classes, strict=True))
+    cards = []
+    for row in mistakes.itertuples():
+        true, predicted = name_of[row.true], name_of[row.predicted]
+        tiles = (
+            tile(images.test.images[row.test_index], "test image", row.id, f"score of {predicted}: {row.score:.0%}")
+            + tile(
+                images.train.images[row.nearest_true_index],
+                f"nearest {true}",
+                row.nearest_true_id,
+                f"distance {row.nearest_true_distance:.3f}",
+            )
+            + tile(
+                images.train.images[row.nearest_predicted_index],
+                f"nearest {predicted}",
+                row.nearest_predicted_id,
+                f"distance {row.nearest_predicted_distance:.3f}",
+            )
+        )
+        heading = html.escape(f"{row.Index + 1}. A {true}, taken for a {predicted}")
+        cards.append(f'<div class="lab-card"><h4>{heading}</h4><div class="lab-row">{tiles}</div></div>')
+    st.html(f'{_STYLE}<div class="lab-grid">{"".join(cards)}</div>')
+
+
+def tiles(*parts: str) -> None:
+    """Shows tiles side by side."""
+    st.html(f'{_STYLE}<div class="lab-row">{"".join(parts)}</div>')
+
+
+def strip(images: list[np.ndarray], names: list[str]) -> None:
+    """A row of small images."""
+    tags = [
+        f'<img src="{png_uri(pixels)}" alt="{html.escape(name)}">' for pixels, name in zip(images, names, strict=True)
+    ]
+    st.html(f'{_STYLE}<div class="lab-strip">{"".join(tags)}</div>')
+
+
+def run_name(run: Run) -> str:
+    """A run in one line: what, when, how good."""
+    if run.config is None:
+        return f"{run.id} (damaged)"
+    when = datetime.fromisoformat(run.created).strftime("%d %b %H:%M")
+    accuracy = run.result.get("test_accuracy")
+    return f"{title(run.config)} · {when} · " + (state.status(run) if accuracy is None else f"{accuracy:.1%} test")
+
+
+def pick_run(runs: list[Run], key: str) -> Run | None:
+    """A picker over runs; the choice holds on every page and stands in the address."""
+    if not runs:
+        return None
+    by_id = {run.id: run for run in runs}
+    chosen = state.chosen_run(runs)
+    state.preset_widget(key, chosen.id)
+    st.selectbox(
+        "Run",
+        list(by_id),
+        format_func=lambda run_id: run_name(by_id[run_id]),
+        key=key,
+        on_change=lambda: state.choose_run(state.recall(key)),
+    )
+    state.choose_run(chosen.id)
+    return chosen
+
+
+def status_badge(run: Run) -> None:
+    """The run's status as a coloured word."""
+    st.badge(state.status(run), color=BADGES.get(run.status, "grey"))
+
+
+def no_runs_yet() -> None:
+    """What a page shows before there is anything to look at."""
+    st.info("There is no finished run to look at yet. Train one first: the preset “Quick look” takes about a minute.")
+    st.page_link("views/train.py", label="Go to Train", icon="➡️")
+
+
+def damaged(runs: list[Run]) -> None:
+    """Names the runs that cannot be read."""
+    for run in runs:
+        if run.status == "damaged":
+            st.warning(f"Run {run.id} is damaged: {run.error}")

@@ -1,0 +1,266 @@
+// The browser half of ../plotly_chart.py: a Plotly chart that is updated in place, and thumbnails for its points.
+//
+// Streamlit calls the default export when the element appears, when its data change and when the theme changes.
+// The chart's state hangs on the element's node, so that every call finds the same chart again.
+
+const albums = new Map(); // key of an embedding map -> data URI of its sprite sheet
+let plotly; // one promise for the page: the library is 4.8 MB
+
+function loadPlotly(address) {
+  plotly ??= (async () => {
+    // force-cache: the address carries the version, so a stored copy is right however old it is. (The server sends
+    // no lifetime, and a plain script tag would fetch the file again at every page load.)
+    const response = await fetch(new URL(address, document.baseURI), { cache: "force-cache" });
+    if (!response.ok) throw new Error(`${address}: ${response.status}`);
+    const source = URL.createObjectURL(new Blob([await response.blob()], { type: "text/javascript" }));
+    await new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.onload = resolve;
+      script.onerror = () => reject(new Error(`${address} could not be run`));
+      script.src = source;
+      document.head.append(script);
+    });
+    URL.revokeObjectURL(source);
+    return window.Plotly;
+  })();
+  plotly.catch(() => (plotly = undefined)); // so that the next update tries again
+  return plotly;
+}
+
+function element(tag, className, parent) {
+  const node = document.createElement(tag);
+  node.className = className;
+  parent.append(node);
+  return node;
+}
+
+// Streamlit's theme as a Plotly template: whatever the figure says itself has priority over it.
+function template(frame, isMap) {
+  const style = getComputedStyle(frame);
+  const read = (name, otherwise) => {
+    const value = style.getPropertyValue(name).trim();
+    return value && value !== "unset" ? value : otherwise;
+  };
+  const text = read("--st-text-color", "#31333f");
+  const line = read("--st-border-color", "#cccccc");
+  const family = read("--st-font", "sans-serif");
+  const clear = "rgba(0,0,0,0)";
+  const axis = {
+    automargin: true,
+    color: text,
+    gridcolor: read("--st-border-color-light", line),
+    linecolor: line,
+    showline: true,
+    ticks: "outside",
+    tickcolor: line,
+    zeroline: false,
+    title: { font: { size: 16 }, standoff: 10 },
+  };
+  return {
+    layout: {
+      font: { family, color: text, size: 15 }, // for a wall, not for a page
+      paper_bgcolor: clear,
+      plot_bgcolor: clear,
+      colorway: read("--st-chart-categorical-colors", "#0b6e99,#e69f00,#009e73,#d55e00,#cc79a7").split(","),
+      margin: { l: 64, r: 16, t: 40, b: 52 },
+      title: { font: { size: 18 } },
+      xaxis: axis,
+      yaxis: axis,
+      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", bgcolor: clear },
+      hoverlabel: {
+        bgcolor: read("--st-secondary-background-color", "#f0f2f6"),
+        bordercolor: line,
+        font: { family, color: text, size: 15 },
+      },
+      modebar: { bgcolor: clear, color: read("--st-gray-text-color", text), activecolor: text },
+      ...(isMap ? { hovermode: "closest", dragmode: "pan" } : {}),
+    },
+    data: { scatter: [{ line: { width: 2.5 }, marker: { size: 7 } }], scattergl: [{ marker: { size: 7 } }] },
+  };
+}
+
+function prepare(state) {
+  const { data, layout } = JSON.parse(state.data.figure); // parsed anew every time: Plotly writes into what it gets
+  const isMap = Boolean(state.data.captions);
+  const names = data.map((trace) => trace.name);
+  data.forEach((trace, i) => {
+    // A hidden curve stays hidden by its name, also when another curve appears before it.
+    const unique = trace.name && names.indexOf(trace.name) === names.lastIndexOf(trace.name);
+    const name = unique ? Array.from(trace.name, (c) => c.codePointAt(0).toString(36)).join("-") : i;
+    trace.uid = `curve-${name}`;
+    if (isMap && trace.customdata !== undefined) {
+      trace.hoverinfo = "none"; // the thumbnail is the label; the events still come
+      delete trace.hovertemplate;
+    }
+  });
+  delete layout.width; // the element decides
+  delete layout.height;
+  layout.autosize = true;
+  layout.uirevision ??= "kept";
+  layout.template = template(state.frame, isMap);
+  const config = {
+    displayModeBar: "hover",
+    displaylogo: false,
+    showTips: false, // its boxes cover the curves
+    showSendToCloud: false, // "Share chart..." would send the figure to Plotly's server; it is on by default
+    plotlyServerURL: "",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    scrollZoom: isMap,
+    toImageButtonOptions: { filename: state.data.key, scale: 2 },
+  };
+  return [data, layout, config];
+}
+
+async function draw(state) {
+  const { data } = state;
+  try {
+    const Plotly = await loadPlotly(data.plotly);
+    if (state.gone || data !== state.data) return; // a later call has newer data
+    if (state.held) {
+      state.late = true; // the mouse is drawing a zoom box: wait for its end
+      return;
+    }
+    hideThumbnail(state);
+    await Plotly.react(state.graph, ...prepare(state));
+    state.message.textContent = "";
+  } catch (error) {
+    console.error(error);
+    state.message.textContent = "This chart could not be drawn: its program did not load. Reload the page to try again.";
+    return;
+  }
+  if (state.gone) {
+    window.Plotly.purge(state.graph);
+  } else if (!state.listening) {
+    state.listening = true; // graph.on exists from the first drawing on
+    state.graph.on("plotly_hover", (event) => showThumbnail(state, event));
+    state.graph.on("plotly_unhover", () => hideThumbnail(state));
+    state.graph.on("plotly_relayouting", () => hideThumbnail(state));
+    state.graph.on("plotly_click", (event) => {
+      const index = pointIndex(state, event);
+      if (index !== undefined) state.send("picked", index);
+    });
+  }
+}
+
+// The caption's index of the point an event is about, or undefined.
+function pointIndex(state, event) {
+  const index = event.points?.map((point) => [point.customdata].flat()[0]).find((i) => i != null);
+  return state.data.captions?.[index] === undefined ? undefined : Number(index);
+}
+
+function showThumbnail(state, event) {
+  const index = pointIndex(state, event);
+  if (index === undefined) return;
+  const { thumbnail, picture, caption, frame, data } = state;
+  const [width, height] = data.tile;
+  const scale = Math.max(1, Math.round(84 / Math.max(width, height))); // whole pixels, about 84 on the screen
+  caption.textContent = data.captions[index];
+  picture.width = width; // also clears the canvas
+  picture.height = height;
+  picture.style.width = `${width * scale}px`;
+  picture.style.height = `${height * scale}px`;
+  thumbnail.dataset.index = index;
+  const column = index % data.columns;
+  const row = Math.floor(index / data.columns);
+  loadSheet(state).then((sheet) => {
+    if (thumbnail.dataset.index !== String(index)) return; // the mouse has moved on
+    picture.getContext("2d").drawImage(sheet, column * width, row * height, width, height, 0, 0, width, height);
+  });
+  thumbnail.hidden = false;
+  frame.classList.add("pointing");
+  const area = frame.getBoundingClientRect();
+  const gap = 14; // from the cursor to the thumbnail
+  const x = event.event.clientX - area.left;
+  const y = event.event.clientY - area.top;
+  const left = x + gap + thumbnail.offsetWidth <= area.width ? x + gap : x - gap - thumbnail.offsetWidth;
+  const top = y + gap + thumbnail.offsetHeight <= area.height ? y + gap : y - gap - thumbnail.offsetHeight;
+  thumbnail.style.left = `${Math.max(0, left)}px`;
+  thumbnail.style.top = `${Math.max(0, top)}px`;
+}
+
+function hideThumbnail(state) {
+  state.thumbnail.hidden = true;
+  state.frame.classList.remove("pointing");
+}
+
+// The decoded sprite sheet; decoded once for each new sheet.
+async function loadSheet(state) {
+  const source = albums.get(state.data.key);
+  if (state.sheet?.src !== source) {
+    state.sheet = new Image();
+    state.sheet.src = source;
+  }
+  await state.sheet.decode();
+  return state.sheet;
+}
+
+const css = `
+.lab-chart { position: relative; width: 100%; }
+.lab-chart .graph { width: 100%; height: 100%; }
+.lab-chart .message { position: absolute; inset: 0; margin: 0; pointer-events: none; color: var(--st-text-color); }
+.lab-chart.pointing .nsewdrag { cursor: pointer !important; }
+.lab-chart .thumbnail { position: absolute; z-index: 10; pointer-events: none; width: max-content; max-width: 15rem;
+  padding: 8px; border: 1px solid var(--st-border-color); border-radius: 8px; color: var(--st-text-color);
+  background: var(--st-background-color); box-shadow: 0 4px 16px rgba(0, 0, 0, 0.25); font: 15px/1.3 var(--st-font); }
+.lab-chart .thumbnail[hidden] { display: none; }
+.lab-chart canvas.picture { display: block; margin: 0 auto 6px; image-rendering: pixelated; }
+.lab-chart .caption { text-align: center; }
+`;
+
+function create(parentElement) {
+  const frame = element("div", "lab-chart", parentElement);
+  element("style", "", frame).textContent = css;
+  const graph = element("div", "graph", frame);
+  const message = element("p", "message", frame);
+  const thumbnail = element("div", "thumbnail", frame);
+  thumbnail.hidden = true;
+  const picture = element("canvas", "picture", thumbnail);
+  const caption = element("div", "caption", thumbnail);
+  const state = { frame, graph, message, thumbnail, picture, caption };
+
+  const resized = new ResizeObserver(() => {
+    // Plotly refuses to measure a chart in a closed tab; it is measured when the tab opens.
+    if (state.listening && frame.clientWidth > 0) window.Plotly.Plots.resize(graph);
+  });
+  resized.observe(frame);
+  const press = () => (state.held = true);
+  const release = () => {
+    if (!state.held) return;
+    // Later than the second click of a double click, which Plotly awaits for 300 ms.
+    clearTimeout(state.timer);
+    state.timer = setTimeout(() => {
+      state.held = false;
+      if (state.late) draw(state);
+      state.late = false;
+    }, 400);
+  };
+  frame.addEventListener("pointerdown", press, true);
+  frame.addEventListener("pointerleave", () => hideThumbnail(state));
+  for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, release, true);
+
+  state.cleanup = () => {
+    state.gone = true;
+    resized.disconnect();
+    clearTimeout(state.timer);
+    for (const name of ["pointerup", "pointercancel", "blur"]) window.removeEventListener(name, release, true);
+    if (state.listening) window.Plotly.purge(graph);
+    frame.remove();
+    delete parentElement.labChart;
+  };
+  return state;
+}
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  if (data.sprite !== undefined) {
+    albums.set(data.key, data.sprite);
+    return () => albums.delete(data.key);
+  }
+  const state = (parentElement.labChart ??= create(parentElement));
+  state.data = data;
+  state.send = setTriggerValue;
+  state.frame.style.height = `${data.height}px`;
+  state.graph.setAttribute("role", "img");
+  state.graph.setAttribute("aria-label", data.alt);
+  draw(state);
+  return state.cleanup;
+}

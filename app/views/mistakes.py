@@ -1,0 +1,76 @@
+"""Mistakes: every misclassified test image beside the two training images that explain the error."""
+
+import streamlit as st
+
+from app import cards, state
+from core import mistakes, places, store
+from core.data import DataError
+from core.store import Run, StoreError
+
+A_PAGE = 12
+ORDERS = {
+    "test set": "Order of the test set",
+    "surest": "Surest of the wrong class first",
+    "closest": "Smallest difference of the two distances first",
+}
+
+
+def ordered(table, order: str):
+    """The mistakes in the chosen order; the number of a mistake is its place in the test set's order, from 1."""
+    if order == "surest":
+        return table.sort_values("score", ascending=False, kind="stable")
+    if order == "closest":
+        difference = (table["nearest_true_distance"] - table["nearest_predicted_distance"]).abs()
+        return table.loc[difference.sort_values(kind="stable").index]
+    return table
+
+
+def show(run: Run) -> None:
+    """Filters, one page of cards, and the export."""
+    images, table = store.data_of(run), store.mistakes(run)
+    total, accuracy, epoch = len(images.test.ids), run.result["test_accuracy"], run.result["epochs"]
+    rule = "softmax" if run.config.objective == "cross_entropy" else f"kNN, k = {run.config.neighbours}"
+    st.markdown(
+        f"**{len(table)} of {total:,} test images are wrong** after epoch {epoch} "
+        f"(accuracy {accuracy:.2%}, predicted by {rule}). Distances are between embeddings, from 0 to 20."
+    )
+    if table.empty:
+        st.success("No mistakes. Is that too good to be true? Try fewer epochs, or another data set.")
+        return
+    name_of = dict(zip(images.class_numbers, images.classes, strict=True))
+    trues, predicteds, orders, exports = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
+    any_class = [None, *name_of]
+    true = trues.selectbox("True class", any_class, format_func=lambda number: name_of.get(number, "any"))
+    predicted = predicteds.selectbox(
+        "Predicted class", any_class, format_func=lambda number: name_of.get(number, "any")
+    )
+    order = orders.selectbox("Order", ORDERS, format_func=ORDERS.get)
+    if exports.button("Export as PNG", width="stretch", help="Three pictures a mistake, and a list as CSV."):
+        folder = places.pictures_folder() / run.id
+        written = mistakes.export(table, images, folder)
+        st.success(f"{written} pictures of {len(table)} mistakes are in {folder}")
+    chosen = ordered(table, order)
+    if true is not None:
+        chosen = chosen[chosen["true"] == true]
+    if predicted is not None:
+        chosen = chosen[chosen["predicted"] == predicted]
+    if chosen.empty:
+        st.info("No mistake of this kind.")
+        return
+    pages = -(-len(chosen) // A_PAGE)
+    page = 1
+    if pages > 1:
+        state.clamp("mistakes_page", pages)
+        page = st.pagination(pages, key="mistakes_page")
+    cards.mistake_grid(chosen.iloc[(page - 1) * A_PAGE : page * A_PAGE], images)
+
+
+runs = [run for run in state.all_runs() if run.result]
+run = cards.pick_run(runs, key="run_on_mistakes")
+if run is None:
+    cards.no_runs_yet()
+else:
+    try:
+        show(run)
+    except (DataError, StoreError, OSError) as error:
+        st.error(str(error))

@@ -1,0 +1,43 @@
+"""What a training run reports while it goes on: small frozen records of plain numbers, ready for JSON."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """One step of gradient descent."""
+
+    epoch: int  # from 1
+    step: int  # from 1, within the epoch
+    steps: int  # steps in a whole epoch
+    loss: float  # of this batch, before the step
+    diagnostics: dict[str, float]  # what the objective says about the batch, e.g. the share of active triplets
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone:
+    """One epoch, evaluated. The last one of a stopped run may have fewer steps than a whole epoch."""
+
+    epoch: int  # from 1
+    steps: int  # steps taken in this epoch
+    learning_rate: float
+    train_loss: float  # mean over the steps of the epoch: augmented images, weights that still change
+    train_accuracy: float  # fraction of the training images, unchanged, with the weights at the end of the epoch
+    test_loss: float | None  # on the test images; None where it cannot be formed
+    test_accuracy: float  # fraction of the test images
+    diagnostics: dict[str, float]  # means over the steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The end of a run that was not interrupted."""
+
+    run: str
+    status: str  # done or stopped
+    epochs: int  # epochs begun and evaluated
+    train_accuracy: float | None  # of the last epoch; None if the run was stopped before its first step
+    test_accuracy: float | None
+    seconds: float  # of training and evaluation
+
+
+Event = StepDone | EpochDone | Finished

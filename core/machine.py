@@ -1,0 +1,53 @@
+"""What a run computes on: the device, the number of threads and the precision."""
+
+import os
+import platform
+from dataclasses import dataclass
+
+import torch
+
+from core.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Device, precision and threads in use; stored with the run."""
+
+    device: str  # "cpu" or "cuda"
+    precision: str  # "float32" or "bfloat16"
+    threads: int
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the network runs forward: matrix products and convolutions in `precision`."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def choose(config: RunConfig) -> Machine:
+    """The machine for a run, with its number of threads set for the calling thread."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    threads = config.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if _has_bfloat16(device) else "float32"
+    return Machine(device, precision, threads)
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Whether bfloat16 products are made in hardware; emulated ones are slower than float32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def versions() -> dict[str, str]:
+    """What is stored with a run so that a difference between two machines can be explained."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "processor": _processor()}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,78 @@
+"""The wrong test images, each with its two neighbours: nearest of the true class, nearest of the predicted class."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.spatial.distance import cdist
+
+from core.data import DataSet
+
+COLUMNS = [
+    "test_index",  # row of the image in test.csv, from 0
+    "id",
+    "true",  # the integer class of the data set, as in its CSV
+    "predicted",
+    "score",
+    "nearest_true_index",  # row of the neighbour in train.csv, from 0
+    "nearest_true_id",
+    "nearest_true_distance",
+    "nearest_predicted_index",
+    "nearest_predicted_id",
+    "nearest_predicted_distance",
+]
+_EXPORTED = re.compile(r"img\d+_(origin|near_tgt|near_pdc)_\(.*\)\.png")
+
+
+def find(
+    data: DataSet, predicted: np.ndarray, scores: np.ndarray, test_embeddings: np.ndarray, train_embeddings: np.ndarray
+) -> pd.DataFrame:
+    """One row a misclassified test image, in the order of the test set; columns as in COLUMNS.
+
+    `predicted` (Q,) are label indices, `scores` (Q,) fractions, the embeddings (Q, D) and (N, D). Distances are plain
+    Euclidean; of equally near training images the first in train.csv is taken.
+    """
+    wrong = np.flatnonzero(predicted != data.test.labels)  # (M,)
+    distances = cdist(test_embeddings[wrong].astype(np.float64), train_embeddings.astype(np.float64))  # (M, N)
+    table = {
+        "test_index": wrong,
+        "id": [data.test.ids[row] for row in wrong],
+        "true": [data.class_numbers[label] for label in data.test.labels[wrong]],
+        "predicted": [data.class_numbers[label] for label in predicted[wrong]],
+        "score": scores[wrong],
+    }
+    for name, wanted in (("nearest_true", data.test.labels[wrong]), ("nearest_predicted", predicted[wrong])):
+        of_class = data.train.labels[None, :] == wanted[:, None]  # (M, N)
+        among = np.where(of_class, distances, np.inf)
+        nearest = among.argmin(axis=1) if len(wrong) else np.empty(0, dtype=int)
+        table[f"{name}_index"] = nearest
+        table[f"{name}_id"] = [data.train.ids[row] for row in nearest]
+        table[f"{name}_distance"] = among[np.arange(len(wrong)), nearest]
+    return pd.DataFrame(table, columns=COLUMNS)
+
+
+def export(mistakes: pd.DataFrame, data: DataSet, folder: Path) -> int:
+    """Writes three PNG files a mistake, unchanged in size, and `mistakes.csv` into `folder`; returns how many.
+
+    `img<N>_origin_(<true>).png` is the test image, `img<N>_near_tgt_(<true>).png` its nearest training image of the
+    true class and `img<N>_near_pdc_(<predicted>).png` the one of the predicted class; N counts the rows from 1.
+    Pictures of an earlier export into the same folder are removed first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if _EXPORTED.fullmatch(old.name):
+            old.unlink()
+    name_of = dict(zip(data.class_numbers, data.classes, strict=True))
+    for number, row in enumerate(mistakes.itertuples(), start=1):
+        true, predicted = name_of[row.true], name_of[row.predicted]
+        pictures = {
+            f"img{number}_origin_({true}).png": data.test.images[row.test_index],
+            f"img{number}_near_tgt_({true}).png": data.train.images[row.nearest_true_index],
+            f"img{number}_near_pdc_({predicted}).png": data.train.images[row.nearest_predicted_index],
+        }
+        for name, pixels in pictures.items():
+            Image.fromarray(pixels).save(folder / name)
+    mistakes.to_csv(folder / "mistakes.csv", index=False)
+    return 3 * len(mistakes)

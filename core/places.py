@@ -1,0 +1,21 @@
+"""Where things are kept unless the user names another folder."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_folder() -> Path:
+    """The data set: TRIPLETLAB_DATA, or `mnist/` in the project."""
+    return Path(os.environ.get("TRIPLETLAB_DATA") or ROOT / "mnist")
+
+
+def runs_folder() -> Path:
+    """One folder a run: TRIPLETLAB_RUNS, or `checkpoints/` in the project."""
+    return Path(os.environ.get("TRIPLETLAB_RUNS") or ROOT / "checkpoints")
+
+
+def pictures_folder() -> Path:
+    """Exported error images, one folder a run: TRIPLETLAB_PICS, or `pics/errors/` in the project."""
+    return Path(os.environ.get("TRIPLETLAB_PICS") or ROOT / "pics" / "errors")

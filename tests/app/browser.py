@@ -1,0 +1,125 @@
+"""A Streamlit server and a Chromium window for tests of what only a browser shows."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[2]
+SERVER_OPTIONS = [
+    "--browser.gatherUsageStats=false",
+    "--server.headless=true",
+    "--server.fileWatcherType=none",
+    "--server.address=127.0.0.1",
+]
+
+
+def skip_without_browser() -> None:
+    """Skip the calling test or module where no browser can be started."""
+    pytest.importorskip("playwright", reason="playwright is not installed (pip install playwright)")
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)", allow_module_level=True)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def start_server(
+    script: Path,
+    port: int | None = None,
+    arguments: list[str] | None = None,
+    cwd: Path = ROOT,
+    env: dict[str, str] | None = None,
+    command: list[str] | None = None,
+) -> Iterator[str]:
+    """Run `streamlit run script` in a process of its own; yields its URL when it answers, stops it at the end.
+
+    arguments: further options, e.g. ["--theme.base=dark"].  env: variables on top of this process's.
+    command: replaces `python -m streamlit run script <options>`, e.g. [sys.executable, "-m", "app"] with its own port.
+    Raises RuntimeError with the server's output when it does not answer within 30 seconds.
+    """
+    port = port or free_port()
+    if command is None:
+        command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", *SERVER_OPTIONS]
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {})
+    with tempfile.TemporaryFile() as output:
+        server = subprocess.Popen(
+            [*command, *(arguments or [])], cwd=cwd, env=variables, stdout=output, stderr=subprocess.STDOUT
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            deadline = time.monotonic() + 30
+            while not _answers(f"{url}/_stcore/health"):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    output.seek(0)
+                    raise RuntimeError(f"the server did not start:\n{output.read().decode(errors='replace')}")
+                time.sleep(0.1)
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+@contextmanager
+def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
+    """Open the URL in a fresh Chromium; yields Playwright's page with two lists, both empty on a healthy page.
+
+    page.console_errors: error messages of the console and uncaught exceptions.
+    page.foreign_requests: addresses of requests to any other machine.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-background-networking"]
+        )
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.console_errors, page.foreign_requests = [], []
+        page.on("console", lambda message: _note_error(message, page.console_errors))
+        page.on("pageerror", lambda error: page.console_errors.append(str(error)))
+        page.on("request", lambda request: _note_foreign(request.url, page.foreign_requests))
+        try:
+            page.goto(url)
+            yield page
+        finally:
+            browser.close()
+
+
+def _note_error(message, found: list[str]) -> None:
+    # At an address such as /results Streamlit first looks for its server below that page: these 404s are its own.
+    own = ("/_stcore/health", "/_stcore/host-config")
+    if message.type == "error" and not message.location.get("url", "").endswith(own):
+        found.append(message.text)
+
+
+def _note_foreign(url: str, found: list[str]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
+        found.append(url)

@@ -1,0 +1,211 @@
+"""The two Plotly components in a real browser: what must survive an update, thumbnails, clicks, the dark theme."""
+
+import re
+
+import pytest
+
+from tests.app.browser import open_page, skip_without_browser, start_server
+
+skip_without_browser()
+
+SCRIPT = """
+import io
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from PIL import Image
+
+from app.components.plotly_chart import embedding_map, live_chart
+
+st.session_state.setdefault("points", 5)
+
+
+@st.fragment(run_every=0.5)
+def curve():
+    st.session_state.points += 1
+    points = st.session_state.points
+    y = np.linspace(1, 0.2, points, dtype="float32")
+    y[2] = np.nan
+    names = ["earlier run", "train", "test"] if st.session_state.more else ["train", "test"]
+    traces = [go.Scatter(x=np.arange(points), y=y + 0.1 * len(name), name=name) for name in names]
+    live_chart(go.Figure(traces), key="curve")
+
+
+@st.fragment
+def points():
+    tiles = np.repeat(np.array([40, 120, 200, 250], dtype="uint8"), 28 * 28).reshape(4, 28, 28)
+    sheet = io.BytesIO()
+    Image.fromarray(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])).save(sheet, "png")
+    figure = go.Figure(
+        [
+            go.Scattergl(x=[0, 1], y=[0, 0], mode="markers", marker_size=20, customdata=np.array([0, 1])),
+            go.Scattergl(x=[0, 1], y=[1, 1], mode="markers", marker_size=20, customdata=np.array([2, 3])),
+        ]
+    )
+    figure.update_layout(meta=st.session_state.get("picked"))  # so that a click changes the figure
+    captions = [f"image_{i} · true <b>{i}</b>" for i in range(4)]
+    picked = embedding_map(figure, sheet.getvalue(), (28, 28), 2, captions, key="map", height=400)
+    if picked is not None:
+        st.session_state.picked = picked
+        st.rerun(scope="fragment")
+    st.text(f"picked: {st.session_state.get('picked')}")
+
+
+curve()
+points()
+"""
+CURVE, MAP = ".st-key-curve .graph", ".st-key-map .graph"
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    path = tmp_path_factory.mktemp("components") / "page.py"
+    path.write_text(SCRIPT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def url(script):
+    with start_server(script, cwd=script.parent) as address:  # away from the project's .streamlit/config.toml
+        yield address
+
+
+@pytest.fixture
+def page(url):
+    with open_page(url, 1000, 1000) as page:
+        page.wait_for_selector(f"{CURVE} .nsewdrag")
+        page.wait_for_selector(f"{MAP} .nsewdrag")
+        yield page
+        assert page.console_errors == []
+        assert page.foreign_requests == []
+
+
+def points_drawn(page) -> int:
+    return page.evaluate(f"document.querySelector('{CURVE}').calcdata.at(-1).length")
+
+
+def wait_for_updates(page, count: int) -> None:
+    """Return when `count` further points have arrived in the curve."""
+    wanted = points_drawn(page) + count
+    page.wait_for_function(f"document.querySelector('{CURVE}').calcdata.at(-1).length >= {wanted}")
+
+
+def axis_range(page, graph: str, axis: str = "xaxis") -> list[float]:
+    return page.evaluate(f"Array.from(document.querySelector('{graph}')._fullLayout.{axis}.range)")
+
+
+def map_position(page, x: float, y: float) -> tuple[float, float]:
+    """Where the map shows the data point (x, y), in pixels of the window."""
+    return page.evaluate(
+        f"""(() => {{
+          const graph = document.querySelector('{MAP}'), box = graph.getBoundingClientRect();
+          const {{ xaxis, yaxis }} = graph._fullLayout;
+          return [box.x + xaxis._offset + xaxis.d2p({x}), box.y + yaxis._offset + yaxis.d2p({y})];
+        }})()"""
+    )
+
+
+def test_curve_grows_in_place_and_keeps_zoom_and_hidden_curves(page):
+    page.evaluate(f"document.querySelector('{CURVE}').firstChild.mark = document.querySelector('{CURVE}').mark = 1")
+    wait_for_updates(page, 2)
+
+    box = page.locator(f"{CURVE} .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 40)
+    page.mouse.down()
+    for step in range(1, 9):  # slow enough for updates to arrive while the button is down
+        page.mouse.move(box["x"] + 100 + 30 * step, box["y"] + 40 + 15 * step)
+        page.wait_for_timeout(150)
+    page.mouse.up()
+    page.wait_for_timeout(600)
+    zoomed = axis_range(page, CURVE), axis_range(page, CURVE, "yaxis")
+    assert zoomed[0][1] < points_drawn(page) - 2
+
+    page.locator(f"{CURVE} .legendtoggle").last.click()  # "test"
+    wait_for_updates(page, 3)
+    page.get_by_text("one curve more").click()  # before the others
+    page.wait_for_function(f"document.querySelector('{CURVE}').data.length === 3")
+    wait_for_updates(page, 1)
+    assert (axis_range(page, CURVE), axis_range(page, CURVE, "yaxis")) == zoomed
+    hidden = f"document.querySelector('{CURVE}')._fullData.filter(t => t.visible === 'legendonly').map(t => t.name)"
+    assert page.evaluate(hidden) == ["test"]
+    assert page.evaluate(f"document.querySelector('{CURVE}').mark + document.querySelector('{CURVE}').firstChild.mark")
+
+
+def test_hover_shows_the_points_image_inside_the_frame(page):
+    frame = page.locator(".st-key-map .lab-chart")
+    thumbnail = frame.locator(".thumbnail")
+    assert not thumbnail.is_visible()
+    for index, (x, y), grey in [(1, (1, 0), 120), (2, (0, 1), 200), (3, (1, 1), 250)]:
+        page.mouse.move(*map_position(page, x, y))
+        thumbnail.get_by_text(f"image_{index} · true <b>{index}</b>", exact=True).wait_for()
+        pixel = "canvas => Array.from(canvas.getContext('2d').getImageData(14, 14, 1, 1).data)"
+        page.wait_for_timeout(100)
+        assert thumbnail.locator("canvas").evaluate(pixel) == [grey, grey, grey, 255]
+        outer, inner = frame.bounding_box(), thumbnail.bounding_box()
+        assert outer["x"] <= inner["x"]
+        assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+        assert outer["y"] <= inner["y"]
+        assert inner["y"] + inner["height"] <= outer["y"] + outer["height"]
+        assert thumbnail.locator("canvas").bounding_box()["width"] == 84
+    page.mouse.move(*map_position(page, 0.5, 0.5))
+    thumbnail.wait_for(state="hidden")
+
+
+def test_click_reaches_python_and_keeps_the_maps_zoom(page):
+    page.mouse.move(*map_position(page, 0.9, 0.9))
+    before = axis_range(page, MAP)
+    page.mouse.wheel(0, -200)
+    page.wait_for_function(f"document.querySelector('{MAP}')._fullLayout.xaxis.range[0] > {before[0]}")
+    page.wait_for_timeout(500)  # Plotly applies the wheel's last step after a pause
+    zoomed = axis_range(page, MAP)
+    page.mouse.click(*map_position(page, 1, 1))
+    page.get_by_text("picked: 3", exact=True).wait_for()
+    page.wait_for_function(f"document.querySelector('{MAP}').layout.meta === 3")
+    assert axis_range(page, MAP) == zoomed
+
+
+def test_nothing_is_offered_that_would_leave_the_machine(page):
+    page.hover(f"{CURVE} .nsewdrag")
+    buttons = page.eval_on_selector_all(f"{CURVE} .modebar-btn", "all => all.map(b => b.getAttribute('data-title'))")
+    assert "Download plot as a PNG" in buttons
+    assert not [title for title in buttons if re.search("share|cloud|edit|plotly", title or "", re.IGNORECASE)]
+    assert page.locator(f"{CURVE} .modebar-btn--logo").count() == 0
+
+
+def test_library_is_fetched_once_a_version(page):
+    size = "performance.getEntriesByType('resource').filter(e => /plotly.min/.test(e.name)).map(e => e.transferSize)"
+    assert len(page.evaluate(size)) == 1
+    page.reload()
+    page.wait_for_selector(f"{CURVE} .nsewdrag")
+    assert page.evaluate(size) == [0]  # from the browser's store
+
+
+def test_text_follows_the_theme(page):
+    tick = f"{CURVE} .xtick text"
+    colour = f"getComputedStyle(document.querySelector('{tick}')).fill"
+    assert brightness(page.evaluate(colour)) < 100
+    page.emulate_media(color_scheme="dark")  # Streamlit follows, and so must the chart
+    page.wait_for_function(f"Number({colour}.match(/\\d+/)[0]) > 150")
+    wait_for_updates(page, 1)
+    assert brightness(page.evaluate(colour)) > 150
+
+
+def test_dark_theme_from_the_start(script):
+    dark = start_server(script, arguments=["--theme.base=dark"], cwd=script.parent)
+    with dark as url, open_page(url) as page:
+        tick = page.wait_for_selector(f"{MAP} .xtick text")
+        assert brightness(tick.evaluate("node => getComputedStyle(node).fill")) > 150
+        assert page.console_errors == []
+
+
+def test_a_plain_sentence_when_the_library_does_not_load(url):
+    with open_page("about:blank") as page:
+        page.route("**/plotly.min.js*", lambda route: route.abort())
+        page.goto(url)
+        page.get_by_text("This chart could not be drawn").first.wait_for()
+
+
+def brightness(colour: str) -> float:
+    """The mean of red, green and blue of "rgb(r, g, b)", 0 to 255."""
+    return sum(map(float, re.findall(r"[\d.]+", colour)[:3])) / 3
