@@ -1,6 +1,7 @@
 """Starts the dashboard: python -m app [--data DIR] [--runs DIR] [--port N] [--share]."""
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see app/mai
 
 import streamlit as st
 
-from core import data, places
+from core import places, sources
+from core.data import DataError
 
 
 def main() -> int:
@@ -25,12 +27,13 @@ def main() -> int:
     if options.runs:
         os.environ["TRIPLETLAB_RUNS"] = str(options.runs.resolve())
     try:
-        found = data.prepare(places.data_folder(), progress=lambda text: print(text, flush=True))
+        found = sources.prepare(places.data_folder(), progress=lambda text: print(text, flush=True))
         print(f"Data set: {found.description}", flush=True)
-    except data.DataError as error:  # the page says it as well, and what to do
+    except DataError as error:  # the page says it as well, and what to do
         print(f"error: {error}", file=sys.stderr)
     print(f"TripletLab: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
     address = "0.0.0.0" if options.share else "127.0.0.1"
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # not a line for every file of every page
     main_page = Path(__file__).resolve().parent / "main.py"
     st.App(main_page).run(config={"server.port": options.port, "server.address": address})
     return 0

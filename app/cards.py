@@ -1,7 +1,8 @@
 """What several pages show: images without blur, a run's headline, the run picker. Text is escaped here."""
 
 import html
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -10,24 +11,10 @@ import streamlit as st
 from app import state
 from app.pictures import png_uri, tile
 from core.config import title
-from core.data import DataSet
-from core.store import Run
+from core.data import DataError, DataSet
+from core.store import Run, StoreError
 
 BADGES = {"done": "green", "running": "blue", "failed": "red", "damaged": "red", "stopped": "orange"}
-
-_STYLE = """<style>
-.lab-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(370px,1fr));gap:14px}
-.lab-card{border:1px solid color-mix(in srgb,currentColor 22%,transparent);border-radius:10px;padding:12px 14px}
-.lab-card h4{font-size:1.02rem;font-weight:600;margin:0 0 8px;padding:0}
-.lab-row{display:flex;gap:12px}
-.lab-tile{flex:1;min-width:0;text-align:center;font-size:.8rem;line-height:1.35}
-.lab-tile img{width:100%;max-width:150px;aspect-ratio:var(--shape,1);image-rendering:pixelated;border-radius:4px;
- background:#000;display:block;margin:0 auto 6px}
-.lab-tile b{display:block;font-size:.88rem}
-.lab-tile span{display:block;overflow-wrap:anywhere;opacity:.75}
-.lab-strip{display:flex;flex-wrap:wrap;gap:6px}
-.lab-strip img{width:46px;image-rendering:pixelated;border-radius:4px}
-</style>"""
 
 
 def mistake_grid(mistakes: pd.DataFrame, images: DataSet) -> None:
@@ -54,14 +41,14 @@ def mistake_grid(mistakes: pd.DataFrame, images: DataSet) -> None:
                 f"distance {row.nearest_predicted_distance:.3f}",
             )
         )
-        heading = html.escape(f"{row.Index + 1}. A {true}, taken for a {predicted}")
+        heading = html.escape(f"Mistake {row.Index + 1}: {true} taken for {predicted}")
         cards.append(f'<div class="lab-card"><h4>{heading}</h4><div class="lab-row">{tiles}</div></div>')
-    st.html(f'{_STYLE}<div class="lab-grid">{"".join(cards)}</div>')
+    st.html(f'<div class="lab-grid">{"".join(cards)}</div>')
 
 
 def tiles(*parts: str) -> None:
     """Shows tiles side by side."""
-    st.html(f'{_STYLE}<div class="lab-row">{"".join(parts)}</div>')
+    st.html(f'<div class="lab-row">{"".join(parts)}</div>')
 
 
 def strip(images: list[np.ndarray], names: list[str]) -> None:
@@ -69,16 +56,18 @@ def strip(images: list[np.ndarray], names: list[str]) -> None:
     tags = [
         f'<img src="{png_uri(pixels)}" alt="{html.escape(name)}">' for pixels, name in zip(images, names, strict=True)
     ]
-    st.html(f'{_STYLE}<div class="lab-strip">{"".join(tags)}</div>')
+    st.html(f'<div class="lab-strip">{"".join(tags)}</div>')
 
 
 def run_name(run: Run) -> str:
     """A run in one line: what, when, how good."""
     if run.config is None:
         return f"{run.id} (damaged)"
-    when = datetime.fromisoformat(run.created).strftime("%d %b %H:%M")
+    when = run.created.strftime("%d %b %H:%M")
+    if run.active:
+        return f"{title(run.config)} · {when} · in progress"
     accuracy = run.result.get("test_accuracy")
-    return f"{title(run.config)} · {when} · " + (state.status(run) if accuracy is None else f"{accuracy:.1%} test")
+    return f"{title(run.config)} · {when} · " + (run.status if accuracy is None else f"{accuracy:.1%} test")
 
 
 def pick_run(runs: list[Run], key: str) -> Run | None:
@@ -104,10 +93,19 @@ def status_badge(run: Run) -> None:
     st.badge(state.status(run), color=BADGES.get(run.status, "grey"))
 
 
+@contextmanager
+def errors_explained() -> Iterator[None]:
+    """Shows the message of a damaged run, a changed data set or an unwritable folder instead of its traceback."""
+    try:
+        yield
+    except (DataError, StoreError, OSError) as error:
+        st.error(str(error))
+
+
 def no_runs_yet() -> None:
     """What a page shows before there is anything to look at."""
     st.info("There is no finished run to look at yet. Train one first: the preset “Quick look” takes about a minute.")
-    st.page_link("views/train.py", label="Go to Train", icon="➡️")
+    st.page_link("views/train.py", label="→ Go to Train")
 
 
 def damaged(runs: list[Run]) -> None:

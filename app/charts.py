@@ -33,13 +33,13 @@ def class_colour(label: int) -> str:
 def loss_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
     """Loss over epochs: a thin line for single steps, a point an epoch for training and test images."""
     figure = go.Figure()
-    thinned = steps.iloc[:: max(1, len(steps) // _POINTS)]
+    thinned = steps if steps.empty else steps.iloc[:: -(-len(steps) // _POINTS)]
     if len(thinned):
         position = thinned["epoch"] - 1 + thinned["step"] / max(steps_per_epoch, 1)
         figure.add_scatter(
             x=position.to_numpy(),
             y=thinned["loss"].to_numpy(),
-            name="train, step",
+            name="train, each step",
             mode="lines",
             line={"color": TRAIN, "width": 1},
             opacity=0.45,
@@ -47,15 +47,20 @@ def loss_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int
         )
     _epoch_line(figure, history, "train_loss", "train", TRAIN, "%{y:.4f}")
     _epoch_line(figure, history, "test_loss", "test", TEST, "%{y:.4f}")
+    figure.update_yaxes(rangemode="tozero")
+    if steps.empty:
+        figure.update_yaxes(range=[0, 1])
     return _curves(figure, "Loss", epochs)
 
 
 def accuracy_curves(history: pd.DataFrame, epochs: int) -> go.Figure:
     """Accuracy in percent at the end of each epoch, for training and test images."""
     figure = go.Figure()
-    _epoch_line(figure, history, "train_accuracy", "train", TRAIN, "%{y:.2f} %", scale=100)
-    _epoch_line(figure, history, "test_accuracy", "test", TEST, "%{y:.2f} %", scale=100)
-    figure.update_yaxes(ticksuffix=" %")
+    _epoch_line(figure, history, "train_accuracy", "train", TRAIN, "%{y:.2f}%", scale=100)
+    _epoch_line(figure, history, "test_accuracy", "test", TEST, "%{y:.2f}%", scale=100)
+    figure.update_yaxes(ticksuffix="%")
+    if history.empty:
+        figure.update_yaxes(range=[0, 100])
     return _curves(figure, "Accuracy", epochs)
 
 
@@ -143,7 +148,7 @@ def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]
         name="wrong",
         hoverinfo="none",
     )
-    bare = {"showgrid": False, "zeroline": False, "showticklabels": False, "title": None}
+    bare = {"visible": False}
     figure.update_layout(
         margin={"l": 4, "r": 4, "t": 4, "b": 4},
         xaxis=bare,

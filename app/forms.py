@@ -19,7 +19,6 @@ from core.config import (
 
 def run_form() -> RunConfig | None:
     """The preset picker and a widget for every setting that has an effect; None, with the reason, while they clash."""
-    state.ensure_form()
     st.selectbox(
         "Preset",
         PRESETS,

@@ -13,7 +13,9 @@ import streamlit as st
 from app import state
 
 st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
+st.html(Path(__file__).with_name("style.css"))
 state.warm_up()
+state.keep_form()
 st.navigation(
     [
         st.Page("views/home.py", title="Home", default=True),

@@ -1,5 +1,6 @@
 """What the pages share: the only file that touches session state and Streamlit's caches, and the door to core."""
 
+import atexit
 import gc
 import threading
 
@@ -7,9 +8,9 @@ import numpy as np
 import streamlit as st
 
 from app import pictures
-from core import data, places, projection, store
+from core import data, places, projection, sources, store
 from core.config import PRESETS, RunConfig, from_preset, settings
-from core.runs import queue
+from core.runs import queue, yield_to_others
 from core.store import Run, RunWriter
 
 
@@ -18,11 +19,14 @@ def warm_up() -> None:
     """Loads what is slow to load, once a process and in the background, so that the first page shows at once."""
 
     def load() -> None:
+        yield_to_others()
         import torch  # noqa: F401
 
+        queue().join(600)  # compiling UMAP must not slow a run that has begun already
         projection.warm_up()
         gc.collect()
-        gc.freeze()  # later collections skip what these libraries hold
+        gc.freeze()  # later collections skip what these libraries hold,
+        atexit.register(gc.unfreeze)  # but not the last one, at which they complain of leaks
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()
 
@@ -34,7 +38,7 @@ def data_set() -> data.DataSet:
 
 def prepare_data_set(progress) -> None:
     """Makes the data set if there is none. Raises DataError."""
-    data.prepare(places.data_folder(), progress=progress)
+    sources.prepare(places.data_folder(), progress=progress)
 
 
 def all_runs() -> list[Run]:
@@ -110,14 +114,12 @@ def fill_form(preset: str) -> None:
         st.session_state[setting_key(field.name)] = ", ".join(map(str, value)) if field.name == "blocks" else value
 
 
-def ensure_form() -> str:
-    """Fills the form at the first visit and keeps its widgets' values over page changes; returns the preset's name."""
+def keep_form() -> None:
+    """Fills the form at the first visit and, called on every page, keeps its values while it is not shown."""
     if "form_preset" not in st.session_state:
         fill_form(next(iter(PRESETS)))
-    for field in settings():  # a value that is assigned survives while its widget is not shown
-        key = setting_key(field.name)
-        st.session_state[key] = st.session_state[key]
-    return st.session_state["form_preset"]
+    for key in ("form_preset", *(setting_key(field.name) for field in settings())):
+        st.session_state[key] = st.session_state[key]  # Streamlit forgets the widgets of other pages otherwise
 
 
 def set_blocks(blocks: tuple[int, ...]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on busy cores
 
-from core import data, places, store
+from core import data, places, sources, store
 from core.config import PRESETS, ConfigError, RunConfig, from_preset, parse_setting, settings
 from core.data import DataError
 from core.store import StoreError
@@ -113,7 +113,7 @@ def _say(text: str) -> None:
 
 
 def _data(options) -> tuple[dict, int]:
-    found = data.prepare(options.data or places.data_folder(), options.source, progress=_say)
+    found = sources.prepare(options.data or places.data_folder(), options.source, progress=_say)
     if not options.json:
         print(f"{found.description}\n{found.folder}")
         print(f"{len(found.classes)} classes: {', '.join(found.classes)}")
@@ -148,7 +148,7 @@ def _summary(options) -> tuple[dict, int]:
 
 def _train(options) -> tuple[dict, int]:
     config = from_preset(options.preset, **dict(options.set))
-    images = data.load(options.data) if options.data else data.prepare(places.data_folder(), progress=_say)
+    images = data.load(options.data) if options.data else sources.prepare(places.data_folder(), progress=_say)
     _say(f"{images.description}; loading PyTorch …")
     from core import experiment
 

@@ -1,7 +1,7 @@
 """What a run is made of: every setting with its default, bounds, unit and help text, and the presets.
 
-This is the one place for these facts. The command line (`--set key=value`), the form on the Train page and the
-README's table are all made from the fields of `RunConfig`.
+This is the one place for these facts: the command line (`--set key=value`) and the form on the Train page are made
+from the fields of `RunConfig`.
 """
 
 import dataclasses
@@ -283,7 +283,7 @@ def _checked(field: dataclasses.Field, value):
     """`value` in the type of its field, or ConfigError."""
     name, facts = field.name, field.metadata
     if facts["choices"]:
-        if value not in facts["choices"]:
+        if type(value) is not field.type or value not in facts["choices"]:  # True and 3.0 equal a choice, but are none
             raise ConfigError(f"{name}: {value!r} is not one of {', '.join(map(str, facts['choices']))}")
         return value
     if field.type == tuple[int, ...]:
@@ -294,27 +294,26 @@ def _checked(field: dataclasses.Field, value):
         for item in value:
             _check_bounds(field, item)
         return tuple(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
         raise ConfigError(f"{name}: {value!r} is not a number")
     if field.type is int and value != int(value):
         raise ConfigError(f"{name}: {value!r} is not a whole number")
-    value = field.type(value)
     _check_bounds(field, value)
-    return value
+    return field.type(value)
 
 
 def _check_bounds(field: dataclasses.Field, value: float):
     low, high = field.metadata["low"], field.metadata["high"]
     if not low <= value <= high:
-        raise ConfigError(f"{field.name}: {value:g} is out of bounds; use {low:g} to {high:g}")
+        raise ConfigError(f"{field.name}: {value} is out of bounds; use {low} to {high}")
 
 
 def changes(config: RunConfig) -> dict[str, object]:
-    """The settings in which a configuration differs from the preset it started from, where they have an effect."""
+    """The settings in which a configuration differs from its preset (or the defaults), where they have an effect."""
     now = dataclasses.asdict(config)
-    before = dataclasses.asdict(from_preset(config.preset)) if config.preset in PRESETS else {}
+    before = dataclasses.asdict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
     fields = [field for field in settings() if applies(field, now)]
-    return {field.name: now[field.name] for field in fields if now[field.name] != before.get(field.name)}
+    return {field.name: now[field.name] for field in fields if now[field.name] != before[field.name]}
 
 
 def title(config: RunConfig) -> str:
@@ -395,8 +394,9 @@ _CLASSIFICATION = dict(
 PRESETS = {
     "quick": Preset(
         "Quick look",
-        "A narrow ResNet with triplets: a first embedding and its mistakes within a minute.",
-        dict(architecture="resnet", blocks=(2, 2, 2, 2), width=16, triplets=2000, epochs=4, decay_every=2),
+        "A narrow ResNet that learns to name the class: curves, an embedding and mistakes well within a minute.",
+        dict(architecture="resnet", width=16, epochs=6, learning_rate=0.05, decay_factor=10.0, decay_every=4)
+        | dict(objective="cross_entropy", batch_size=64, momentum=0.9, weight_decay=5e-4),
     ),
     "facenet": Preset(
         "FaceNet",
@@ -433,4 +433,4 @@ def from_preset(name: str, **changes) -> RunConfig:
     before = RunConfig(**values).architecture
     if changes.get("architecture", before) != before and changes["architecture"] in DEFAULT_BLOCKS:
         values["blocks"] = DEFAULT_BLOCKS[changes["architecture"]]
-    return RunConfig(**values | changes)
+    return from_dict(values | changes)

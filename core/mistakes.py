@@ -46,7 +46,7 @@ def find(
     for name, wanted in (("nearest_true", data.test.labels[wrong]), ("nearest_predicted", predicted[wrong])):
         of_class = data.train.labels[None, :] == wanted[:, None]  # (M, N)
         among = np.where(of_class, distances, np.inf)
-        nearest = among.argmin(axis=1) if len(wrong) else np.empty(0, dtype=int)
+        nearest = among.argmin(axis=1)
         table[f"{name}_index"] = nearest
         table[f"{name}_id"] = [data.train.ids[row] for row in nearest]
         table[f"{name}_distance"] = among[np.arange(len(wrong)), nearest]

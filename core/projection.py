@@ -1,7 +1,6 @@
 """The embedding space drawn in two dimensions: UMAP (arXiv:1802.03426) or PCA."""
 
 import threading
-import warnings
 
 import numpy as np
 
@@ -15,15 +14,14 @@ def umap(embeddings: np.ndarray, seed: int) -> np.ndarray:
     """
     import umap as umap_learn  # here, because loading it takes seconds
 
-    with _one_fit_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "n_jobs overridden to 1 by setting random_state": wanted
-        neighbours = min(15, len(embeddings) - 1)
-        return umap_learn.UMAP(n_neighbors=neighbours, random_state=seed).fit_transform(embeddings).astype(np.float32)
+    with _one_fit_at_a_time:  # n_jobs=1: a fit that shall be repeatable cannot be parallel
+        fit = umap_learn.UMAP(n_neighbors=min(15, len(embeddings) - 1), random_state=seed, n_jobs=1)
+        return fit.fit_transform(embeddings).astype(np.float32)
 
 
 def pca(embeddings: np.ndarray) -> np.ndarray:
     """(N, D) -> (N, 2): the two directions in which the embeddings differ most. Distances keep their unit."""
-    centred = embeddings.astype(np.float64) - embeddings.mean(axis=0)
+    centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)
     _, directions = np.linalg.eigh(centred.T @ centred)  # columns, smallest variance first
     axes = directions[:, :-3:-1]
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])  # the sign is arbitrary: always the same one

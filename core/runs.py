@@ -81,7 +81,7 @@ class RunQueue:
         return self.join(timeout)
 
     def _work(self) -> None:
-        _yield_to_others()
+        yield_to_others()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
@@ -99,7 +99,7 @@ class RunQueue:
                 self._changed.notify_all()
 
 
-def _yield_to_others() -> None:
+def yield_to_others() -> None:
     """Lowers the priority of the calling thread (and of those it starts), so that pages stay quick; Linux only."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -53,7 +53,7 @@ class Run:
     config: RunConfig | None = None
     data: dict = field(default_factory=dict)  # folder, source, description, fingerprint, classes, train, test
     machine: dict = field(default_factory=dict)  # device, precision, threads, and the versions
-    created: str = ""  # ISO 8601, local time
+    created: datetime = datetime.min  # local time
     steps_per_epoch: int = 0
     seconds: float | None = None  # of training and evaluation, once it has ended
     result: dict = field(default_factory=dict)  # epochs, train_accuracy, test_accuracy, mistakes
@@ -104,7 +104,7 @@ def read(folder: Path) -> Run:
             config=from_dict(facts["config"]),
             data=facts["data"],
             machine=facts["machine"],
-            created=facts["created"],
+            created=datetime.fromisoformat(facts["created"]),
             steps_per_epoch=facts["steps_per_epoch"],
             seconds=facts["seconds"],
             result=facts["result"],

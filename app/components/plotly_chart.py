@@ -59,7 +59,7 @@ def live_chart(figure: go.Figure | dict, key: str, height: int = 320, *, alt: st
 
     height: in CSS pixels; the width is the container's.  alt: what the chart shows, for screen readers.
     A zoom and hidden curves are kept as long as `figure.layout.uirevision` stays the same (unset counts as the same).
-    Curves are recognised by their names. Numpy arrays travel in binary form, a third of the size of lists.
+    Curves are recognised by their names. Numpy arrays travel in binary form: float32 takes 40 % of the bytes of a list.
     """
     data = {"key": key, "figure": _figure_json(figure), "height": height, "alt": alt, **_addresses()}
     _mount(key=key, data=data)
@@ -84,8 +84,6 @@ def embedding_map(
     column i % columns. It travels only when it changes, not with every new figure.
     The index is returned in the one run that the click causes, then None again: keep it in the session state.
     """
-    width, tile_height = tile
-    picked = None
     with st.container(gap=None):  # without it the invisible first element would leave a gap above the chart
         image = "data:image/png;base64," + base64.b64encode(sprite).decode()
         _mount(key=f"{key}_sprite", data={"key": key, "sprite": image, **_addresses()})
@@ -94,7 +92,7 @@ def embedding_map(
             "figure": _figure_json(figure),
             "height": height,
             "alt": alt,
-            "tile": [width, tile_height],
+            "tile": list(tile),
             "columns": columns,
             "captions": list(captions),
             **_addresses(),

@@ -6,8 +6,8 @@ import streamlit as st
 from app import cards, charts, pictures, state
 from app.components.plotly_chart import embedding_map
 from core import store
-from core.data import DataError, DataSet
-from core.store import Run, StoreError
+from core.data import DataSet
+from core.store import Run
 
 METHODS = {
     "UMAP": "UMAP keeps neighbours together. Distances between far groups, and the axes, mean nothing.",
@@ -20,12 +20,12 @@ def inspect(run: Run, images: DataSet, predicted: pd.DataFrame, index: int) -> N
     training = len(images.train.ids)
     if index < training:
         name = images.classes[images.train.labels[index]]
-        cards.tiles(pictures.tile(images.train.images[index], f"training image, a {name}", images.train.ids[index]))
+        cards.tiles(pictures.tile(images.train.images[index], f"training image of {name}", images.train.ids[index]))
         return
     row = predicted.iloc[index - training]
     name_of = dict(zip(images.class_numbers, images.classes, strict=True))
     if row["true"] == row["predicted"]:
-        heading = f"test image, a {name_of[row['true']]}, recognised"
+        heading = f"test image of {name_of[row['true']]}, recognised"
         cards.tiles(
             pictures.tile(images.test.images[index - training], heading, row["id"], f"score {row['score']:.0%}")
         )
@@ -35,6 +35,7 @@ def inspect(run: Run, images: DataSet, predicted: pd.DataFrame, index: int) -> N
     cards.mistake_grid(wrong.iloc[[number]], images)
 
 
+@cards.errors_explained()
 def draw(run: Run) -> None:
     """The map and, beside it, the image of the point that was clicked last."""
     images, predicted = store.data_of(run), store.predictions(run)
@@ -80,7 +81,4 @@ run = cards.pick_run(runs, key="run_on_embedding")
 if run is None:
     cards.no_runs_yet()
 else:
-    try:
-        st.fragment(draw)(run)
-    except (DataError, StoreError) as error:
-        st.error(str(error))
+    st.fragment(draw)(run)

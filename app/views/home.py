@@ -10,8 +10,8 @@ from core.data import DataError
 
 st.title("TripletLab")
 st.markdown(
-    "Train a small network on two thousand handwritten digits, watch it learn, see the space into which it sorts them, "
-    "and look at every mistake beside the two training images it lies nearest to."
+    "Train a small network on small images, watch it learn, see the space into which it sorts them, and look at every "
+    "mistake beside the two training images it lies nearest to."
 )
 
 left, right = st.columns([3, 2], gap="large")
@@ -33,9 +33,11 @@ with right:
     try:
         images = state.data_set()
         st.markdown(images.description)
-        sizes = f"{len(images.train.ids):,} training and {len(images.test.ids):,} test images"
         height, width = images.train.images.shape[1:]
-        st.caption(f"{sizes} of {width} x {height} pixels, {len(images.classes)} classes · {images.folder}")
+        st.caption(
+            f"{len(images.train.ids):,} training and {len(images.test.ids):,} test images, {width} x {height} pixels, "
+            f"{len(images.classes)} classes, in {images.folder}"
+        )
         firsts = [int(np.flatnonzero(images.train.labels == label)[0]) for label in range(len(images.classes))][:20]
         cards.strip(
             [images.train.images[row] for row in firsts], [f"training image {images.train.ids[r]}" for r in firsts]
@@ -55,32 +57,40 @@ runs = state.all_runs()
 cards.damaged(runs)
 whole = [run for run in runs if run.config]
 if whole:
-    accuracy = [run.result.get("test_accuracy") for run in whole]
     table = pd.DataFrame(
         {
             "Run": [title(run.config) for run in whole],
-            "Begun": pd.to_datetime([run.created for run in whole]),
+            "Begun": [run.created for run in whole],
             "Status": [state.status(run) for run in whole],
             "Epochs": [f"{run.result.get('epochs', 0)} of {run.config.epochs}" for run in whole],
-            "Test accuracy": [None if each is None else 100 * each for each in accuracy],
+            "Test accuracy": [run.result.get("test_accuracy") for run in whole],
             "Mistakes": pd.array([run.result.get("mistakes") for run in whole], dtype="Int64"),
             "Time": [run.seconds for run in whole],
             "Images": [run.data["source"] for run in whole],
             "Id": [run.id for run in whole],
         }
     )
-    st.dataframe(
+    selection = st.dataframe(
         table,
         hide_index=True,
         width="stretch",
+        on_select="rerun",
+        selection_mode="single-row",
+        key="runs_table",
         column_config={
             "Begun": st.column_config.DatetimeColumn(format="D MMM HH:mm"),
             "Test accuracy": st.column_config.NumberColumn(
-                format="%.1f %%", help="Fraction of the test images named rightly after the last epoch."
+                format="percent", help="Fraction of the test images named rightly after the last epoch."
             ),
             "Mistakes": st.column_config.NumberColumn(help="Misclassified test images after the last epoch."),
             "Time": st.column_config.NumberColumn(format="%.0f s", help="Training and evaluation."),
+            "Images": st.column_config.TextColumn(help="The source of the data set: mnist, digits or a folder."),
         },
     )
+    if rows := selection.selection.rows:
+        state.choose_run(whole[rows[0]].id)
+        st.caption(f"{whole[rows[0]].id} is now the run on every page.")
+    else:
+        st.caption("Tick a run to look at it on the other pages.")
 elif not runs:
     st.caption("None yet. Runs are kept in the folder checkpoints/ and listed here, also after a restart.")

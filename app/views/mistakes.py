@@ -4,8 +4,7 @@ import streamlit as st
 
 from app import cards, state
 from core import mistakes, places, store
-from core.data import DataError
-from core.store import Run, StoreError
+from core.store import Run
 
 A_PAGE = 12
 ORDERS = {
@@ -25,6 +24,7 @@ def ordered(table, order: str):
     return table
 
 
+@cards.errors_explained()
 def show(run: Run) -> None:
     """Filters, one page of cards, and the export."""
     images, table = store.data_of(run), store.mistakes(run)
@@ -70,7 +70,4 @@ run = cards.pick_run(runs, key="run_on_mistakes")
 if run is None:
     cards.no_runs_yet()
 else:
-    try:
-        show(run)
-    except (DataError, StoreError, OSError) as error:
-        st.error(str(error))
+    show(run)

@@ -18,15 +18,18 @@ def minutes(seconds: float) -> str:
 def progress(run: Run, steps) -> tuple[float, str]:
     """The share of the run that is done, and the same in words with the elapsed and the expected time."""
     if steps.empty:
-        return 0.0, "Waiting for the first step: loading PyTorch and building the network …"
+        return 0.0, "Loading PyTorch and building the network …" if run.active else "Ended before the first step."
     last = steps.iloc[-1]
     done = (last["epoch"] - 1 + last["step"] / run.steps_per_epoch) / run.config.epochs
     words = f"Epoch {last['epoch']:.0f}/{run.config.epochs}"
     if run.status != "running":
         return done, f"{words} · {minutes(run.seconds or last['seconds'])} in all"
     phase = "evaluating" if last["step"] == run.steps_per_epoch else f"step {last['step']:.0f}/{run.steps_per_epoch}"
-    expected = last["seconds"] * (1 - done) / done
-    return done, f"{words} · {phase} · {minutes(last['seconds'])} elapsed · about {minutes(expected)} to go"
+    first, begun = steps.iloc[0], 1 / (run.steps_per_epoch * run.config.epochs)
+    left = "…"  # the first steps are slow and say nothing of the rest
+    if len(steps) > 4:
+        left = f"about {minutes((last['seconds'] - first['seconds']) * (1 - done) / (done - begun))}"
+    return done, f"{words} · {phase} · {minutes(last['seconds'])} elapsed · {left} to go"
 
 
 def watch(run_id: str) -> None:
@@ -65,8 +68,8 @@ def watch(run_id: str) -> None:
         st.rerun()  # begun or ended: the page sets its clock anew
     if run.result and not run.active:
         with st.container(horizontal=True):
-            st.page_link("views/mistakes.py", label=f"See the {run.result['mistakes']} mistakes", icon="🔍")
-            st.page_link("views/embedding.py", label="See the embedding", icon="🗺️")
+            st.page_link("views/mistakes.py", label=f"→ See the {run.result['mistakes']} mistakes")
+            st.page_link("views/embedding.py", label="→ See the embedding")
 
 
 settings_column, run_column = st.columns([1, 2.2], gap="large")

@@ -52,6 +52,7 @@ def points():
     st.text(f"picked: {st.session_state.get('picked')}")
 
 
+st.toggle("one curve more", key="more")
 curve()
 points()
 """
@@ -82,13 +83,13 @@ def page(url):
 
 
 def points_drawn(page) -> int:
-    return page.evaluate(f"document.querySelector('{CURVE}').calcdata.at(-1).length")
+    return page.evaluate(f"document.querySelector('{CURVE}').calcdata[0].length")
 
 
 def wait_for_updates(page, count: int) -> None:
     """Return when `count` further points have arrived in the curve."""
     wanted = points_drawn(page) + count
-    page.wait_for_function(f"document.querySelector('{CURVE}').calcdata.at(-1).length >= {wanted}")
+    page.wait_for_function(f"document.querySelector('{CURVE}').calcdata[0].length >= {wanted}")
 
 
 def axis_range(page, graph: str, axis: str = "xaxis") -> list[float]:
@@ -185,10 +186,12 @@ def test_text_follows_the_theme(page):
     tick = f"{CURVE} .xtick text"
     colour = f"getComputedStyle(document.querySelector('{tick}')).fill"
     assert brightness(page.evaluate(colour)) < 100
+    page.evaluate(f"document.querySelector('{CURVE}').mark = 1")
     page.emulate_media(color_scheme="dark")  # Streamlit follows, and so must the chart
     page.wait_for_function(f"Number({colour}.match(/\\d+/)[0]) > 150")
     wait_for_updates(page, 1)
     assert brightness(page.evaluate(colour)) > 150
+    assert page.evaluate(f"document.querySelector('{CURVE}').mark")
 
 
 def test_dark_theme_from_the_start(script):

@@ -1,49 +1,16 @@
-import csv
-import gzip
-import json
-import os
+"""Loading: order, labels and ids, and one line that names the file for whatever is wrong with a set."""
+
 import shutil
 import subprocess
 import sys
-import textwrap
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from core import data
-from core.data import DataError
-
-RNG = np.random.default_rng(7)
-
-
-def write_png(path: Path, pixels: np.ndarray, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **options)
-
-
-def write_set(folder: Path, classes: dict[str, int], train=3, test=2, shape=(6, 5)) -> Path:
-    """A set with random images; ids are train_a_0, train_a_1, …"""
-    for split, count in (("train", train), ("test", test)):
-        rows = []
-        for name, number in classes.items():
-            for index in range(count):
-                rows.append((f"{split}_{name}_{index}", name, number))
-                write_png(folder / split / name / f"{rows[-1][0]}.png", RNG.integers(0, 256, shape, np.uint8))
-        write_csv(folder / f"{split}.csv", rows)
-    return folder
-
-
-def write_csv(path: Path, rows, header=("id", "name", "class")):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-
-
-def read_csv(path: Path) -> list[list[str]]:
-    with path.open(newline="") as file:
-        return list(csv.reader(file))[1:]
+from core import data, sources
+from tests.core.folders import RNG, error_of, read_csv, write_csv, write_png, write_set
 
 
 @pytest.fixture
@@ -57,19 +24,6 @@ def bare(small) -> Path:
     (small / "train.csv").unlink()
     (small / "test.csv").unlink()
     return small
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory) -> data.DataSet:
-    return data.prepare(tmp_path_factory.mktemp("digits"), "digits")
-
-
-def error_of(call, *arguments, **options) -> str:
-    with pytest.raises(DataError) as caught:
-        call(*arguments, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # Loading
@@ -143,6 +97,7 @@ def test_folders_without_csv(bare):
     write_png(bare / "train" / "a" / ".hidden.png", np.zeros((2, 2), np.uint8))
     (bare / "train" / ".cache").mkdir()
     (bare / "train" / "a" / "notes.txt").write_text("not an image")
+    (bare / "train" / "a" / "train_a_2.png").rename(bare / "train" / "a" / "train_a_2.PNG")
     loaded = data.load(bare)
     assert (loaded.classes, loaded.class_numbers) == (("a", "b"), (0, 1))
     assert loaded.train.ids == ("train_a_0", "train_a_1", "train_a_2", "train_b_0", "train_b_1", "train_b_2")
@@ -217,6 +172,7 @@ def test_fingerprint_has_labels_names_and_numbers(tmp_path):
 def test_no_set(tmp_path):
     for folder in (tmp_path / "nowhere", tmp_path):
         message = error_of(data.load, folder)
+        assert message.startswith(f"{folder}: the data set is not there; ")
         assert f"python -m core data --data {folder}" in message
         assert "make run" in message
         assert not data.exists(folder)
@@ -226,9 +182,8 @@ def test_no_set(tmp_path):
 def test_one_csv_alone(small, name):
     (small / name).unlink()
     assert str(small / name) in error_of(data.load, small)
-    assert not data.exists(small)
-    # preparing does not take it for a leftover
-    assert str(small / name) in error_of(data.prepare, small)
+    assert data.exists(small)  # preparing does not take it for a leftover
+    assert str(small / name) in error_of(sources.prepare, small)
     assert (small / "train" / "a").is_dir()
 
 
@@ -324,10 +279,12 @@ def test_errors_of_an_image(small, damage, expected):
 def test_errors_of_a_folder_without_csv(bare):
     for file in (bare / "test" / "b").iterdir():
         file.unlink()
-    assert error_of(data.load, bare).startswith(f"{bare / 'test' / 'b'}: no .png image")
+    assert error_of(data.load, bare).startswith(f"{bare / 'test'}: no image of class 'b'; every class needs some")
+    for file in (bare / "train" / "b").iterdir():
+        file.rename(file.with_suffix(".jpg"))
+    assert error_of(data.load, bare).startswith(f"{bare / 'train'}: no image of class 'b'")
     shutil.rmtree(bare / "test")
     assert error_of(data.load, bare).startswith(f"{bare / 'test'}: cannot be read (No such file")
-    assert not data.exists(bare)
     (bare / "test").mkdir()
     shutil.rmtree(bare / "train")
     (bare / "train").mkdir()
@@ -362,282 +319,3 @@ def test_errors_of_load_images(small, tmp_path):
     assert "cannot be read" in error_of(data.load_images, tmp_path / "nowhere", ("a",))
     (small / "test" / "a" / "test_a_0.png").write_text("hello")
     assert "test_a_0.png: not a PNG image" in error_of(data.load_images, small / "test", ("a", "b"))
-
-
-# Preparation
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-
-
-def write_idx(folder: Path, dot=False, packed=False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Four IDX files with classes 2, 5 and 7, of which the rarest has 4 training and 2 test images."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pool = {}
-    for split, prefix, counts in (("train", "train", (4, 9, 6)), ("test", "t10k", (5, 2, 3))):
-        labels = RNG.permutation(np.repeat([2, 5, 7], counts)).astype(np.uint8)
-        pool[split] = RNG.integers(0, 256, (len(labels), 4, 3), np.uint8), labels
-        for array, kind in zip(pool[split], ("images-idx3", "labels-idx1"), strict=True):
-            name = f"{prefix}-{kind}-ubyte"
-            name = name.replace("-idx", ".idx") if dot else name
-            if packed:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
-            else:
-                (folder / name).write_bytes(idx(array))
-    return pool
-
-
-def check_idx_set(loaded: data.DataSet, pool):
-    assert (loaded.classes, loaded.class_numbers) == (("2", "5", "7"), (2, 5, 7))
-    assert loaded.source == "mnist"
-    for split, part, each in (("train", loaded.train, 4), ("test", loaded.test, 2)):
-        assert part.labels.tolist() == sorted([0, 1, 2] * each)
-        images, labels = pool[split]
-        for image, label, image_id in zip(part.images, part.labels, part.ids, strict=True):
-            position = int(image_id.removeprefix(f"mnist_{split}_"))
-            np.testing.assert_array_equal(image, images[position])
-            assert labels[position] == loaded.class_numbers[label]
-    facts = json.loads((loaded.folder / "source.json").read_text())
-    assert facts["chosen"] == {"seed": data.SEED, "train_per_class": 4, "test_per_class": 2}
-    assert facts["fingerprint"] == loaded.fingerprint
-
-
-@pytest.mark.parametrize("dot", [False, True])
-@pytest.mark.parametrize("packed", [False, True])
-def test_idx_files(tmp_path, dot, packed):
-    pool = write_idx(tmp_path / "idx", dot, packed)
-    loaded = data.prepare(tmp_path / "set", tmp_path / "idx")
-    check_idx_set(loaded, pool)
-    assert data.prepare(tmp_path / "again", str(tmp_path / "idx")).fingerprint == loaded.fingerprint
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-@pytest.mark.parametrize(
-    ("name", "damage", "expected"),
-    [
-        ("t10k-images-idx3-ubyte", Path.unlink, "missing"),
-        ("t10k-images-idx3-ubyte", cut, "bytes where"),
-        ("train-images-idx3-ubyte", lambda path: path.write_bytes(b"\0\0\x08\x03\0"), "does not begin like"),
-        ("train-labels-idx1-ubyte", lambda path: path.write_bytes(b"<html>not found"), "does not begin like"),
-    ],
-)
-def test_damaged_idx_file(tmp_path, name, damage, expected):
-    write_idx(tmp_path / "idx")
-    damage(tmp_path / "idx" / name)
-    message = error_of(data.prepare, tmp_path / "set", tmp_path / "idx")
-    assert message.startswith(f"{tmp_path / 'idx' / name}: ")
-    assert expected in message
-    assert not data.exists(tmp_path / "set")
-
-
-def test_damaged_packed_idx_file(tmp_path):
-    write_idx(tmp_path, packed=True)
-    for content in (b"hello", (tmp_path / "train-images-idx3-ubyte.gz").read_bytes()[:-9]):
-        (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
-        message = error_of(data.prepare, tmp_path / "set", tmp_path)
-        assert message.startswith(f"{tmp_path / 'train-images-idx3-ubyte.gz'}: cannot be read")
-
-
-@pytest.mark.parametrize(
-    ("name", "array", "expected"),
-    [
-        ("train-labels-idx1-ubyte", np.zeros(3, np.uint8), "with 3 labels"),
-        ("train-images-idx3-ubyte", np.zeros((19, 4, 0), np.uint8), "of 0x4 pixels"),
-        ("train-images-idx3-ubyte", np.zeros((19, 1, 513), np.uint8), "of 513x1 pixels"),
-        ("train-images-idx3-ubyte", np.zeros((19, 4, 4), np.uint8), "differ in image size"),
-        ("t10k-labels-idx1-ubyte", np.full(10, 2, np.uint8), "differ in image size or classes"),
-    ],
-)
-def test_idx_files_that_do_not_fit_together(tmp_path, name, array, expected):
-    write_idx(tmp_path / "idx")
-    (tmp_path / "idx" / name).write_bytes(idx(array))
-    message = error_of(data.prepare, tmp_path / "set", tmp_path / "idx")
-    assert message.startswith(str(tmp_path / "idx"))
-    assert expected in message
-
-
-def test_digits(digits):
-    assert digits.source == "digits"
-    assert digits.classes == tuple("0123456789")
-    assert digits.train.images.shape == (1160, 28, 28)
-    assert np.bincount(digits.train.labels).tolist() == [116] * 10
-    assert np.bincount(digits.test.labels).tolist() == [58] * 10
-    train, test = ({image_id.rpartition("_")[2] for image_id in part.ids} for part in (digits.train, digits.test))
-    assert len(train) == 1160
-    assert not train & test
-    assert digits.train.ids[0].startswith("digits_train_")
-    assert digits.train.images.max() > 250
-    assert digits.train.files[0] == digits.folder / "train" / "0" / f"{digits.train.ids[0]}.png"
-    assert sorted(os.listdir(digits.folder)) == [".lock", "source.json", "test", "test.csv", "train", "train.csv"]
-    assert "digits" in digits.description
-    # written down so that no change of the drawing goes unnoticed: it would end the comparison with older runs
-    assert digits.fingerprint.startswith("c7896dc751977353")
-
-
-def test_a_set_that_is_there_is_loaded(digits, tmp_path):
-    for source in ("auto", "digits", digits.folder):
-        assert data.prepare(digits.folder, source) is digits
-    assert data.exists(digits.folder)
-    write_set(tmp_path, {"a": 0})
-    for source in ("mnist", tmp_path):
-        message = error_of(data.prepare, digits.folder, source)
-        assert message.startswith(f"{digits.folder}: holds a data set already")
-        assert "--data" in message
-    assert "holds a data set already" in error_of(data.prepare, tmp_path, "digits")
-
-
-def test_copy_of_a_folder(bare, tmp_path):
-    target = tmp_path / "copy"
-    target.mkdir()
-    (target / "README.md").write_text("stays")
-    lines = []
-    copy = data.prepare(target, bare, lines.append)
-    assert copy.fingerprint == data.load(bare).fingerprint
-    assert copy.train.files[0] == target / "train" / "a" / "train_a_0.png"
-    assert read_csv(target / "test.csv") == [
-        [f"test_{name}_{index}", name, number] for name, number in (("a", "0"), ("b", "1")) for index in range(2)
-    ]
-    assert copy.source == "folder"
-    assert str(bare) in copy.description
-    assert lines == [f"Writing 6 training and 4 test images to {target} …"]
-    assert (target / "README.md").read_text() == "stays"
-    assert data.prepare(target, bare) is copy
-    write_png(target / "train" / "a" / "train_a_0.png", np.zeros((6, 5), np.uint8))
-    assert data.load(target).description.endswith("changed since it was prepared")
-
-
-def test_path_that_is_no_source(tmp_path):
-    for path in (tmp_path, tmp_path / "minst"):
-        message = error_of(data.prepare, tmp_path / "set", path)
-        assert message.startswith(f"{path}: not a source")
-    assert not data.exists(tmp_path / "set")
-
-
-def test_download(tmp_path, monkeypatch):
-    pool = write_idx(tmp_path / "server")
-    script = f"import sys, shutil; shutil.copytree({str(tmp_path / 'server')!r}, sys.argv[1] + '/MNIST/raw')"
-    monkeypatch.setattr(data, "DOWNLOAD", script)
-    lines = []
-    check_idx_set(data.prepare(tmp_path / "set", progress=lines.append), pool)
-    assert len(lines) == 2
-    assert data.prepare(tmp_path / "set", "mnist").description.startswith("MNIST, a balanced subset of 12 training")
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ("print('Tried x, got:\\n<urlopen error [Errno -2] Name not known>\\n'); exit(1)", "(Name not known)"),
-        ("raise SystemError", "(it broke off)"),
-        ("import time; time.sleep(60)", "(not finished after 0.3 seconds)"),
-    ],
-)
-def test_download_that_fails(tmp_path, monkeypatch, script, reason, capfd):
-    monkeypatch.setattr(data, "DOWNLOAD", script)
-    monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.3 if "sleep" in script else 60)
-    message = error_of(data.prepare, tmp_path, "mnist")
-    assert message.startswith(f"MNIST could not be downloaded {reason}; ")
-    assert os.listdir(tmp_path) == [".lock"]
-    assert capfd.readouterr() == ("", "")
-
-
-def test_script_of_the_download_names_its_error(tmp_path):
-    """With a module in place of torchvision, because a test must not need the network, nor use it."""
-    (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision" / "__init__.py").touch()
-    (tmp_path / "torchvision" / "datasets.py").write_text(
-        textwrap.dedent("""
-            import socket
-            def MNIST(folder, download):
-                raise RuntimeError(f"{folder} {download} {socket.getdefaulttimeout()}")
-        """)
-    )
-    command = [sys.executable, "-c", data.DOWNLOAD, "somewhere"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "somewhere True 5.0\n", "")
-
-
-def test_auto_takes_digits_if_the_download_fails(tmp_path, monkeypatch, digits):
-    monkeypatch.setattr(data, "DOWNLOAD", "print('no network'); exit(1)")
-    lines = []
-    assert data.prepare(tmp_path, progress=lines.append).fingerprint == digits.fingerprint
-    assert lines[0] == "Downloading MNIST …"
-    assert lines[1].startswith("MNIST could not be downloaded (no network)")
-    assert "scikit-learn" in lines[2]
-    assert len(lines) == 4
-
-
-def test_interrupted_preparation_is_repeated(small, tmp_path):
-    target = tmp_path / "set"
-    write_png(target / "train" / "old" / "half.png", np.zeros((2, 2), np.uint8))
-    (target / "train.csv").write_text("id,na")
-    (target / ".preparing" / "test" / "old").mkdir(parents=True)
-    (target / "README.md").touch()
-    assert not data.exists(target)
-    assert "unfinished" in error_of(data.load, target)
-    assert data.prepare(target, small).fingerprint == data.load(small).fingerprint
-    assert not (target / ".preparing").exists()
-    assert not (target / "train" / "old").exists()
-    assert (target / "README.md").exists()
-
-
-@pytest.mark.parametrize("failing", ["test", "source.json"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_failure_leaves_nothing(small, tmp_path, monkeypatch, failing, error):
-    replace = os.replace
-
-    def replace_until(source, target):
-        if Path(target).name == failing:
-            raise error
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", replace_until)
-    target = tmp_path / "set"
-    if isinstance(error, OSError):
-        assert error_of(data.prepare, target, small).startswith(
-            f"{target}: the data set cannot be written (No space left on device)"
-        )
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            data.prepare(target, small)
-    assert os.listdir(target) == [".lock"]
-    assert not data.exists(target)
-
-
-def test_folder_that_cannot_be_written(small, tmp_path):
-    (tmp_path / "file").touch()
-    for target in (tmp_path / "file", tmp_path / "file" / "below"):
-        message = error_of(data.prepare, target, small)
-        assert message.startswith(f"{target}: the data set cannot be written")
-        assert "--data" in message
-
-
-def test_two_preparations_at_once(small, tmp_path):
-    target = tmp_path / "set"
-    lines, fingerprints = [], []
-
-    def prepare():
-        fingerprints.append(data.prepare(target, small, lines.append).fingerprint)
-
-    threads = [threading.Thread(target=prepare) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(lines) == 1
-    assert fingerprints == [data.load(small).fingerprint] * 4
-
-
-def test_lock_that_stays_taken(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "LOCK_SECONDS", 0.1)
-    target = tmp_path / "set"
-    target.mkdir()
-    with data.filelock.FileLock(target / ".lock"):
-        caught = []
-        thread = threading.Thread(target=lambda: caught.append(error_of(data.prepare, target, small)))
-        thread.start()
-        thread.join()
-    assert "another process" in caught[0]

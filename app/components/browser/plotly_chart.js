@@ -111,35 +111,37 @@ function prepare(state) {
   return [data, layout, config];
 }
 
+// Drawings follow one another: Plotly is not made for a second one on the same node before the first has ended.
+function requestDrawing(state) {
+  state.wanted = true;
+  state.drawn = state.drawn.then(() => draw(state));
+}
+
 async function draw(state) {
-  const { data } = state;
   try {
-    const Plotly = await loadPlotly(data.plotly);
-    if (state.gone || data !== state.data) return; // a later call has newer data
-    if (state.held) {
-      state.late = true; // the mouse is drawing a zoom box: wait for its end
-      return;
-    }
+    const Plotly = await loadPlotly(state.data.plotly);
+    if (state.gone || state.held || !state.wanted) return; // held: release() asks again
+    state.wanted = false;
     hideThumbnail(state);
     await Plotly.react(state.graph, ...prepare(state));
     state.message.textContent = "";
+    if (!state.listening) listen(state); // graph.on exists from the first drawing on
   } catch (error) {
+    if (state.gone) return; // the page was left meanwhile
     console.error(error);
-    state.message.textContent = "This chart could not be drawn: its program did not load. Reload the page to try again.";
-    return;
+    state.message.textContent = "This chart could not be drawn. Reload the page to try again.";
   }
-  if (state.gone) {
-    window.Plotly.purge(state.graph);
-  } else if (!state.listening) {
-    state.listening = true; // graph.on exists from the first drawing on
-    state.graph.on("plotly_hover", (event) => showThumbnail(state, event));
-    state.graph.on("plotly_unhover", () => hideThumbnail(state));
-    state.graph.on("plotly_relayouting", () => hideThumbnail(state));
-    state.graph.on("plotly_click", (event) => {
-      const index = pointIndex(state, event);
-      if (index !== undefined) state.send("picked", index);
-    });
-  }
+}
+
+function listen(state) {
+  state.listening = true;
+  state.graph.on("plotly_hover", (event) => showThumbnail(state, event));
+  state.graph.on("plotly_unhover", () => hideThumbnail(state));
+  state.graph.on("plotly_relayouting", () => hideThumbnail(state));
+  state.graph.on("plotly_click", (event) => {
+    const index = pointIndex(state, event);
+    if (index !== undefined) state.send("picked", index);
+  });
 }
 
 // The caption's index of the point an event is about, or undefined.
@@ -162,10 +164,11 @@ function showThumbnail(state, event) {
   thumbnail.dataset.index = index;
   const column = index % data.columns;
   const row = Math.floor(index / data.columns);
-  loadSheet(state).then((sheet) => {
+  const show = (sheet) => {
     if (thumbnail.dataset.index !== String(index)) return; // the mouse has moved on
     picture.getContext("2d").drawImage(sheet, column * width, row * height, width, height, 0, 0, width, height);
-  });
+  };
+  loadSheet(state).then(show, () => {}); // without a readable sheet the caption stands alone
   thumbnail.hidden = false;
   frame.classList.add("pointing");
   const area = frame.getBoundingClientRect();
@@ -186,9 +189,9 @@ function hideThumbnail(state) {
 // The decoded sprite sheet; decoded once for each new sheet.
 async function loadSheet(state) {
   const source = albums.get(state.data.key);
-  if (state.sheet?.src !== source) {
+  if (!state.sheet || state.sheet.src !== source) {
     state.sheet = new Image();
-    state.sheet.src = source;
+    state.sheet.src = source ?? "";
   }
   await state.sheet.decode();
   return state.sheet;
@@ -216,22 +219,24 @@ function create(parentElement) {
   thumbnail.hidden = true;
   const picture = element("canvas", "picture", thumbnail);
   const caption = element("div", "caption", thumbnail);
-  const state = { frame, graph, message, thumbnail, picture, caption };
+  const state = { frame, graph, message, thumbnail, picture, caption, drawn: Promise.resolve() };
 
   const resized = new ResizeObserver(() => {
     // Plotly refuses to measure a chart in a closed tab; it is measured when the tab opens.
-    if (state.listening && frame.clientWidth > 0) window.Plotly.Plots.resize(graph);
+    if (state.listening && !state.gone && frame.clientWidth > 0) window.Plotly.Plots.resize(graph).catch(() => {});
   });
   resized.observe(frame);
-  const press = () => (state.held = true);
+  // While the mouse draws a zoom box, new data wait; and for 400 ms more, as Plotly awaits a second click for 300 ms.
+  const press = () => {
+    clearTimeout(state.timer);
+    state.held = true;
+  };
   const release = () => {
     if (!state.held) return;
-    // Later than the second click of a double click, which Plotly awaits for 300 ms.
     clearTimeout(state.timer);
     state.timer = setTimeout(() => {
       state.held = false;
-      if (state.late) draw(state);
-      state.late = false;
+      if (state.wanted) requestDrawing(state);
     }, 400);
   };
   frame.addEventListener("pointerdown", press, true);
@@ -243,9 +248,11 @@ function create(parentElement) {
     resized.disconnect();
     clearTimeout(state.timer);
     for (const name of ["pointerup", "pointercancel", "blur"]) window.removeEventListener(name, release, true);
-    if (state.listening) window.Plotly.purge(graph);
-    frame.remove();
     delete parentElement.labChart;
+    state.drawn.then(() => {
+      if (state.listening) window.Plotly.purge(graph);
+      frame.remove();
+    });
   };
   return state;
 }
@@ -261,6 +268,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
   state.frame.style.height = `${data.height}px`;
   state.graph.setAttribute("role", "img");
   state.graph.setAttribute("aria-label", data.alt);
-  draw(state);
+  requestDrawing(state);
   return state.cleanup;
 }

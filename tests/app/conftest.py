@@ -1,0 +1,43 @@
+"""Pages over small real runs."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from core import experiment, store
+from core.store import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def trained(digits, tiny, tmp_path_factory) -> Run:
+    """A finished run on the small digits: two epochs, with mistakes to look at."""
+    with store.create(tiny, digits, tmp_path_factory.mktemp("runs")) as writer:
+        for _ in experiment.run(writer, digits):
+            pass
+    return store.read(writer.folder)
+
+
+@pytest.fixture
+def lab(digits, tmp_path, monkeypatch) -> Path:
+    """A lab without runs, on the small digits; yields its folder of runs."""
+    runs = tmp_path / "runs"
+    monkeypatch.setenv("TRIPLETLAB_DATA", str(digits.folder))
+    monkeypatch.setenv("TRIPLETLAB_RUNS", str(runs))
+    monkeypatch.setenv("TRIPLETLAB_PICS", str(tmp_path / "pics"))
+    return runs
+
+
+@pytest.fixture
+def lab_with_runs(lab, trained, tiny, digits) -> Path:
+    """The same with four runs: finished, failed, interrupted (its process is gone) and damaged."""
+    lab.mkdir()
+    (lab / trained.id).symlink_to(trained.folder)
+    with pytest.raises(RuntimeError), store.create(tiny, digits, lab):
+        raise RuntimeError("the loss is not finite")
+    store.create(dataclasses.replace(tiny, seed=7), digits, lab).close()
+    (lab / "20260101-000000-broken-0000").mkdir()
+    (lab / "20260101-000000-broken-0000" / "run.json").write_text('{"format": 1, "status"')
+    return lab

@@ -1,0 +1,87 @@
+"""The whole way of a new user in a real browser: start a short run, watch it, look at the map and at the mistakes."""
+
+import sys
+
+import pytest
+
+from core import store
+from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+
+skip_without_browser()
+
+
+@pytest.fixture
+def dashboard(lab_data, tmp_path):
+    port = free_port()
+    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(lab_data)]
+    command += ["--runs", str(tmp_path / "runs")]
+    pictures = {"TRIPLETLAB_PICS": str(tmp_path / "pics")}
+    with start_server(ROOT / "app" / "main.py", port=port, command=command, env=pictures) as url:
+        yield url
+
+
+def set_number(page, name: str, value: int) -> None:
+    field = page.locator(f".st-key-set_{name} input")
+    field.fill(str(value))
+    field.press("Tab")
+    page.wait_for_timeout(300)
+
+
+def test_from_start_to_mistakes(dashboard, tmp_path):
+    runs = tmp_path / "runs"
+    with open_page(dashboard, 1440, 900) as page:
+        page.get_by_text("What to do first").wait_for()
+        page.get_by_role("link", name="1. Train").click()
+        page.get_by_role("button", name="Start").wait_for()
+        for name, value in {"width": 8, "epochs": 2}.items():
+            set_number(page, name, value)
+        page.get_by_role("button", name="Start").click()
+
+        def points() -> int:  # markers of the accuracy chart: two an epoch
+            return page.locator(".js-plotly-plot .scatterlayer .point").count()
+
+        page.get_by_text("Epoch 1/2").wait_for(timeout=60_000)
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .scatterlayer .point').length > 0")
+        first = points()
+        page.get_by_text("done", exact=True).first.wait_for(timeout=60_000)
+        page.wait_for_timeout(500)
+        assert points() > first > 0
+
+        (run,) = store.list_runs(runs)
+        assert run.status == "done"
+        wrong = store.mistakes(run)
+        assert page.get_by_text(f"{run.result['test_accuracy']:.2%}").count() >= 1
+        assert f"run={run.id}" in page.url
+
+        page.get_by_role("link", name=f"See the {len(wrong)} mistakes").click()
+        page.locator(".lab-card").first.wait_for()
+        card = page.locator(".lab-card").first
+        assert wrong.iloc[0]["id"] in card.inner_text()
+        assert card.locator("img").count() == 3
+        assert card.locator("img").first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+        assert card.locator("img").first.evaluate("image => image.naturalWidth") == 28
+
+        page.get_by_role("link", name="Embedding", exact=True).click()
+        page.locator(".js-plotly-plot").first.wait_for(timeout=90_000)  # UMAP compiles at its first use
+        page.reload()
+        page.locator(".js-plotly-plot").first.wait_for(timeout=30_000)
+        assert page.console_errors == []
+        assert page.foreign_requests == []
+
+
+def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
+    with open_page(f"{dashboard}/train", 1280, 720) as page:
+        page.get_by_role("button", name="Start").wait_for()
+        for name, value in {"width": 8, "epochs": 50}.items():
+            set_number(page, name, value)
+        page.get_by_role("button", name="Start").click()
+        page.get_by_text("Epoch 1/50 · step").wait_for(timeout=60_000)
+        page.reload()  # a reload changes nothing: the run is found again
+        page.get_by_text("Epoch 1/50").wait_for(timeout=30_000)
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("stopped", exact=True).first.wait_for(timeout=60_000)
+        (run,) = store.list_runs(tmp_path / "runs")
+        assert run.status == "stopped"
+        assert run.result["mistakes"] == len(store.mistakes(run))
+        page.get_by_role("link", name="See the embedding").wait_for()
+        assert page.console_errors == []
