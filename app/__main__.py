@@ -1,9 +1,13 @@
-"""Starts the dashboard: python -m app [--data DIR] [--runs DIR] [--port N] [--share]."""
+"""Starts the dashboard: python -m app [--data DIR] [--runs DIR] [--port N] [--share] [--no-browser]."""
 
 import argparse
 import logging
 import os
+import socket
 import sys
+import threading
+import webbrowser
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see app/main.py
@@ -21,6 +25,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, metavar="DIR", help="the folder of runs (default: checkpoints/)")
     parser.add_argument("--port", type=int, default=8501, help="default: 8501")
     parser.add_argument("--share", action="store_true", help="let other computers of the network see the page")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     options = parser.parse_args()
     if options.data:
         os.environ["TRIPLETLAB_DATA"] = str(options.data.resolve())
@@ -31,12 +36,36 @@ def main() -> int:
         print(f"Data set: {found.description}", flush=True)
     except DataError as error:  # the page says it as well, and what to do
         print(f"error: {error}", file=sys.stderr)
-    print(f"TripletLab: http://127.0.0.1:{options.port}  (Ctrl-C ends it)", flush=True)
-    address = "0.0.0.0" if options.share else "127.0.0.1"
+    print("Ctrl-C ends the dashboard; a run in progress is stopped and kept.", flush=True)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # not a line for every file of every page
-    main_page = Path(__file__).resolve().parent / "main.py"
-    st.App(main_page).run(config={"server.port": options.port, "server.address": address})
+    url = f"http://127.0.0.1:{options.port}"
+
+    @asynccontextmanager
+    async def when_served(_):
+        if _has_screen() and not options.no_browser:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        yield
+
+    settings = {"server.port": options.port, "server.address": "127.0.0.1"}
+    if options.share:  # a named address, or Streamlit would ask a host on the internet for its own
+        settings |= {"server.address": "0.0.0.0", "browser.serverAddress": _network_address()}
+    st.App(Path(__file__).resolve().parent / "main.py", lifespan=when_served).run(config=settings)
     return 0
+
+
+def _has_screen() -> bool:
+    """Whether a browser window can be opened here."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _network_address() -> str:
+    """This computer's address in its network; loopback without one. Connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address reserved for documentation (RFC 5737)
+            return probe.getsockname()[0]
+        except OSError:
+            return "127.0.0.1"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from core.data import DataSet
 
-TRAIN, TEST = "#0b6e99", "#e07b00"
+TRAIN, TEST = "#2389bd", "#e07b00"
 # Ten hues that stay apart on a projector, on white and on black
 CLASS_COLOURS = [
     "#3b7dd8",
@@ -39,7 +39,7 @@ def loss_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int
         figure.add_scatter(
             x=position.to_numpy(),
             y=thinned["loss"].to_numpy(),
-            name="train, each step",
+            name="step",
             mode="lines",
             line={"color": TRAIN, "width": 1},
             opacity=0.45,
@@ -98,22 +98,21 @@ class MapPoints(NamedTuple):
     captions: list[str]
 
 
-def map_points(images: DataSet, predicted: pd.DataFrame) -> MapPoints:
-    """The points of a run's map; `predicted` is store.predictions."""
-    training, total = len(images.train.ids), len(images.train.ids) + len(images.test.ids)
-    name_of = dict(zip(images.class_numbers, images.classes, strict=True))
-    wrong = np.zeros(total, bool)
-    wrong[training:] = predicted["true"] != predicted["predicted"]
+def map_points(images: DataSet, predicted: np.ndarray) -> MapPoints:
+    """The points of a run's map; `predicted` (Q,) are the labels of the test images."""
+    classes, training = images.classes, len(images.train.ids)
     captions = [
-        f"{name} · training · {images.classes[label]}"
+        f"{name} · training · {classes[label]}"
         for name, label in zip(images.train.ids, images.train.labels, strict=True)
     ]
     captions += [
-        f"{row.id} · test · true {name_of[row.true]} · predicted {name_of[row.predicted]}"
-        for row in predicted.itertuples()
+        f"{name} · test · true {classes[true]} · predicted {classes[label]}"
+        for name, true, label in zip(images.test.ids, images.test.labels, predicted, strict=True)
     ]
     labels = np.concatenate([images.train.labels, images.test.labels])
-    return MapPoints(labels, np.arange(total) >= training, wrong, captions)
+    is_test = np.arange(len(labels)) >= training
+    wrong = np.concatenate([np.zeros(training, bool), predicted != images.test.labels])
+    return MapPoints(labels, is_test, wrong, captions)
 
 
 def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]) -> go.Figure:
@@ -153,7 +152,7 @@ def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]
         margin={"l": 4, "r": 4, "t": 4, "b": 4},
         xaxis=bare,
         yaxis=bare | {"scaleanchor": "x", "scaleratio": 1},
-        legend={"title": {"text": "true class"}, "itemsizing": "constant"},
+        legend={"orientation": "v", "x": 1.01, "xanchor": "left", "y": 1, "yanchor": "top", "itemsizing": "constant"},
         dragmode="pan",
         uirevision="keep",
     )

@@ -26,7 +26,8 @@ def _png(pixels: np.ndarray) -> bytes:
 def tile(pixels: np.ndarray, heading: str, *lines: str) -> str:
     """HTML of one enlarged image with a heading and small lines under it."""
     height, width = pixels.shape
-    below = "".join(f"<span>{html.escape(line)}</span>" for line in lines)
+    # <wbr>: an id may break after its underscores, and nowhere else
+    below = "".join(f"<span>{html.escape(line).replace('_', '_<wbr>')}</span>" for line in lines)
     return (
         f'<div class="lab-tile" style="--shape:{width}/{height}"><img src="{png_uri(pixels)}" '
         f'alt="{html.escape(heading)}"><b>{html.escape(heading)}</b>{below}</div>'

@@ -2,16 +2,19 @@
 
 import atexit
 import gc
+import os
+import sys
 import threading
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import pictures
-from core import data, places, projection, sources, store
+from core import data, mistakes, places, projection, sources, store
 from core.config import PRESETS, RunConfig, from_preset, settings
-from core.runs import queue, yield_to_others
-from core.store import Run, RunWriter
+from core.runs import queue
+from core.store import Embedded, Run, RunWriter
 
 
 @st.cache_resource
@@ -19,7 +22,8 @@ def warm_up() -> None:
     """Loads what is slow to load, once a process and in the background, so that the first page shows at once."""
 
     def load() -> None:
-        yield_to_others()
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
         import torch  # noqa: F401
 
         queue().join(600)  # compiling UMAP must not slow a run that has begun already
@@ -153,19 +157,35 @@ def sprite_sheet(fingerprint: str, _images: data.DataSet) -> bytes:
     return pictures.sprite_sheet(_images)
 
 
+@st.cache_data(max_entries=8, show_spinner=False)
+def embedded(run_id: str, epoch: int) -> Embedded:
+    """Embeddings and predictions of a run after an epoch; they never change. Raises StoreError."""
+    return store.embedded(store.read(places.runs_folder() / run_id), epoch)
+
+
 @st.cache_data(max_entries=8, show_spinner="Drawing the embedding space (UMAP) …")
 def umap_frame(run_id: str, epoch: int) -> np.ndarray:
     """The UMAP (N + Q, 2) of a run's training and test embeddings after an epoch; kept with the run."""
     run = store.read(places.runs_folder() / run_id)
-    stored = store.projection(run, epoch)
-    if stored is None:
-        stored = projection.umap(np.concatenate(store.embeddings(run, epoch)), run.config.seed)
-        store.save_projection(run, epoch, stored)
-    return stored
+    frame = store.projection(run, epoch)
+    if frame is None:
+        frame = projection.umap(_all_embeddings(run_id, epoch), run.config.seed)
+        store.save_projection(run, epoch, frame)
+    return frame
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def pca_frame(run_id: str, epoch: int) -> np.ndarray:
     """The PCA (N + Q, 2) of a run's training and test embeddings after an epoch."""
-    run = store.read(places.runs_folder() / run_id)
-    return projection.pca(np.concatenate(store.embeddings(run, epoch)))
+    return projection.pca(_all_embeddings(run_id, epoch))
+
+
+def _all_embeddings(run_id: str, epoch: int) -> np.ndarray:
+    found = embedded(run_id, epoch)
+    return np.concatenate([found.train, found.test])
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def wrong_images(run_id: str, epoch: int, fingerprint: str, _images: data.DataSet) -> pd.DataFrame:
+    """The misclassified test images of a run after an epoch, see core/mistakes.py."""
+    return mistakes.find(_images, embedded(run_id, epoch))

@@ -253,7 +253,8 @@ class RunConfig:
     threads: int = setting(
         0,
         "Processor threads",
-        "Threads of the training; 0 takes every core. What was used is kept with the run.",
+        "Threads of the training; 0 chooses: every core with float32, all but one with bfloat16. What was used is kept "
+        "with the run.",
         group="run",
         low=0,
         high=64,

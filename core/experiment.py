@@ -1,5 +1,6 @@
 """A whole run: seed, build, fit, evaluate, save. What the background thread and the command line drain."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from core.config import ConfigError
 from core.data import DataSet, Split
 from core.evaluate import Evaluation, LabelledImages
 from core.events import EpochDone, Event, Finished
-from core.store import Run, RunWriter
+from core.store import Embedded, Run, RunWriter
 
 
 def run(writer: RunWriter, images: DataSet, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
@@ -35,12 +36,20 @@ def run(writer: RunWriter, images: DataSet, stop: Callable[[], bool] = lambda: F
     torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
     network = models.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
     descent = train.optimiser(network, config)
-    evaluation: Evaluation | None = None
+    embedded: Embedded | None = None
 
     def evaluate_epoch(epoch: int) -> Evaluation:
-        nonlocal evaluation
+        nonlocal embedded
         evaluation = evaluate.evaluate(network, training, test, config, used)
-        writer.save_embeddings(epoch, evaluation.train_embeddings.numpy(), evaluation.test_embeddings.numpy())
+        known, asked, loss = evaluation.train_embeddings, evaluation.test_embeddings, evaluation.test_loss or 0.0
+        if not (known.isfinite().all() and asked.isfinite().all() and math.isfinite(loss)):  # since the last step
+            raise train.Diverged(
+                f"the network's outputs are not finite after epoch {epoch}: the weights have run away. "
+                f"Lower the learning rate (it was {train.learning_rate(config, epoch):g})."
+            )
+        arrays = (evaluation.train_embeddings, evaluation.test_embeddings, *evaluation.test_prediction)
+        embedded = Embedded(*(array.numpy() for array in arrays))
+        writer.save_embedded(epoch, embedded)
         return evaluation
 
     last: EpochDone | None = None
@@ -54,7 +63,7 @@ def run(writer: RunWriter, images: DataSet, stop: Callable[[], bool] = lambda: F
             if event.test_accuracy > best_accuracy:  # chosen by the test images: never a headline
                 best_accuracy = event.test_accuracy
                 writer.save_checkpoint("best.pt", state)
-            wrong = _save_predictions(writer, images, evaluation)
+            wrong = _save_predictions(writer, images, embedded)
             writer.add_epoch(event, seconds)
             writer.update(
                 result={
@@ -86,14 +95,12 @@ def _tensors(split: Split) -> LabelledImages:
     return LabelledImages(torch.tensor(split.images), torch.tensor(split.labels))
 
 
-def _save_predictions(writer: RunWriter, images: DataSet, evaluation: Evaluation) -> int:
+def _save_predictions(writer: RunWriter, images: DataSet, embedded: Embedded) -> int:
     """Writes predictions.csv and mistakes.csv; returns the number of mistakes."""
-    predicted, scores = (each.numpy() for each in evaluation.test_prediction)
     numbers = np.array(images.class_numbers)
-    columns = {"id": images.test.ids, "true": numbers[images.test.labels], "predicted": numbers[predicted]}
-    writer.save_table("predictions.csv", pd.DataFrame(columns | {"score": scores}))
-    test_embeddings, train_embeddings = evaluation.test_embeddings.numpy(), evaluation.train_embeddings.numpy()
-    table = mistakes.find(images, predicted, scores, test_embeddings, train_embeddings)
+    columns = {"id": images.test.ids, "true": numbers[images.test.labels], "predicted": numbers[embedded.predicted]}
+    writer.save_table("predictions.csv", pd.DataFrame(columns | {"score": embedded.scores}))
+    table = mistakes.find(images, embedded)
     writer.save_table("mistakes.csv", table)
     return len(table)
 
@@ -115,10 +122,12 @@ def evaluate_run(run: Run, folder: Path | None, classifier: str | None, neighbou
     asked = _tensors(data.load_images(folder, images.classes) if folder else images.test)
     used = machine.choose(config)
     network = models.build(config, len(images.classes))
-    network.load_state_dict(store.load_checkpoint(run)["network"])
+    checkpoint = store.load_checkpoint(run)
+    network.load_state_dict(checkpoint["network"])
     network.to(used.device, memory_format=torch.channels_last)
     outputs = evaluate.embed_all(network, asked.images, config.channels, used)
-    gallery, gallery_labels = torch.tensor(store.embeddings(run)[0]), torch.tensor(images.train.labels)
+    gallery = torch.tensor(store.embedded(run, checkpoint["epoch"]).train)
+    gallery_labels = torch.tensor(images.train.labels)
     if classifier == "softmax":
         prediction = classify.softmax(outputs.logits)
     elif classifier == "knn":

@@ -25,11 +25,16 @@ class Machine:
 def choose(config: RunConfig) -> Machine:
     """The machine for a run, with its number of threads set for the calling thread."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = config.threads or os.cpu_count() or 1
-    torch.set_num_threads(threads)
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(device) else "float32"
+    cores = os.cpu_count() or 1
+    if precision == "bfloat16":
+        # The threads of a bfloat16 convolution's backward pass wait for each other without sleeping. With a core that
+        # is busy otherwise (the browser) two threads on two cores made 14 images a second, one thread 290.
+        cores = max(1, cores - 1)
+    threads = config.threads or cores
+    torch.set_num_threads(threads)
     return Machine(device, precision, threads)
 
 

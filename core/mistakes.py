@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from core.data import DataSet
+from core.store import Embedded
 
 COLUMNS = [
     "test_index",  # row of the image in test.csv, from 0
@@ -26,22 +27,20 @@ COLUMNS = [
 _EXPORTED = re.compile(r"img\d+_(origin|near_tgt|near_pdc)_\(.*\)\.png")
 
 
-def find(
-    data: DataSet, predicted: np.ndarray, scores: np.ndarray, test_embeddings: np.ndarray, train_embeddings: np.ndarray
-) -> pd.DataFrame:
+def find(data: DataSet, embedded: Embedded) -> pd.DataFrame:
     """One row a misclassified test image, in the order of the test set; columns as in COLUMNS.
 
-    `predicted` (Q,) are label indices, `scores` (Q,) fractions, the embeddings (Q, D) and (N, D). Distances are plain
-    Euclidean; of equally near training images the first in train.csv is taken.
+    Distances are plain Euclidean; of equally near training images the first in train.csv is taken.
     """
+    predicted = embedded.predicted
     wrong = np.flatnonzero(predicted != data.test.labels)  # (M,)
-    distances = cdist(test_embeddings[wrong].astype(np.float64), train_embeddings.astype(np.float64))  # (M, N)
+    distances = cdist(embedded.test[wrong].astype(np.float64), embedded.train.astype(np.float64))  # (M, N)
     table = {
         "test_index": wrong,
         "id": [data.test.ids[row] for row in wrong],
         "true": [data.class_numbers[label] for label in data.test.labels[wrong]],
         "predicted": [data.class_numbers[label] for label in predicted[wrong]],
-        "score": scores[wrong],
+        "score": embedded.scores[wrong],
     }
     for name, wanted in (("nearest_true", data.test.labels[wrong]), ("nearest_predicted", predicted[wrong])):
         of_class = data.train.labels[None, :] == wanted[:, None]  # (M, N)

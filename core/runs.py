@@ -5,7 +5,6 @@ runs at a time and the others wait.
 """
 
 import atexit
-import os
 import sys
 import threading
 import types
@@ -81,7 +80,6 @@ class RunQueue:
         return self.join(timeout)
 
     def _work(self) -> None:
-        yield_to_others()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
@@ -97,12 +95,6 @@ class RunQueue:
                     self._errors[job.name] = error
                 self._running = None
                 self._changed.notify_all()
-
-
-def yield_to_others() -> None:
-    """Lowers the priority of the calling thread (and of those it starts), so that pages stay quick; Linux only."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def queue() -> RunQueue:

@@ -16,11 +16,15 @@ import json
 import os
 import re
 import secrets
+import threading
+import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import filelock
 import numpy as np
@@ -33,6 +37,8 @@ from core.events import EpochDone, StepDone
 FORMAT = 1  # of run.json; a higher number was written by a newer version
 ROWS_AN_EPOCH = 100  # at most, in steps.csv
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_DAMAGED_ARRAYS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # what np.load raises
+_one_look_at_a_time = threading.Lock()  # or two readers of one run would take each other for its writer
 
 
 class StoreError(RuntimeError):
@@ -94,13 +100,14 @@ def read(folder: Path) -> Run:
         facts = json.loads(file.read_text(encoding="utf-8"))
         if facts["format"] > FORMAT:
             raise ValueError(f"written by a newer version of the lab (format {facts['format']})")
-        status = facts["status"]
-        if status in ("queued", "running") and not _is_locked(folder):
-            status = "interrupted"
+        if facts["status"] in ("queued", "running") and not _is_locked(folder):
+            facts = json.loads(file.read_text(encoding="utf-8"))  # it may have ended just now
+            if facts["status"] in ("queued", "running"):
+                facts["status"] = "interrupted"
         return Run(
             id=folder.name,
             folder=folder,
-            status=status,
+            status=facts["status"],
             config=from_dict(facts["config"]),
             data=facts["data"],
             machine=facts["machine"],
@@ -136,24 +143,18 @@ def steps(run: Run) -> pd.DataFrame:
     return _read_table(run.folder / "steps.csv")
 
 
-def predictions(run: Run) -> pd.DataFrame:
-    """A row a test image: id, true and predicted class (the integers of the data set) and score."""
-    return _read_table(run.folder / "predictions.csv", text="id")
-
-
 def mistakes(run: Run) -> pd.DataFrame:
-    """A row a misclassified test image, see core/mistakes.py."""
+    """A row a misclassified test image of the last epoch, see core/mistakes.py."""
     return _read_table(run.folder / "mistakes.csv", text=("id", "nearest_true_id", "nearest_predicted_id"))
 
 
-def _read_table(file: Path, text: str | tuple[str, ...] = ()) -> pd.DataFrame:
+def _read_table(file: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """The CSV as far as it is complete (a line may be half written just now); empty if there is none."""
     try:
         whole_lines = file.read_text(encoding="utf-8").rpartition("\n")[0]
         if not whole_lines:
             return pd.DataFrame()
-        names = (text,) if isinstance(text, str) else text
-        keep = dict.fromkeys(names, str)  # an id such as 0012 or NA stays text
+        keep = dict.fromkeys(text, str)  # an id such as 0012 or NA stays text
         return pd.read_csv(io.StringIO(whole_lines), dtype=keep, na_values=[""], keep_default_na=False)
     except FileNotFoundError:
         return pd.DataFrame()
@@ -161,33 +162,32 @@ def _read_table(file: Path, text: str | tuple[str, ...] = ()) -> pd.DataFrame:
         raise StoreError(f"{file} cannot be read: {error}") from error
 
 
-def epochs_with_embeddings(run: Run) -> list[int]:
-    """The epochs whose embeddings are stored, in order."""
-    return sorted(int(file.stem.removeprefix("epoch_")) for file in (run.folder / "embeddings").glob("epoch_*.npz"))
+class Embedded(NamedTuple):
+    """What a network made of all images after one epoch: N training and Q test images."""
+
+    train: np.ndarray  # (N, D) float32 embeddings
+    test: np.ndarray  # (Q, D) float32
+    predicted: np.ndarray  # (Q,) labels by the run's own rule
+    scores: np.ndarray  # (Q,) fractions
 
 
-def embeddings(run: Run, epoch: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """float32 embeddings (N, D) of the training and (Q, D) of the test images after an epoch, by default the last.
-
-    Raises StoreError if there are none.
-    """
-    stored = epochs_with_embeddings(run)
-    if not stored:
-        raise StoreError(f"run {run.id} has no embeddings yet: its first epoch was not finished")
-    file = run.folder / "embeddings" / f"epoch_{epoch or stored[-1]:04d}.npz"
+def embedded(run: Run, epoch: int) -> Embedded:
+    """The stored embeddings and predictions after an epoch. Raises StoreError if they are missing or damaged."""
+    file = run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return arrays["train"].astype(np.float32), arrays["test"].astype(np.float32)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            train, test = arrays["train"].astype(np.float32), arrays["test"].astype(np.float32)
+            return Embedded(train, test, arrays["predicted"], arrays["scores"])
+    except _DAMAGED_ARRAYS as error:
         raise StoreError(f"{file} cannot be read: {error}") from error
 
 
 def projection(run: Run, epoch: int) -> np.ndarray | None:
     """The stored UMAP frame (N + Q, 2) of this epoch, or None."""
     try:
-        with np.load(run.folder / "projection.npz", allow_pickle=False) as arrays:
+        with open(run.folder / "projection.npz", "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return arrays["umap"] if int(arrays["epoch"]) == epoch else None
-    except (OSError, ValueError, KeyError, EOFError):
+    except _DAMAGED_ARRAYS:
         return None  # it can be computed again at any time
 
 
@@ -207,7 +207,8 @@ def load_checkpoint(run: Run) -> dict:
     except FileNotFoundError:
         raise StoreError(f"run {run.id} has no weights yet ({file} is missing)") from None
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise StoreError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise StoreError(f"{file} is damaged: {reason}") from error
 
 
 @contextmanager
@@ -230,7 +231,8 @@ def replacing(file: Path) -> Iterator[io.BufferedIOBase]:
             "What was saved before is unharmed."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -246,7 +248,7 @@ def _sync_folder(folder: Path) -> None:
 def _is_locked(folder: Path) -> bool:
     """Whether some process, this one included, writes to the run now."""
     try:
-        with filelock.FileLock(folder / "run.lock", timeout=0):
+        with _one_look_at_a_time, filelock.FileLock(folder / "run.lock", timeout=0):
             return False
     except filelock.Timeout:
         return True
@@ -327,11 +329,12 @@ class RunWriter:
         with replacing(self.folder / name) as file:
             file.write(table.to_csv(index=False).encode())
 
-    def save_embeddings(self, epoch: int, train: np.ndarray, test: np.ndarray) -> None:
-        """Keeps the embeddings (N, D) and (Q, D) of an epoch as float16."""
+    def save_embedded(self, epoch: int, embedded: Embedded) -> None:
+        """Keeps what the network made of all images after an epoch; the embeddings as float16."""
         (self.folder / "embeddings").mkdir(exist_ok=True)
+        train, test = embedded.train.astype(np.float16), embedded.test.astype(np.float16)
         with replacing(self.folder / "embeddings" / f"epoch_{epoch:04d}.npz") as file:
-            np.savez(file, train=train.astype(np.float16), test=test.astype(np.float16))
+            np.savez(file, train=train, test=test, predicted=embedded.predicted, scores=embedded.scores)
 
     def save_checkpoint(self, name: str, state: dict) -> None:
         """Writes `state` (tensors and plain values) so that torch.load(weights_only=True) reads it."""

@@ -39,7 +39,7 @@ def fit(
 ) -> Iterator[StepDone | EpochDone]:
     """Trains `network` in place; yields StepDone after each step and EpochDone after each epoch's evaluation.
 
-    `stop` is asked after every step; once it says yes, the epoch so far is evaluated and the generator ends.
+    `stop` is asked before every step; once it says yes, the epoch so far is evaluated and the generator ends.
     Raises Diverged as soon as a loss is not finite.
     """
     objective = objectives.build(config)
@@ -51,7 +51,7 @@ def fit(
         done = []
         steps = sampling.steps_per_epoch(config, len(labels))
         for step, batch in enumerate(sampling.batches(config, train.labels, epoch), start=1):
-            if stop():
+            if stopped := stop():
                 break
             images = prepare(train.images[batch].to(machine.device), config.channels)  # (B, C, 32, 32)
             if config.augmentation == "crop_flip":
@@ -59,20 +59,19 @@ def fit(
             with machine.autocast():
                 outputs = network(images)
             loss, diagnostics = objective(outputs, labels[batch])
-            descent.zero_grad()
-            loss.backward()
-            descent.step()
-            event = StepDone(epoch=epoch, step=step, steps=steps, loss=loss.item(), diagnostics=diagnostics)
             if not torch.isfinite(loss):
                 raise Diverged(
                     f"the loss is not finite in epoch {epoch}, step {step}: the weights have run away. "
                     f"Lower the learning rate (it was {rate:g})."
                 )
-            done.append(event)
-            yield event
+            descent.zero_grad()
+            loss.backward()
+            descent.step()
+            done.append(StepDone(epoch=epoch, step=step, steps=steps, loss=loss.item(), diagnostics=diagnostics))
+            yield done[-1]
         if done:
             yield _epoch_done(epoch, rate, done, evaluate(epoch))
-        if stop():
+        if stopped:
             return
 
 

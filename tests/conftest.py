@@ -1,51 +1,66 @@
-"""Small real data sets for all tests."""
+"""What several tests share: a small set of real digits, settings for a run of seconds, and the lab's own data."""
 
 import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on busy cores
-
 from pathlib import Path
 
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # before torch: spinning threads starve each other on busy cores
+
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from core import data, sources
+from core import sources
 from core.config import RunConfig
-from core.data import DataSet
+from core.data import SPLITS, DataSet, load
+
+DIGITS = (0, 1, 7, 9)  # class numbers with a gap, so that a label and a class number are not the same
+
+
+def write_digits(folder: Path, train: int = 12, test: int = 6) -> DataSet:
+    """A set of `train` and `test` images for each of DIGITS, 28x28, in folders named like the class numbers."""
+    digits = load_digits()
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = {split: ["id,name,class"] for split in SPLITS}
+    for number in DIGITS:
+        members = np.flatnonzero(digits.target == number)[: train + test]
+        for place, index in enumerate(members):
+            split = "train" if place < train else "test"
+            file = folder / split / f"digit {number}" / f"{split}_{index:04d}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            small = Image.fromarray((digits.images[index] * 15.9).astype(np.uint8))
+            small.resize((28, 28), Image.Resampling.BICUBIC).save(file)
+            lines[split].append(f"{file.stem},digit {number},{number}")
+    for split in SPLITS:
+        (folder / f"{split}.csv").write_text("\n".join(lines[split]) + "\n")
+    return load(folder)
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> DataSet:
-    """Four classes of scikit-learn's digits, 28x28: 12 training and 6 test images each, on disk in the lab's layout."""
-    folder = tmp_path_factory.mktemp("digits")
-    raw = load_digits()
-    for split, first, last in (("train", 0, 12), ("test", 12, 18)):
-        rows = []
-        for label in range(4):
-            (folder / split / str(label)).mkdir(parents=True)
-            for index in np.flatnonzero(raw.target == label)[first:last]:
-                small = Image.fromarray((raw.images[index] * 255 / 16).astype(np.uint8))
-                name = f"digits_{split}_{index}"
-                small.resize((28, 28), Image.Resampling.BICUBIC).save(folder / split / str(label) / f"{name}.png")
-                rows.append((name, str(label), label))
-        pd.DataFrame(rows, columns=["id", "name", "class"]).to_csv(folder / f"{split}.csv", index=False)
-    return data.load(folder)
+    """Four classes with 12 training and 6 test images each."""
+    return write_digits(tmp_path_factory.mktemp("data") / "digits")
 
 
 @pytest.fixture(scope="session")
 def tiny() -> RunConfig:
-    """A run that takes a fraction of a second."""
-    network = {"architecture": "resnet", "blocks": (1, 1), "width": 4, "embedding_size": 8}
-    training = {"objective": "triplet", "triplets": 24, "batch_size": 8, "epochs": 2, "neighbours": 3}
-    return RunConfig(**network, **training, precision="float32", threads=1)
+    """Two epochs of three steps, in about a second."""
+    return RunConfig(
+        blocks=(1, 1),
+        width=4,
+        embedding_size=8,
+        triplets=24,
+        batch_size=8,
+        epochs=2,
+        neighbours=3,
+        precision="float32",
+        threads=1,
+    )
 
 
 @pytest.fixture(scope="session")
 def lab_data(tmp_path_factory) -> Path:
-    """The folder in TRIPLETLAB_DATA, or scikit-learn's digits."""
-    if given := os.environ.get("TRIPLETLAB_DATA"):
-        return Path(given)
-    return sources.prepare(tmp_path_factory.mktemp("lab"), "digits").folder
+    """The lab's images where TRIPLETLAB_DATA names them, otherwise scikit-learn's digits."""
+    if named := os.environ.get("TRIPLETLAB_DATA"):
+        return Path(named)
+    return sources.prepare(tmp_path_factory.mktemp("lab") / "mnist", "digits").folder

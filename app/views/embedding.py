@@ -1,6 +1,5 @@
 """Embedding: the space into which a run sorts the images, drawn in two dimensions."""
 
-import pandas as pd
 import streamlit as st
 
 from app import cards, charts, pictures, state
@@ -15,38 +14,35 @@ METHODS = {
 }
 
 
-def inspect(run: Run, images: DataSet, predicted: pd.DataFrame, index: int) -> None:
+def inspect(run: Run, images: DataSet, index: int) -> None:
     """The image of one point; for a wrong one with its two neighbours."""
-    training = len(images.train.ids)
+    training, epoch = len(images.train.ids), run.result["epochs"]
     if index < training:
         name = images.classes[images.train.labels[index]]
         cards.tiles(pictures.tile(images.train.images[index], f"training image of {name}", images.train.ids[index]))
         return
-    row = predicted.iloc[index - training]
-    name_of = dict(zip(images.class_numbers, images.classes, strict=True))
-    if row["true"] == row["predicted"]:
-        heading = f"test image of {name_of[row['true']]}, recognised"
-        cards.tiles(
-            pictures.tile(images.test.images[index - training], heading, row["id"], f"score {row['score']:.0%}")
-        )
+    row = index - training
+    wrong = state.wrong_images(run.id, epoch, images.fingerprint, images)
+    card = wrong[wrong["test_index"] == row]
+    if len(card):
+        cards.mistake_grid(card, images)
         return
-    wrong = store.mistakes(run)
-    number = wrong["test_index"].tolist().index(index - training)
-    cards.mistake_grid(wrong.iloc[[number]], images)
+    heading = f"test image of {images.classes[images.test.labels[row]]}, recognised"
+    score = state.embedded(run.id, epoch).scores[row]
+    cards.tiles(pictures.tile(images.test.images[row], heading, images.test.ids[row], f"score {score:.0%}"))
 
 
 @cards.errors_explained()
 def draw(run: Run) -> None:
     """The map and, beside it, the image of the point that was clicked last."""
-    images, predicted = store.data_of(run), store.predictions(run)
-    epoch = store.epochs_with_embeddings(run)[-1]
+    images, epoch = store.data_of(run), run.result["epochs"]
+    points = charts.map_points(images, state.embedded(run.id, epoch).predicted)
     with st.container(horizontal=True, vertical_alignment="center"):
         method = st.segmented_control(
             "Projection", METHODS, default="UMAP", required=True, key="projection", label_visibility="collapsed"
         )
         st.caption(METHODS[method], width="stretch")
     frame = (state.umap_frame if method == "UMAP" else state.pca_frame)(run.id, epoch)
-    points = charts.map_points(images, predicted)
     figure = charts.embedding_map(frame, points, images.classes)
     map_column, image_column = st.columns([3, 1.35], gap="large")
     with map_column:
@@ -62,18 +58,18 @@ def draw(run: Run) -> None:
     if clicked is not None:
         state.preset_widget(f"picked_{run.id}", clicked)
     with image_column:
-        wrong = int(points.wrong.sum())
-        accuracy = run.result["test_accuracy"]
-        st.metric(f"Test accuracy after epoch {epoch}", f"{accuracy:.2%}", help="Fraction of the test images.")
+        accuracy, wrong = f"{run.result['test_accuracy']:.2%}", points.wrong.sum()
+        st.metric(f"Test accuracy after epoch {epoch}", accuracy, help="Share of test images that are named rightly.")
         st.caption(
-            f"{len(images.train.ids):,} training images (small dots), {len(images.test.ids):,} test images (large "
-            f"dots), {wrong} of them wrong (red cross). Drag to move, turn the wheel to zoom, click a class to hide it."
+            f"Coloured by true class: {len(images.train.ids):,} training images (small dots), "
+            f"{len(images.test.ids):,} test images (large dots), {wrong} of them wrong (red cross). Drag to move, turn "
+            "the wheel to zoom, click a class to hide it."
         )
         picked = state.recall(f"picked_{run.id}")
         if picked is None:
             st.info("Point at a dot to see its image; click it to keep the image here.")
         else:
-            inspect(run, images, predicted, picked)
+            inspect(run, images, picked)
 
 
 runs = [run for run in state.all_runs() if run.result]

@@ -34,10 +34,7 @@ with right:
         images = state.data_set()
         st.markdown(images.description)
         height, width = images.train.images.shape[1:]
-        st.caption(
-            f"{len(images.train.ids):,} training and {len(images.test.ids):,} test images, {width} x {height} pixels, "
-            f"{len(images.classes)} classes, in {images.folder}"
-        )
+        st.caption(f"{width} x {height} pixels, {len(images.classes)} classes, in {images.folder}")
         firsts = [int(np.flatnonzero(images.train.labels == label)[0]) for label in range(len(images.classes))][:20]
         cards.strip(
             [images.train.images[row] for row in firsts], [f"training image {images.train.ids[r]}" for r in firsts]

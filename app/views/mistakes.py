@@ -27,8 +27,9 @@ def ordered(table, order: str):
 @cards.errors_explained()
 def show(run: Run) -> None:
     """Filters, one page of cards, and the export."""
-    images, table = store.data_of(run), store.mistakes(run)
-    total, accuracy, epoch = len(images.test.ids), run.result["test_accuracy"], run.result["epochs"]
+    images, epoch = store.data_of(run), run.result["epochs"]
+    table = state.wrong_images(run.id, epoch, images.fingerprint, images)
+    total, accuracy = len(images.test.ids), run.result["test_accuracy"]
     rule = "softmax" if run.config.objective == "cross_entropy" else f"kNN, k = {run.config.neighbours}"
     st.markdown(
         f"**{len(table)} of {total:,} test images are wrong** after epoch {epoch} "

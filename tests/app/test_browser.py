@@ -14,7 +14,7 @@ skip_without_browser()
 def dashboard(lab_data, tmp_path):
     port = free_port()
     command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(lab_data)]
-    command += ["--runs", str(tmp_path / "runs")]
+    command += ["--runs", str(tmp_path / "runs"), "--no-browser"]
     pictures = {"TRIPLETLAB_PICS": str(tmp_path / "pics")}
     with start_server(ROOT / "app" / "main.py", port=port, command=command, env=pictures) as url:
         yield url

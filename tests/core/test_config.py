@@ -239,6 +239,7 @@ def test_unknown_and_incomplete_settings():
 def test_through_json_and_back(name):
     made = from_preset(name, seed=7)
     text = json.dumps(config.to_dict(made), allow_nan=False)
+    assert json.loads(text) == config.to_dict(made)  # the very values, no tuple that becomes a list
     again = config.from_dict(json.loads(text))
     assert again == made
     assert type(again.blocks) is tuple

@@ -9,6 +9,7 @@ from PIL import Image
 
 from core import mistakes
 from core.data import DataSet, Split
+from core.store import Embedded
 
 CLASSES, NUMBERS = ("ape", "bee", "cat"), (3, 5, 40)  # label indices 0, 1, 2
 TRAIN_LABELS, TEST_LABELS = [2, 0, 1, 0, 1, 2], [0, 1, 2, 0]
@@ -35,7 +36,7 @@ def on_a_line(places: list[float]) -> np.ndarray:
 
 def find(data: DataSet, predicted: list[int], train=TRAIN_PLACES, test=TEST_PLACES) -> pd.DataFrame:
     scores = np.linspace(0.25, 1, len(predicted), dtype=np.float32)
-    return mistakes.find(data, np.array(predicted), scores, on_a_line(test), on_a_line(train))
+    return mistakes.find(data, Embedded(on_a_line(train), on_a_line(test), np.array(predicted), scores))
 
 
 def test_the_wrong_ones_with_their_two_neighbours(data):
@@ -54,7 +55,7 @@ def test_against_a_loop(data):
     draw = np.random.default_rng(0)
     train, test = draw.normal(size=(6, 5)).astype(np.float32), draw.normal(size=(4, 5)).astype(np.float32)
     predicted = np.array([2, 2, 1, 1])  # all wrong
-    table = mistakes.find(data, predicted, np.ones(4), test, train)
+    table = mistakes.find(data, Embedded(train, test, predicted, np.ones(4)))
     for place, row in enumerate(table.itertuples()):
         for name, label in (("true", TEST_LABELS[place]), ("predicted", predicted[place])):
             distances = {

@@ -34,11 +34,19 @@ def test_pca_is_that_of_scikit_learn_up_to_sign(count, size):
     assert frame[:, 0].var() > frame[:, 1].var()
 
 
-def test_pca_gives_the_same_picture_again_and_its_sign_does_not_depend_on_the_order():
+def test_pca_gives_the_same_picture_again():
     embeddings = two_clouds()
     frame = projection.pca(embeddings)
     np.testing.assert_array_equal(projection.pca(embeddings.copy()), frame)
     np.testing.assert_allclose(projection.pca(embeddings[::-1]), frame[::-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_largest_part_of_each_direction_is_positive(seed):
+    embeddings = np.random.default_rng(seed).normal(size=(30, 5)) * (5, 4, 1, 1, 1)
+    directions = np.linalg.lstsq(embeddings - embeddings.mean(axis=0), projection.pca(embeddings), rcond=None)[0]
+    np.testing.assert_allclose(directions.T @ directions, np.eye(2), atol=1e-5)
+    assert (directions[np.abs(directions).argmax(axis=0), [0, 1]] > 0).all()
 
 
 def test_pca_keeps_distances_in_a_plane():

@@ -1,0 +1,413 @@
+"""Whole runs of a second each: complete, consistent, repeatable, stopped, diverged, evaluated again."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from core import experiment, store
+from core.config import ConfigError, RunConfig
+from core.data import DataSet
+from core.events import EpochDone, Event, Finished, StepDone
+from core.store import Run, StoreError
+from core.train import Diverged
+
+FILES = [
+    "best.pt", "embeddings", "history.csv", "last.pt", "mistakes.csv", "predictions.csv", "run.json", "run.lock",
+    "steps.csv",
+]  # fmt: skip
+DIVERGING = dict(objective="cross_entropy", learning_rate=10.0, weight_decay=1.0, epochs=20)
+
+
+def train(
+    config: RunConfig, data: DataSet, runs: Path, stop: Callable[[], bool] = lambda: False
+) -> tuple[Run, list[Event]]:
+    with store.create(config, data, runs) as writer:
+        events = list(experiment.run(writer, data, stop))
+    return store.read(writer.folder), events
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """For `stop`, which is asked once before every step."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(True)
+        return len(asked) > steps
+
+    return stop
+
+
+def predictions(run: Run) -> pd.DataFrame:
+    return pd.read_csv(run.folder / "predictions.csv", dtype={"id": str})
+
+
+@pytest.fixture(scope="module")
+def done(tiny, digits, tmp_path_factory) -> tuple[Run, list[Event]]:
+    """A finished triplet run with some mistakes."""
+    return train(dataclasses.replace(tiny, epochs=3, seed=1), digits, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def classified(tiny, digits, tmp_path_factory) -> Run:
+    config = dataclasses.replace(tiny, objective="cross_entropy", learning_rate=0.01, epochs=1)
+    return train(config, digits, tmp_path_factory.mktemp("runs"))[0]
+
+
+# What a run leaves
+
+
+def test_files_of_a_run(done):
+    run, events = done
+    assert [name for name in FILES if not (run.folder / name).exists()] == []
+    assert sorted(file.name for file in (run.folder / "embeddings").iterdir()) == [
+        f"epoch_000{epoch}.npz" for epoch in (1, 2, 3)
+    ]
+    assert not [file for file in run.folder.rglob("*") if file.name.endswith(".tmp")]
+    kinds = [type(event) for event in events]
+    assert kinds == [*[StepDone] * 3, EpochDone] * 3 + [Finished]
+    json.dumps([dataclasses.asdict(event) for event in events], allow_nan=False)
+    assert (run.status, run.error, run.steps_per_epoch) == ("done", "", 3)
+    assert run.machine.keys() >= {"device", "precision", "threads", "torch", "python", "processor"}
+    assert run.machine["precision"] == "float32"
+    assert run.machine["threads"] == 1
+    assert run.seconds > 0
+
+
+def test_the_numbers_agree(done, digits):
+    run, events = done
+    history, steps, table = store.history(run), store.steps(run), predictions(run)
+    mistakes, last, finished = store.mistakes(run), store.history(run).iloc[-1], events[-1]
+    assert history.epoch.tolist() == [1, 2, 3]
+    for row, event in zip(history.itertuples(), (each for each in events if isinstance(each, EpochDone)), strict=True):
+        for name, value in (dataclasses.asdict(event) | event.diagnostics).items():
+            if name != "diagnostics":
+                assert getattr(row, name) == pytest.approx(value, rel=1e-12)
+    assert len(steps) == 9
+    for epoch, rows in steps.groupby("epoch"):
+        assert history.train_loss[epoch - 1] == pytest.approx(rows.loss.mean())
+    assert (history.seconds.diff().dropna() > 0).all()
+    assert table.id.tolist() == list(digits.test.ids)
+    assert table.true.tolist() == [digits.class_numbers[label] for label in digits.test.labels]
+    assert set(table.predicted) <= set(digits.class_numbers)
+    assert table.score.between(1 / 3, 1).all()  # shares of three votes
+    accuracy = (table.true == table.predicted).mean()
+    assert 0 < len(mistakes) < 24  # otherwise the tests below say little
+    assert run.result == {
+        "epochs": 3,
+        "train_accuracy": last.train_accuracy,
+        "test_accuracy": last.test_accuracy,
+        "best_test_accuracy": history.test_accuracy.max(),
+        "mistakes": len(mistakes),
+    }
+    assert accuracy == last.test_accuracy == finished.test_accuracy == 1 - len(mistakes) / 24
+    assert finished.train_accuracy == last.train_accuracy
+    assert (finished.run, finished.status, finished.epochs) == (run.id, "done", 3)
+
+
+def test_predictions_are_the_votes_of_the_stored_embeddings(done, digits):
+    run, _ = done
+    stored = store.embedded(run, 3)
+    classes = np.array(digits.class_numbers)
+    for query, row in zip(stored.test.astype(np.float64), predictions(run).itertuples(), strict=True):
+        order = np.argsort(np.linalg.norm(stored.train - query, axis=1), kind="stable")
+        votes = digits.train.labels[order[:3]].tolist()
+        winner = max(votes, key=lambda label: (votes.count(label), -votes.index(label)))
+        assert row.predicted == classes[winner]
+        assert row.score == pytest.approx(votes.count(winner) / 3)
+    assert [classes[label] for label in stored.predicted] == predictions(run).predicted.tolist()
+
+
+def test_mistakes_agree_with_a_search_by_hand_and_with_the_files(done, digits):
+    run, _ = done
+    stored = store.embedded(run, 3)
+    name_of = dict(zip(digits.class_numbers, digits.classes, strict=True))
+    rows = {split: pd.read_csv(digits.folder / f"{split}.csv", dtype={"id": str}) for split in ("train", "test")}
+    table, wrong = store.mistakes(run), predictions(run).query("true != predicted")
+    assert table.test_index.tolist() == wrong.index.tolist()
+    for column in ("id", "true", "predicted", "score"):
+        assert table[column].tolist() == wrong[column].tolist()
+    for row in table.itertuples():
+        listed = rows["test"].iloc[row.test_index]
+        assert (listed.id, listed["class"]) == (row.id, row.true)
+        assert (digits.folder / "test" / name_of[row.true] / f"{row.id}.png").is_file()
+        for kind, number in (("true", row.true), ("predicted", row.predicted)):
+            index, neighbour = getattr(row, f"nearest_{kind}_index"), getattr(row, f"nearest_{kind}_id")
+            distance = getattr(row, f"nearest_{kind}_distance")
+            listed = rows["train"].iloc[index]
+            assert (listed.id, listed["class"], listed["name"]) == (neighbour, number, name_of[number])
+            assert (digits.folder / "train" / name_of[number] / f"{neighbour}.png").is_file()
+            best = None
+            for place in np.flatnonzero(rows["train"]["class"] == number):
+                difference = stored.test[row.test_index].astype(float) - stored.train[place].astype(float)
+                found = float(np.sqrt((difference**2).sum()))
+                if best is None or found < best[1]:
+                    best = int(place), found
+            assert best == (index, pytest.approx(distance, rel=1e-9))
+
+
+def test_embeddings_lie_on_the_sphere(done, digits):
+    run, _ = done
+    stored = store.embedded(run, 1)
+    assert stored.train.shape == (48, 8)
+    assert stored.test.shape == (24, 8)
+    for embeddings in (stored.train, stored.test):
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 10, rtol=2e-3)
+
+
+def test_checkpoints_are_plain(done):
+    run, _ = done
+    last = torch.load(run.folder / "last.pt", weights_only=True)
+    best = torch.load(run.folder / "best.pt", weights_only=True)
+    assert (last["epoch"], last["steps"]) == (3, 3)
+    assert last["optimiser"]["state"]  # the momentum
+    history = store.history(run)
+    assert history.test_accuracy[best["epoch"] - 1] == history.test_accuracy.max()
+    assert best["epoch"] == history.test_accuracy.idxmax() + 1  # the first of equally good ones
+    assert best["network"].keys() == last["network"].keys()
+
+
+# The same again
+
+
+def tables(run: Run) -> list[pd.DataFrame]:
+    return [store.history(run).drop(columns="seconds"), store.steps(run).drop(columns="seconds"), predictions(run)]
+
+
+def check_same(run: Run, other: Run, epochs: int):
+    for table, same in zip(tables(run), tables(other), strict=True):
+        pd.testing.assert_frame_equal(table, same, check_exact=True)
+    for epoch in range(1, epochs + 1):
+        for array, same in zip(store.embedded(run, epoch), store.embedded(other, epoch), strict=True):
+            np.testing.assert_array_equal(array, same)
+    weights, same = (store.load_checkpoint(each)["network"] for each in (run, other))
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+def test_same_seed_same_run(done, digits, tmp_path):
+    run, _ = done
+    check_same(run, train(run.config, digits, tmp_path)[0], epochs=3)
+
+
+def test_other_draws_change_nothing(tiny, digits, tmp_path):
+    """A page that draws random numbers in the same process, and whatever was drawn before the run."""
+    config = dataclasses.replace(tiny, objective="cross_entropy", augmentation="crop_flip", learning_rate=0.01)
+    run, _ = train(config, digits, tmp_path)
+    torch.rand(7)
+    np.random.seed(3)  # noqa: NPY002
+    with store.create(config, digits, tmp_path) as writer:
+        for event in experiment.run(writer, digits):
+            torch.rand(1 + getattr(event, "step", 0))
+            torch.manual_seed(99)
+    check_same(run, store.read(writer.folder), epochs=2)
+
+
+def test_another_seed_is_another_run(done, digits, tmp_path):
+    run, _ = done
+    other, _ = train(dataclasses.replace(run.config, seed=2, epochs=1), digits, tmp_path)
+    assert store.history(other).train_loss[0] != store.history(run).train_loss[0]
+    assert not np.array_equal(store.embedded(other, 1).test, store.embedded(run, 1).test)
+
+
+# Stopped
+
+
+def test_stopped_in_the_second_epoch(done, digits, tmp_path):
+    whole, _ = done
+    run, events = train(whole.config, digits, tmp_path, stop_after(4))
+    assert run.status == "stopped"
+    assert [type(event) for event in events] == [*[StepDone] * 3, EpochDone, StepDone, EpochDone, Finished]
+    history = store.history(run)
+    assert history.steps.tolist() == [3, 1]
+    assert history.test_loss[0] == store.history(whole).test_loss[0]
+    assert history.train_loss[1] == store.steps(whole).loss[3]  # its first step is the whole run's fourth
+    assert run.result["epochs"] == events[-1].epochs == 2
+    assert run.result["test_accuracy"] == (predictions(run).true == predictions(run).predicted).mean()
+    assert store.load_checkpoint(run)["steps"] == 1
+    assert (events[-1].status, run.seconds is not None) == ("stopped", True)
+    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result["test_accuracy"]
+
+
+def test_stopped_after_the_last_step_is_done(tiny, digits, tmp_path):
+    assert train(tiny, digits, tmp_path, stop_after(6))[0].status == "done"
+
+
+def test_stopped_before_the_first_step(tiny, digits, tmp_path):
+    run, events = train(tiny, digits, tmp_path, lambda: True)
+    assert [type(event) for event in events] == [Finished]
+    assert (events[0].status, events[0].epochs, events[0].test_accuracy) == ("stopped", 0, None)
+    assert (run.status, run.result) == ("stopped", {})
+    assert sorted(file.name for file in run.folder.iterdir()) == ["run.json", "run.lock"]
+    with pytest.raises(StoreError, match="no weights yet"):
+        experiment.evaluate_run(run, None, None, None)
+
+
+def test_progress_is_on_the_disk_when_the_event_is_told(tiny, digits, tmp_path):
+    """A page that hears of an epoch can read it."""
+    with store.create(tiny, digits, tmp_path) as writer:
+        for event in experiment.run(writer, digits):
+            run = store.read(writer.folder)
+            if isinstance(event, StepDone):
+                assert run.status == "running"
+                assert len(store.steps(run)) == 3 * (event.epoch - 1) + event.step
+            elif isinstance(event, EpochDone):
+                assert len(store.history(run)) == run.result["epochs"] == event.epoch
+                assert store.load_checkpoint(run)["epoch"] == event.epoch
+                assert len(store.mistakes(run)) == run.result["mistakes"]
+                store.embedded(run, event.epoch)
+            else:
+                assert run.status == "done"
+
+
+# Diverged
+
+
+def run_that_fails(config: RunConfig, data: DataSet, runs: Path, stop=lambda: False) -> Run:
+    writer = store.create(config, data, runs)
+    with pytest.raises(Diverged, match="Lower the learning rate") as caught, writer:
+        list(experiment.run(writer, data, stop))
+    run = store.read(writer.folder)
+    assert (run.status, run.error) == ("failed", str(caught.value))
+    return run
+
+
+def test_diverging_run_keeps_its_earlier_epochs(tiny, digits, tmp_path):
+    run = run_that_fails(dataclasses.replace(tiny, **DIVERGING), digits, tmp_path)
+    history = store.history(run)
+    assert len(history) >= 1  # so that there is something to keep
+    assert f"epoch {len(history) + 1}" in run.error or f"epoch {len(history)}:" in run.error
+    assert "(it was 10)" in run.error
+    assert [name for name in FILES if not (run.folder / name).exists()] == []
+    assert run.result["epochs"] == store.load_checkpoint(run)["epoch"] == len(history)
+    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result["test_accuracy"]
+
+
+def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_path, monkeypatch):
+    """The loss of that step was still finite, but the network it leaves gives only NaN."""
+    made, optimiser, stop = [], experiment.train.optimiser, stop_after(4)
+
+    def remember(network, config):
+        made.append(network)
+        return optimiser(network, config)
+
+    monkeypatch.setattr(experiment.train, "optimiser", remember)
+
+    def spoil() -> bool:
+        stopped = stop()
+        if stopped:
+            with torch.no_grad():
+                next(made[0].parameters()).fill_(torch.nan)
+        return stopped
+
+    run = run_that_fails(tiny, digits, tmp_path, spoil)
+    assert "epoch 2" in run.error
+    assert store.history(run).epoch.tolist() == [1]
+    assert [file.name for file in (run.folder / "embeddings").iterdir()] == ["epoch_0001.npz"]
+    assert store.load_checkpoint(run)["epoch"] == run.result["epochs"] == 1
+
+
+# Every network and objective
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "triplet"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        dict(architecture="densenet", blocks=(1, 1, 1, 1), growth_rate=2),
+        dict(architecture="resnext", blocks=(1, 1), cardinality=2, bottleneck_width=2),
+        dict(architecture="resnet", blocks=(1, 1), width=4, channels=1),
+    ],
+    ids=lambda network: network["architecture"],
+)
+def test_every_architecture_with_every_objective(tiny, digits, tmp_path, network, objective):
+    config = dataclasses.replace(tiny, **network, objective=objective, epochs=1, learning_rate=0.01)
+    run, _ = train(config, digits, tmp_path)
+    assert run.status == "done"
+    assert store.history(run).test_loss[0] > 0
+    for classifier in ("softmax", "knn", "centre") if objective == "cross_entropy" else ("knn", "centre"):
+        result = experiment.evaluate_run(run, None, classifier, None)
+        assert result["total"] == 24
+        if classifier == ("softmax" if objective == "cross_entropy" else "knn"):
+            assert result["accuracy"] == run.result["test_accuracy"]
+
+
+def test_scores_of_a_classifier_are_probabilities(classified):
+    assert predictions(classified).score.between(1 / 4, 1).all()
+    assert store.embedded(classified, 1).train.shape[0] == 48
+
+
+# Evaluated again
+
+
+def test_the_test_folder_gives_the_headline(done, digits):
+    run, _ = done
+    own, folder = (experiment.evaluate_run(run, given, None, None) for given in (None, digits.folder / "test"))
+    assert own == folder
+    assert own["accuracy"] == run.result["test_accuracy"] == own["correct"] / own["total"]
+    confusion, table = np.array(own["confusion"]), predictions(run)
+    for row, true in enumerate(digits.class_numbers):
+        for column, predicted in enumerate(digits.class_numbers):
+            assert confusion[row, column] == ((table.true == true) & (table.predicted == predicted)).sum()
+    assert 0 <= own["map_at_r"] <= own["r_precision"] <= 1
+
+
+def test_images_of_one_class(done, digits, tmp_path):
+    """Class folders in the layout of test/; not every class has to be there, and other sizes are fitted."""
+    run, _ = done
+    for file in (digits.folder / "test" / digits.classes[2]).iterdir():
+        target = tmp_path / digits.classes[2] / file.name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(file, target)
+    result = experiment.evaluate_run(run, tmp_path, None, None)
+    of_class = predictions(run).query(f"true == {digits.class_numbers[2]}")
+    assert (result["correct"], result["total"]) == ((of_class.true == of_class.predicted).sum(), 6)
+    assert np.array(result["confusion"]).sum(axis=1).tolist() == [0, 0, 6, 0]
+    for file in tmp_path.rglob("*.png"):
+        with Image.open(file) as image:
+            image.resize((14, 14)).save(file)
+    assert experiment.evaluate_run(run, tmp_path, None, None)["total"] == 6
+
+
+def test_training_images_are_their_own_nearest(done, digits):
+    result = experiment.evaluate_run(done[0], digits.folder / "train", "knn", 1)
+    assert result["accuracy"] == result["precision_at_1"] == 1
+
+
+def test_other_images_are_refused(done, digits, tmp_path):
+    run, _ = done
+    copy = tmp_path / "copy"
+    shutil.copytree(digits.folder, copy)
+    moved = dataclasses.replace(run, data=run.data | {"folder": str(copy)})
+    assert experiment.evaluate_run(moved, None, None, None)["accuracy"] == run.result["test_accuracy"]
+    lines = (copy / "train.csv").read_text().splitlines()
+    (copy / "train.csv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(StoreError, match="trained on other images"):
+        experiment.evaluate_run(moved, None, None, None)
+
+
+def test_wrong_questions(done):
+    run, _ = done
+    with pytest.raises(ConfigError, match="there are only 48 training images"):
+        experiment.evaluate_run(run, None, "knn", 49)
+    assert experiment.evaluate_run(run, None, "knn", 48)["total"] == 24
+    with pytest.raises(ConfigError, match="has no class head; use --classifier knn or centre"):
+        experiment.evaluate_run(run, None, "softmax", None)
+
+
+def test_the_gallery_is_that_of_the_weights(done, tmp_path):
+    """A process that was killed between the embeddings of an epoch and its weights leaves both of different epochs."""
+    run, _ = done
+    copy = dataclasses.replace(run, folder=tmp_path / run.id)
+    shutil.copytree(run.folder, copy.folder)
+    before = experiment.evaluate_run(copy, None, None, None)
+    stored = store.embedded(run, 3)
+    with store.RunWriter(copy.folder) as writer:
+        writer.save_embedded(4, stored._replace(train=stored.train[::-1]))
+    assert experiment.evaluate_run(copy, None, None, None) == before

@@ -1,0 +1,393 @@
+"""The command line: keys of its JSON, exit codes, one line of reason for a failure, Ctrl-C, exported pictures."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core import sources, store
+from core.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "blocks=1,1", "width=4", "embedding_size=8", "triplets=24", "batch_size=8", "epochs=2", "neighbours=3",
+    "precision=float32", "threads=1",
+]  # fmt: skip
+SETTINGS = [part for each in TINY for part in ("--set", each)]
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Runs a command in this process; returns its exit code, standard output and standard error."""
+    monkeypatch.setenv("TRIPLETLAB_DATA", str(tmp_path / "nowhere" / "mnist"))
+    monkeypatch.setenv("TRIPLETLAB_RUNS", str(tmp_path / "nowhere" / "runs"))
+    monkeypatch.setenv("TRIPLETLAB_PICS", str(tmp_path / "nowhere" / "pics"))
+
+    def run(*arguments) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = main([str(each) for each in arguments])
+        except SystemExit as left:  # argparse
+            status = left.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def call_json(call):
+    def run(*arguments) -> dict:
+        status, out, _ = call(*arguments, "--json")
+        assert status == 0
+        return last_line(out)
+
+    return run
+
+
+def last_line(out: str) -> dict:
+    """Standard output of --json: nothing but one object, without NaN."""
+    assert out.count("\n") == 1
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(out, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def trained(digits, runs) -> dict:
+    """What `train` says in JSON, through a real process; the run has mistakes."""
+    done = command(
+        "train", "facenet", *SETTINGS, "--set", "epochs=1", "--data", digits.folder, "--runs", runs, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/1: train loss" in done.stderr
+    return last_line(done.stdout)
+
+
+def command(*arguments, **options) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "core", *map(str, arguments)]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+
+
+# What each command gives
+
+
+def test_data(call, call_json, digits):
+    assert call_json("data", "--data", digits.folder) == {
+        "source": "folder",
+        "fingerprint": digits.fingerprint,
+        "classes": 4,
+        "train": 48,
+        "test": 24,
+    }
+    status, out, _ = call("data", "--data", digits.folder)
+    assert status == 0
+    assert out.startswith(digits.description)
+    assert "48 training and 24 test images" in out
+
+
+def test_data_prepares_a_copy(call_json, digits, tmp_path):
+    found = call_json("data", "--data", tmp_path / "copy", "--source", digits.folder)
+    assert (found["source"], found["fingerprint"]) == ("folder", digits.fingerprint)
+    assert (tmp_path / "copy" / "train.csv").is_file()
+
+
+@pytest.mark.parametrize(("preset", "convolutions"), [("densenet39", 38), ("densenet52", 52), ("resnext32", 31)])
+def test_summary_of_the_lab_sheets_networks(call, call_json, preset, convolutions):
+    summary = call_json("summary", preset)
+    assert summary.keys() == {"convolutions", "fully_connected", "parameters", "multiply_adds", "layers"}
+    assert (summary["convolutions"], summary["fully_connected"]) == (convolutions, 1)
+    assert sum(layer["multiply_adds"] for layer in summary["layers"]) == summary["multiply_adds"]
+    status, out, _ = call("summary", preset)
+    assert status == 0
+    assert f"{convolutions} convolutions + 1 fully connected" in out
+    assert f"{summary['parameters']:,} parameters" in out
+
+
+def test_summary_follows_the_settings(call_json):
+    small, large = (call_json("summary", "facenet", "--set", f"embedding_size={size}") for size in (8, 16))
+    assert large["parameters"] > small["parameters"]
+
+
+def test_train(trained, runs):
+    assert trained.keys() == {"run", "status", "epochs", "train_accuracy", "test_accuracy", "seconds"}
+    assert (trained["status"], trained["epochs"]) == ("done", 1)
+    run = store.find(runs, trained["run"])
+    assert run.config.preset == "facenet"
+    assert run.config.blocks == (1, 1)
+    assert run.config.epochs == 1  # the last of two --set counts
+    assert run.result["test_accuracy"] == trained["test_accuracy"]
+
+
+def test_train_for_a_reader(call, digits, tmp_path):
+    status, out, err = call("train", "quick", *SETTINGS, "--data", digits.folder, "--runs", tmp_path)
+    run = store.find(tmp_path, "latest")
+    assert status == 0
+    assert out.startswith(f"run {run.id}: done after epoch 2, ")
+    assert f"{run.result['test_accuracy']:.2%} on test images" in out
+    assert err.count("epoch 2/2: train loss") == 1
+    assert "\r" not in err  # no bar where nobody looks
+
+
+def test_folders_come_from_the_environment(call, digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPLETLAB_DATA", str(digits.folder))
+    monkeypatch.setenv("TRIPLETLAB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("TRIPLETLAB_PICS", str(tmp_path / "pics"))
+    assert call("train", "facenet", *SETTINGS, "--set", "epochs=1")[0] == 0
+    run = store.find(tmp_path / "runs", "latest")
+    assert call("mistakes", "latest")[0] == 0
+    assert (tmp_path / "pics" / run.id / "mistakes.csv").is_file()
+
+
+def test_evaluate(call, call_json, trained, runs, digits):
+    result = call_json("evaluate", trained["run"], "--runs", runs)
+    assert result.keys() == {
+        "accuracy", "correct", "total", "confusion", "precision_at_1", "r_precision", "map_at_r",
+    }  # fmt: skip
+    assert result["accuracy"] == trained["test_accuracy"]
+    assert result["total"] == 24
+    assert call_json("evaluate", "latest", "--runs", runs, "--images", digits.folder / "test") == result
+    status, out, _ = call("evaluate", "latest", "--runs", runs, "--classifier", "centre", "--neighbours", "1")
+    assert status == 0
+    assert len(out.splitlines()) == 3 + 4
+    assert call_json("evaluate", "latest", "--runs", runs, "--neighbours", "48")["accuracy"] < 1
+
+
+def test_runs(call, call_json, trained, tmp_path):
+    (tmp_path / "20260101-000000-broken-0000").mkdir()
+    (tmp_path / "20260101-000000-broken-0000" / "run.json").write_text("{")
+    assert call_json("runs", "--runs", tmp_path) == {
+        "runs": [
+            {"run": "20260101-000000-broken-0000", "status": "damaged", "preset": None, "test_accuracy": None},
+        ]
+    }
+    status, out, _ = call("runs", "--runs", tmp_path)
+    assert (status, out.split()) == (0, ["20260101-000000-broken-0000", "damaged"])
+    assert call_json("runs", "--runs", tmp_path / "none") == {"runs": []}
+
+
+def test_runs_lists_the_trained_one(call_json, trained, runs):
+    listed = [run for run in call_json("runs", "--runs", runs)["runs"] if run["run"] == trained["run"]]
+    assert listed == [
+        {"run": trained["run"], "status": "done", "preset": "facenet", "test_accuracy": trained["test_accuracy"]}
+    ]
+
+
+# Mistakes
+
+
+def test_mistakes(call, call_json, trained, runs, digits, tmp_path):
+    folder = tmp_path / "pics"
+    folder.mkdir()
+    (folder / "img99_origin_(old).png").write_text("of an earlier export")
+    (folder / "notes.txt").write_text("of the user")
+    result = call_json("mistakes", trained["run"], "--runs", runs, "--out", folder)
+    assert result.keys() == {"count", "folder", "items"}
+    assert result["folder"] == str(folder)
+    assert result["count"] == len(result["items"]) == round((1 - trained["test_accuracy"]) * 24) > 0
+    name_of = dict(zip(digits.class_numbers, digits.classes, strict=True))
+    expected = {"mistakes.csv", "notes.txt"}
+    for number, item in enumerate(result["items"], start=1):
+        assert item.keys() == {"id", "true", "predicted", "nearest_true", "nearest_predicted"}
+        assert item["nearest_true"].keys() == item["nearest_predicted"].keys() == {"id", "distance"}
+        assert item["true"] != item["predicted"]
+        true, predicted = name_of[item["true"]], name_of[item["predicted"]]
+        pictures = {
+            f"img{number}_origin_({true}).png": digits.folder / "test" / true / f"{item['id']}.png",
+            f"img{number}_near_tgt_({true}).png": digits.folder / "train" / true / f"{item['nearest_true']['id']}.png",
+            f"img{number}_near_pdc_({predicted}).png": digits.folder
+            / "train"
+            / predicted
+            / f"{item['nearest_predicted']['id']}.png",
+        }
+        expected |= pictures.keys()
+        for name, original in pictures.items():
+            with Image.open(folder / name) as picture, Image.open(original) as image:
+                assert picture.mode == image.mode == "L"
+                np.testing.assert_array_equal(np.asarray(picture), np.asarray(image))
+    assert {file.name for file in folder.iterdir()} == expected
+    with (folder / "mistakes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], int(row["true"]), int(row["predicted"])) for row in rows] == [
+        (item["id"], item["true"], item["predicted"]) for item in result["items"]
+    ]
+    status, out, _ = call("mistakes", "latest", "--runs", runs, "--out", folder)
+    assert (status, out) == (0, f"{result['count']} mistakes, pictures in {folder}\n")
+
+
+# Wrong use and failures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train"], "the following arguments are required: PRESET"),
+        (["train", "alexnet"], "invalid choice: 'alexnet'"),
+        (["train", "quick", "--set", "epochs"], "write key=value"),
+        (["train", "quick", "--set", "epoch=3"], "epoch: no such setting; there are "),
+        (["train", "quick", "--set", "epochs=three"], "epochs: 'three' is not a whole number"),
+        (["train", "quick", "--set", "epochs=0"], "epochs: 0 is out of bounds; use 1 to 1000"),
+        (["train", "quick", "--set", "objective=luck"], "objective: 'luck' is not one of "),
+        (["summary", "densenet52", "--set", "blocks=1,1"], "a DenseNet has four dense blocks"),
+        (["evaluate"], "the following arguments are required: RUN"),
+        (["evaluate", "latest", "--neighbours", "0"], "'0' is not a whole number above 0"),
+        (["evaluate", "latest", "--neighbours", "²"], "'²' is not a whole number above 0"),
+        (["evaluate", "latest", "--classifier", "oracle"], "invalid choice: 'oracle'"),
+    ],
+)
+def test_wrong_use(call, arguments, reason):
+    status, out, err = call(*arguments)
+    assert (status, out) == (2, "")
+    assert reason in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_wrong_use_of_a_run(call, trained, runs, digits):
+    for arguments, reason in (
+        (["evaluate", "latest", "--classifier", "softmax"], "has no class head"),
+        (["evaluate", "latest", "--neighbours", "49"], "there are only 48 training images"),
+    ):
+        check_failure(call(*arguments, "--runs", runs), 2, reason)
+    wrong = ["train", "facenet", "--set", "neighbours=48", "--data", digits.folder, "--runs", runs]
+    check_failure(call(*wrong), 2, "neighbours: the set has 48 training images")
+
+
+def check_failure(outcome: tuple[int, str, str], code: int, reason: str):
+    """One line of reason on standard error after what was said on the way, nothing on standard output."""
+    status, out, err = outcome
+    assert (status, out) == (code, "")
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert lines == err.splitlines()[-1:]
+    assert reason in lines[0]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [["evaluate"], ["mistakes"]])
+def test_runs_that_are_none(call, tmp_path, arguments):
+    for name, reason in (("latest", "there are no runs"), ("../x", "there is no run '../x'"), ("x", "no run 'x'")):
+        check_failure(call(*arguments, name, "--runs", tmp_path), 1, reason)
+
+
+def test_failures(call, trained, runs, digits, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "images" / "elephant").mkdir(parents=True)
+    for arguments, reason in (
+        (["train", "quick", "--data", tmp_path / "none"], "the data set is not there"),
+        (["train", "quick", "--data", digits.folder, "--runs", tmp_path / "file"], "cannot be made"),
+        (["data", "--data", tmp_path / "file"], "the data set cannot be written"),
+        (["data", "--data", tmp_path / "new", "--source", tmp_path / "minst"], "not a source"),
+        (["data", "--data", digits.folder, "--source", "digits"], "holds a data set already"),
+        (["evaluate", "latest", "--runs", runs, "--images", tmp_path / "none"], "cannot be read"),
+        (["evaluate", "latest", "--runs", runs, "--images", tmp_path / "images"], "the run knows no class 'elephant'"),
+        (["mistakes", "latest", "--runs", runs, "--out", tmp_path / "file"], "File exists"),
+    ):
+        check_failure(call(*arguments), 1, reason)
+        check_failure(call(*arguments, "--json"), 1, reason)
+
+
+def test_damaged_run(call, trained, runs, tmp_path):
+    shutil.copytree(runs / trained["run"], tmp_path / "run1")
+    (tmp_path / "run1" / "last.pt").write_text("hello")
+    check_failure(call("evaluate", "run1", "--runs", tmp_path), 1, "last.pt is damaged")
+    (tmp_path / "run1" / "mistakes.csv").write_bytes(b"\xff\n1\n")
+    check_failure(call("mistakes", "run1", "--runs", tmp_path), 1, "mistakes.csv cannot be read")
+    (tmp_path / "run1" / "run.json").write_text("{")
+    check_failure(call("mistakes", "run1", "--runs", tmp_path), 1, "run.json cannot be read")
+
+
+def test_diverging_run(call, digits, tmp_path):
+    diverging = ["objective=cross_entropy", "learning_rate=10", "weight_decay=1", "epochs=20"]
+    changes = [part for each in diverging for part in ("--set", each)]
+    outcome = call("train", "facenet", *SETTINGS, *changes, "--data", digits.folder, "--runs", tmp_path)
+    check_failure(outcome, 1, "Lower the learning rate (it was 10)")
+    assert store.find(tmp_path, "latest").status == "failed"
+
+
+def test_run_stopped_before_its_first_epoch_has_no_mistakes(call, tiny, digits, tmp_path):
+    store.create(tiny, digits, tmp_path).close()
+    check_failure(call("mistakes", "latest", "--runs", tmp_path), 1, "its first epoch was not finished")
+    check_failure(call("evaluate", "latest", "--runs", tmp_path), 1, "no weights yet")
+
+
+def test_data_without_network(call, call_json, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "DOWNLOAD", "print('no network'); exit(1)")
+    outcome = call("data", "--data", tmp_path / "a", "--source", "mnist")
+    check_failure(outcome, 1, "MNIST could not be downloaded (no network)")
+    status, out, err = call("data", "--data", tmp_path / "b", "--json")
+    assert (status, last_line(out)["source"]) == (0, "digits")
+    assert "Taking the handwritten digits inside scikit-learn instead." in err
+
+
+def test_help_names_every_setting(call):
+    status, out, _ = call("train", "--help")
+    assert status == 0
+    for name in ("architecture", "blocks", "learning_rate", "neighbours", "threads"):
+        assert f"\n  {name} " in out
+
+
+# Real processes
+
+
+def interrupted(arguments) -> tuple[subprocess.Popen, str, str]:
+    """A long training that gets Ctrl-C after its first epoch; the process, its standard output and standard error."""
+    line = [sys.executable, "-m", "core", *map(str, arguments)]
+    process = subprocess.Popen(
+        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        err = ""
+        for text in process.stderr:
+            err += text
+            if text.startswith("epoch 1/"):
+                break
+        os.kill(process.pid, signal.SIGINT)
+        out, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    return process, out, err + rest
+
+
+def test_interrupt_keeps_the_model_so_far(digits, tmp_path):
+    arguments = ["train", "facenet", *SETTINGS, "--set", "epochs=1000", "--set", "triplets=80"]
+    arguments += ["--data", digits.folder, "--runs", tmp_path, "--json"]
+    process, out, err = interrupted(arguments)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "the model so far will be kept" in err
+    result = last_line(out)
+    run = store.find(tmp_path, "latest")
+    assert (run.id, run.status, result["status"]) == (result["run"], "stopped", "stopped")
+    assert 1 <= result["epochs"] == len(store.history(run)) < 1000
+    assert store.load_checkpoint(run)["epoch"] == result["epochs"]
+    assert run.result["test_accuracy"] == result["test_accuracy"]
+
+
+def test_failure_of_a_real_process(tmp_path):
+    done = command("train", "quick", "--data", tmp_path / "none")
+    check_failure((done.returncode, done.stdout, done.stderr), 1, "the data set is not there")
+
+
+def test_lab_data(lab_data):
+    """The lab's own images where they are; otherwise the digits of scikit-learn."""
+    done = command("data", "--data", lab_data, "--json")
+    found = last_line(done.stdout)
+    assert done.returncode == 0
+    assert found["classes"] == 10
+    assert found["train"] >= 1160

@@ -1,0 +1,283 @@
+"""The queue, with generators of numbers in place of trainings: no torch, and nothing that depends on a sleep."""
+
+import importlib
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from core import runs
+from core.runs import RunQueue
+
+ROOT = Path(__file__).parents[2]
+SOON = 10  # seconds; a test that waits this long has failed
+
+
+class FakeRun:
+    """A job whose steps the test releases one by one."""
+
+    def __init__(self, steps: int = 3, failing_after: int | None = None, error: BaseException | None = None):
+        self.steps, self.failing_after, self.error = steps, failing_after, error
+        self.started, self.released = threading.Event(), threading.Semaphore(0)
+        self.done: list[int] = []
+        self.end = ""
+        self.thread: threading.Thread | None = None
+
+    def __call__(self, stop_requested):
+        self.thread = threading.current_thread()
+        self.started.set()
+        for step in range(self.steps):
+            if step == self.failing_after:
+                self.end = "failed"
+                raise self.error
+            assert self.released.acquire(timeout=SOON)
+            if stop_requested():
+                self.end = "stopped"
+                return
+            self.done.append(step)
+            yield step
+        self.end = "done"
+
+    def release(self, steps: int = 100) -> "FakeRun":
+        self.released.release(steps)
+        return self
+
+
+@pytest.fixture
+def queue():
+    made = RunQueue()
+    yield made
+    assert made.shutdown(SOON)
+
+
+def until(condition) -> bool:
+    end = time.monotonic() + SOON
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.002)
+    return condition()
+
+
+def test_the_module_does_not_load_torch():
+    code = "import sys, core.runs; print({'torch', 'numpy', 'streamlit', 'core.experiment'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_done(queue):
+    job = FakeRun().release()
+    queue.submit("a", job)
+    assert queue.join(SOON)
+    assert (job.done, job.end) == ([0, 1, 2], "done")
+    assert (queue.names(), queue.error("a"), queue.stopping("a")) == ([], None, False)
+    assert job.thread is not threading.current_thread()
+    assert job.thread.daemon  # a server that is told to end does not wait for it
+
+
+def test_one_after_the_other_in_the_order_of_submission(queue):
+    order, jobs = [], {name: FakeRun() for name in "abc"}
+
+    def start(name):
+        def events(stop):
+            order.append(name)
+            return jobs[name](stop)
+
+        return events
+
+    for name in jobs:
+        queue.submit(name, start(name))
+    assert jobs["a"].started.wait(SOON)
+    assert queue.names() == ["a", "b", "c"]
+    assert not queue.join(0.05)
+    assert not jobs["b"].started.is_set()  # while a runs
+    jobs["a"].release()
+    assert jobs["b"].started.wait(SOON)
+    assert queue.names() == ["b", "c"]
+    jobs["b"].release()
+    jobs["c"].release()
+    assert queue.join(SOON)
+    assert order == ["a", "b", "c"]
+    assert len({job.thread for job in jobs.values()}) == 1
+
+
+def test_stop_while_running(queue):
+    job, other = FakeRun(), FakeRun().release()
+    queue.submit("a", job)
+    queue.submit("b", other)
+    job.release(2)
+    assert until(lambda: len(job.done) == 2)
+    assert not queue.stopping("a")
+    queue.stop("a")
+    assert queue.stopping("a")
+    assert not queue.stopping("b")
+    job.release()
+    assert queue.join(SOON)
+    assert (job.done, job.end) == ([0, 1], "stopped")
+    assert other.end == "done"
+    assert not queue.stopping("a")
+
+
+def test_stop_while_waiting(queue):
+    """The job is still begun, so that it can mark its run as stopped, but takes no step."""
+    job, other = FakeRun(), FakeRun()
+    queue.submit("a", job)
+    queue.submit("b", other)
+    assert job.started.wait(SOON)
+    queue.stop("b")
+    assert queue.stopping("b")
+    assert queue.names() == ["a", "b"]
+    job.release()
+    other.release()
+    assert queue.join(SOON)
+    assert job.end == "done"
+    assert (other.done, other.end) == ([], "stopped")
+
+
+def test_stop_of_an_unknown_or_finished_job_does_nothing(queue):
+    job = FakeRun().release()
+    queue.submit("a", job)
+    assert queue.join(SOON)
+    queue.stop("a")
+    queue.stop("nobody")
+    assert not queue.stopping("a")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("the loss is not finite"), "the loss is not finite"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (SystemExit(1), "1"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
+def test_failure_midway_keeps_its_message_and_the_next_job_runs(queue, error, message):
+    job, other = FakeRun(failing_after=2, error=error).release(), FakeRun().release()
+    queue.submit("a", job)
+    queue.submit("b", other)
+    assert queue.join(SOON)
+    assert job.done == [0, 1]
+    assert queue.error("a") == message
+    assert (other.end, queue.error("b")) == ("done", None)
+
+
+def test_failure_before_the_first_event(queue):
+    def start(stop):
+        raise RuntimeError("cannot begin")
+
+    other = FakeRun().release()
+    queue.submit("a", start)
+    queue.submit("b", other)
+    assert queue.join(SOON)
+    assert queue.error("a") == "cannot begin"
+    assert other.end == "done"
+
+
+def test_any_iterator_will_do(queue):
+    taken = []
+    queue.submit("a", lambda stop: map(taken.append, range(5)))
+    assert queue.join(SOON)
+    assert taken == [0, 1, 2, 3, 4]
+
+
+def test_jobs_after_a_pause_run_as_well(queue):
+    for name in "ab":
+        job = FakeRun().release()
+        queue.submit(name, job)
+        assert queue.join(SOON)
+        assert job.end == "done"
+
+
+def test_shutdown_stops_the_running_job_and_drops_the_waiting_one():
+    queue = RunQueue()
+    job, other = FakeRun(), FakeRun()
+    queue.submit("a", job)
+    queue.submit("b", other)
+    assert job.started.wait(SOON)
+    job.release(1)
+    assert until(lambda: job.done == [0])
+    assert not queue.shutdown(0.05)  # the job is in a step
+    job.release()
+    assert queue.shutdown(SOON)
+    assert (job.done, job.end) == ([0], "stopped")
+    assert not other.started.is_set()
+    assert queue.names() == []
+    with pytest.raises(RuntimeError, match="shutting down"):
+        queue.submit("c", FakeRun())
+    assert queue.names() == []
+
+
+def test_submitting_from_many_threads(queue):
+    """Thirty students press Start at the same moment: every job runs once, never two at a time."""
+    running, most, ended, lock = [], [], [], threading.Lock()
+
+    def start(name):
+        def events(stop):
+            with lock:
+                running.append(name)
+                most.append(len(running))
+            yield 1
+            with lock:
+                running.remove(name)
+                ended.append(name)
+
+        return events
+
+    threads = [threading.Thread(target=queue.submit, args=(str(name), start(name))) for name in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert queue.join(SOON)
+    assert sorted(ended) == list(range(30))
+    assert max(most) == 1
+
+
+def test_the_one_queue_of_the_process_survives_a_reload():
+    """Streamlit may import a changed module anew while a run is under way."""
+    code = """
+import importlib
+from core import runs
+first = runs.queue()
+first.submit("a", lambda stop: iter(range(3)))
+assert first.join(10)
+importlib.reload(runs)
+assert runs.queue() is first
+import sys; del sys.modules["core.runs"]
+anew = importlib.import_module("core.runs")
+assert anew is not runs and anew.queue() is first
+print("one")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("one\n", "")
+
+
+def test_process_ends_while_a_job_runs():
+    """At the end of the process the running job is asked to stop, so that its model is kept."""
+    code = """
+import sys, threading, time
+from core.runs import queue
+started = threading.Event()
+def events(stop):
+    started.set()
+    while not stop():
+        time.sleep(0.01)
+        yield 1
+    print("stopped", flush=True)
+queue().submit("a", events)
+started.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+
+
+def test_the_same_queue_for_every_thread():
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(runs.queue())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+    assert importlib.reload(runs).queue() is found[0]
