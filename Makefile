@@ -21,5 +21,6 @@ setup: .venv/installed
 .venv/installed: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; choose one with make PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@echo "Installing the packages of requirements.txt into .venv: a few minutes, once."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch .venv/installed
