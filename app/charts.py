@@ -152,7 +152,7 @@ def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]
         margin={"l": 4, "r": 4, "t": 4, "b": 4},
         xaxis=bare,
         yaxis=bare | {"scaleanchor": "x", "scaleratio": 1},
-        legend={"orientation": "v", "x": 1.01, "xanchor": "left", "y": 1, "yanchor": "top", "itemsizing": "constant"},
+        legend={"orientation": "v", "x": 1.01, "y": 0.93, "yanchor": "top", "itemsizing": "constant"},
         dragmode="pan",
         uirevision="keep",
     )
