@@ -171,6 +171,10 @@ def _read(folder: Path) -> DataSet:
     else:
         rows = {split: _csv_rows(folder, split) for split in SPLITS}
         names = {row.name for split in SPLITS for row in rows[split]}
+        for split in SPLITS:
+            for name, files in _class_folders(folder / split).items():
+                if not files:
+                    raise DataError(f"{folder / split / name}: a class without images; add some or remove the folder")
     numbers = _class_numbers(rows["train"] + rows["test"])
     for split, place in zip(SPLITS, lists, strict=True):
         if lacking := names - {row.name for row in rows[split]}:

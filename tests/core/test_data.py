@@ -241,6 +241,11 @@ def test_every_class_needs_both_kinds_of_images(small, split, other):
     assert error_of(data.load, small).startswith(f"{small / split}: no image of class 'b'")
 
 
+def test_a_class_folder_without_images_is_named_although_no_row_asks_for_it(small):
+    (small / "test" / "c").mkdir()
+    assert error_of(data.load, small).startswith(f"{small / 'test' / 'c'}: a class without images")
+
+
 def test_csv_that_is_a_folder(small):
     (small / "test.csv").unlink()
     (small / "test.csv").mkdir()
