@@ -36,7 +36,10 @@ def main() -> int:
         print(f"Data set: {found.description}", flush=True)
     except DataError as error:  # the page says it as well, and what to do
         print(f"error: {error}", file=sys.stderr)
-    print("Ctrl-C ends the dashboard; a run in progress is stopped and kept.", flush=True)
+    print(
+        "Ctrl-C ends the dashboard; a run in progress is stopped, evaluated and kept. A second Ctrl-C does not wait.",
+        flush=True,
+    )
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # not a line for every file of every page
     url = f"http://127.0.0.1:{options.port}"
 

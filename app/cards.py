@@ -85,7 +85,15 @@ def pick_run(runs: list[Run], key: str) -> Run | None:
         on_change=lambda: state.choose_run(state.recall(key)),
     )
     state.choose_run(chosen.id)
+    if chosen.data:
+        st.caption(f"Trained and tested on {chosen.data['description']}")
     return chosen
+
+
+def after(run: Run) -> str:
+    """When a run's result was measured, e.g. "after epoch 2" or "after 40 of 125 steps of epoch 2"."""
+    epoch, steps = run.result["epochs"], run.result["steps"]
+    return f"after {f'{steps} of {run.steps_per_epoch} steps of ' * (steps < run.steps_per_epoch)}epoch {epoch}"
 
 
 def status_badge(run: Run) -> None:

@@ -45,31 +45,32 @@ def loss_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int
             opacity=0.45,
             hovertemplate="%{y:.4f}",
         )
-    _epoch_line(figure, history, "train_loss", "train", TRAIN, "%{y:.4f}")
-    _epoch_line(figure, history, "test_loss", "test", TEST, "%{y:.4f}")
+    _epoch_line(figure, history, steps_per_epoch, "train_loss", TRAIN, "%{y:.4f}")
+    _epoch_line(figure, history, steps_per_epoch, "test_loss", TEST, "%{y:.4f}")
     figure.update_yaxes(rangemode="tozero")
     if steps.empty:
         figure.update_yaxes(range=[0, 1])
     return _curves(figure, "Loss", epochs)
 
 
-def accuracy_curves(history: pd.DataFrame, epochs: int) -> go.Figure:
+def accuracy_curves(history: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
     """Accuracy in percent at the end of each epoch, for training and test images."""
     figure = go.Figure()
-    _epoch_line(figure, history, "train_accuracy", "train", TRAIN, "%{y:.2f}%", scale=100)
-    _epoch_line(figure, history, "test_accuracy", "test", TEST, "%{y:.2f}%", scale=100)
+    _epoch_line(figure, history, steps_per_epoch, "train_accuracy", TRAIN, "%{y:.2f}%", scale=100)
+    _epoch_line(figure, history, steps_per_epoch, "test_accuracy", TEST, "%{y:.2f}%", scale=100)
     figure.update_yaxes(ticksuffix="%")
     if history.empty:
         figure.update_yaxes(range=[0, 100])
     return _curves(figure, "Accuracy", epochs)
 
 
-def _epoch_line(figure, history, column, name, colour, template, scale=1):
-    known = history if column in history else pd.DataFrame({"epoch": [], column: []})
+def _epoch_line(figure, history, steps_per_epoch, column, colour, template, scale=1):
+    known = history if column in history else pd.DataFrame({"epoch": [], "steps": [], column: []})
+    position = known["epoch"] - 1 + known["steps"] / max(steps_per_epoch, 1)  # a stopped epoch ends before its end
     figure.add_scatter(
-        x=known["epoch"].to_numpy(float),
+        x=position.to_numpy(float),
         y=known[column].to_numpy(float) * scale,
-        name=name,
+        name=column.split("_")[0],
         mode="lines+markers",
         line={"color": colour, "width": 2.5},
         marker={"size": 7},

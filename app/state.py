@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from app import pictures
 from core import data, mistakes, places, projection, sources, store
 from core.config import PRESETS, RunConfig, from_preset, settings
 from core.runs import queue
-from core.store import Embedded, Run, RunWriter
+from core.store import Embedded, Run, RunWriter, StoreError
 
 
 @st.cache_resource
@@ -64,7 +65,7 @@ def start(config: RunConfig) -> str:
     """Puts a new run into the queue and returns its id. Raises ConfigError, DataError or StoreError."""
     images = data_set()
     writer = store.create(config, images, places.runs_folder())
-    queue().submit(writer.id, lambda stop: _train(writer, images, stop))
+    queue().submit(writer.id, lambda stop: _train(writer, images, stop), lambda: _drop(writer))
     return writer.id
 
 
@@ -75,8 +76,23 @@ def _train(writer: RunWriter, images: data.DataSet, stop):
         yield from experiment.run(writer, images, stop)
 
 
+def _drop(writer: RunWriter):
+    writer.update(status="stopped")
+    writer.close()
+
+
+def failure(run: Run) -> str:
+    """Why a run failed: what it could write down itself, else what its thread said (a full disk, for example)."""
+    return run.error or queue().error(run.id) or ""
+
+
+def find_run(run_id: str) -> Run:
+    """The run with this id; damaged if its folder is gone."""
+    return store.read(places.runs_folder() / run_id)
+
+
 def stop(run: Run) -> None:
-    """Ends a run of this process at its next step."""
+    """Ends a run of this process at its next step, or takes it out of the queue."""
     queue().stop(run.id)
 
 
@@ -146,9 +162,9 @@ def clamp(key: str, highest: int) -> None:
     st.session_state[key] = min(max(st.session_state.get(key, 1), 1), highest)
 
 
-def recall(name: str, default=None):
-    """A page's choice in this browser session."""
-    return st.session_state.get(name, default)
+def recall(name: str):
+    """A page's choice in this browser session, or None."""
+    return st.session_state.get(name)
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
@@ -160,17 +176,18 @@ def sprite_sheet(fingerprint: str, _images: data.DataSet) -> bytes:
 @st.cache_data(max_entries=8, show_spinner=False)
 def embedded(run_id: str, epoch: int) -> Embedded:
     """Embeddings and predictions of a run after an epoch; they never change. Raises StoreError."""
-    return store.embedded(store.read(places.runs_folder() / run_id), epoch)
+    return store.embedded(find_run(run_id), epoch)
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing the embedding space (UMAP) …")
 def umap_frame(run_id: str, epoch: int) -> np.ndarray:
     """The UMAP (N + Q, 2) of a run's training and test embeddings after an epoch; kept with the run."""
-    run = store.read(places.runs_folder() / run_id)
+    run = find_run(run_id)
     frame = store.projection(run, epoch)
     if frame is None:
         frame = projection.umap(_all_embeddings(run_id, epoch), run.config.seed)
-        store.save_projection(run, epoch, frame)
+        with suppress(StoreError):  # it can be drawn again
+            store.save_projection(run, epoch, frame)
     return frame
 
 

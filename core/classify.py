@@ -10,12 +10,11 @@ from torch import Tensor
 
 from core.triplets import pairwise_distances
 
-CLASSIFIERS = ("softmax", "knn", "centre")
 _QUERIES_AT_ONCE = 1000  # bounds the memory for distances: 1,000 x 60,000 of them are 240 MB
 
 
 class Prediction(NamedTuple):
-    """Predicted class (Q,) and its score (Q,), a fraction: softmax probability or share of the votes."""
+    """Predicted class (Q,) and its score (Q,), a fraction; each rule says what of."""
 
     labels: Tensor
     scores: Tensor

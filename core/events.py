@@ -34,7 +34,7 @@ class Finished:
 
     run: str
     status: str  # done or stopped
-    epochs: int  # epochs begun and evaluated
+    epochs: int  # the last epoch that was evaluated; a stopped run may not have gone through all of it
     train_accuracy: float | None  # of the last epoch; None if the run was stopped before its first step
     test_accuracy: float | None
     seconds: float  # of training and evaluation

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,7 @@ def run(writer: RunWriter, images: DataSet, stop: Callable[[], bool] = lambda: F
             writer.update(
                 result={
                     "epochs": event.epoch,
+                    "steps": event.steps,
                     "train_accuracy": event.train_accuracy,
                     "test_accuracy": event.test_accuracy,
                     "best_test_accuracy": best_accuracy,
@@ -109,7 +110,7 @@ def evaluate_run(run: Run, folder: Path | None, classifier: str | None, neighbou
     """Accuracy, confusion matrix and retrieval metrics of a run's last weights on images of any folder.
 
     `folder` holds class folders in the layout of `test/`; None takes the run's own test images. `classifier` is one
-    of classify.CLASSIFIERS, by default the run's own rule; `neighbours` is the k of kNN, by default the run's. The
+    of softmax, knn and centre, by default the run's own rule; `neighbours` is the k of kNN, by default the run's. The
     gallery is always the run's own training images. Accuracies are fractions, rows of the confusion matrix true
     classes.
     """
@@ -120,7 +121,7 @@ def evaluate_run(run: Run, folder: Path | None, classifier: str | None, neighbou
         raise ConfigError(f"run {run.id} learnt distances and has no class head; use --classifier knn or centre")
     images = store.data_of(run)
     asked = _tensors(data.load_images(folder, images.classes) if folder else images.test)
-    used = machine.choose(config)
+    used = machine.choose(replace(config, precision=run.machine["precision"]))  # queries like the stored gallery
     network = models.build(config, len(images.classes))
     checkpoint = store.load_checkpoint(run)
     network.load_state_dict(checkpoint["network"])

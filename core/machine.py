@@ -28,8 +28,8 @@ def choose(config: RunConfig) -> Machine:
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(device) else "float32"
-    cores = os.cpu_count() or 1
-    if precision == "bfloat16":
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if precision == "bfloat16" and device == "cpu":
         # The threads of a bfloat16 convolution's backward pass wait for each other without sleeping. With a core that
         # is busy otherwise (the browser) two threads on two cores made 14 images a second, one thread 290.
         cores = max(1, cores - 1)

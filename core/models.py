@@ -1,4 +1,4 @@
-"""From a configuration to a network: the backbone with its heads, its facts for the architecture page, its input."""
+"""From a configuration to a network: the backbone with its heads, its layer counts, its input."""
 
 import re
 from dataclasses import dataclass

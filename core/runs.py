@@ -18,6 +18,7 @@ Start = Callable[[Callable[[], bool]], Iterator]  # gets `stop_requested`, retur
 class _Job:
     name: str
     start: Start
+    dropped: Callable[[], None]
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -32,28 +33,35 @@ class RunQueue:
         self._errors: dict[str, str] = {}
         self._thread: threading.Thread | None = None
 
-    def submit(self, name: str, start: Start) -> None:
-        """Adds a job under a unique name; it starts as soon as those before it have ended."""
+    def submit(self, name: str, start: Start, dropped: Callable[[], None] = lambda: None) -> None:
+        """Adds a job under a unique name; it starts as soon as those before it have ended.
+
+        `dropped` is called instead if it is stopped before its turn. Raises RuntimeError after `shutdown`.
+        """
         with self._changed:
             if self._closed:
                 raise RuntimeError("the lab is shutting down")
-            self._waiting.append(_Job(name, start))
+            self._waiting.append(_Job(name, start, dropped))
             if self._thread is None:  # a daemon: a server that is told to end must not wait for the training
                 self._thread = threading.Thread(target=self._work, name="training", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
     def stop(self, name: str) -> None:
-        """Asks a waiting or running job to end at its next step; does nothing for any other name."""
+        """Asks the running job of this name to end at its next step, or drops the waiting one."""
         with self._changed:
-            for job in [*self._waiting, self._running]:
-                if job and job.name == name:
-                    job.stop.set()
+            if self._running and self._running.name == name:
+                self._running.stop.set()
+            dropped = [job for job in self._waiting if job.name == name]
+            self._waiting = [job for job in self._waiting if job.name != name]
+            self._changed.notify_all()
+        for job in dropped:
+            job.dropped()
 
     def stopping(self, name: str) -> bool:
-        """Whether a job that has not ended yet was asked to."""
+        """Whether the running job has this name and was asked to end."""
         with self._changed:
-            return any(job and job.name == name and job.stop.is_set() for job in [*self._waiting, self._running])
+            return bool(self._running and self._running.name == name and self._running.stop.is_set())
 
     def names(self) -> list[str]:
         """The running job, then the waiting ones in their order."""
@@ -70,13 +78,15 @@ class RunQueue:
         with self._changed:
             return self._changed.wait_for(lambda: not self._running and not self._waiting, timeout)
 
-    def shutdown(self, timeout: float = 10.0) -> bool:
-        """Stops the running job at its next step, drops the waiting ones and takes no more."""
+    def shutdown(self, timeout: float = 60.0) -> bool:
+        """Stops the running job at its next step, drops the waiting ones and takes no more.
+
+        The time is for what the job does after its last step: a wide network takes half a minute to be evaluated.
+        """
         with self._changed:
             self._closed = True
-            self._waiting.clear()
-            if self._running:
-                self._running.stop.set()
+        for name in reversed(self.names()):
+            self.stop(name)
         return self.join(timeout)
 
     def _work(self) -> None:

@@ -57,12 +57,13 @@ class Run:
     folder: Path
     status: str
     config: RunConfig | None = None
-    data: dict = field(default_factory=dict)  # folder, source, description, fingerprint, classes, train, test
+    data: dict = field(default_factory=dict)  # see `create`
     machine: dict = field(default_factory=dict)  # device, precision, threads, and the versions
     created: datetime = datetime.min  # local time
     steps_per_epoch: int = 0
     seconds: float | None = None  # of training and evaluation, once it has ended
-    result: dict = field(default_factory=dict)  # epochs, train_accuracy, test_accuracy, mistakes
+    # epochs begun, steps of the last one, train_accuracy, test_accuracy, best_test_accuracy, mistakes
+    result: dict = field(default_factory=dict)
     error: str = ""
 
     @property
@@ -270,7 +271,8 @@ class RunWriter:
             self._lock.acquire(timeout=2)  # readers hold it for an instant
         except filelock.Timeout:
             raise StoreError(f"run {self.id} is being written by another process") from None
-        self._facts: dict = {}
+        file = folder / "run.json"
+        self._facts: dict = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         self._history: list[dict] = []
         self._steps: io.TextIOBase | None = None
         self._since_last_row: list[StepDone] = []

@@ -59,7 +59,7 @@ def draw(run: Run) -> None:
         state.preset_widget(f"picked_{run.id}", clicked)
     with image_column:
         accuracy, wrong = f"{run.result['test_accuracy']:.2%}", points.wrong.sum()
-        st.metric(f"Test accuracy after epoch {epoch}", accuracy, help="Share of test images that are named rightly.")
+        st.metric(f"Test accuracy {cards.after(run)}", accuracy, help="Share of test images that are named rightly.")
         st.caption(
             f"Coloured by true class: {len(images.train.ids):,} training images (small dots), "
             f"{len(images.test.ids):,} test images (large dots), {wrong} of them wrong (red cross). Drag to move, turn "

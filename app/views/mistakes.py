@@ -32,7 +32,7 @@ def show(run: Run) -> None:
     total, accuracy = len(images.test.ids), run.result["test_accuracy"]
     rule = "softmax" if run.config.objective == "cross_entropy" else f"kNN, k = {run.config.neighbours}"
     st.markdown(
-        f"**{len(table)} of {total:,} test images are wrong** after epoch {epoch} "
+        f"**{len(table)} of {total:,} test images are wrong** {cards.after(run)} "
         f"(accuracy {accuracy:.2%}, predicted by {rule}). Distances are between embeddings, from 0 to 20."
     )
     if table.empty:

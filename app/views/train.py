@@ -32,30 +32,31 @@ def progress(run: Run, steps) -> tuple[float, str]:
     return done, f"{words} · {phase} · {minutes(last['seconds'])} elapsed · {left} to go"
 
 
+@cards.errors_explained()
 def watch(run_id: str) -> None:
     """One run: its state, numbers and curves. Redraws itself while the run goes on."""
-    runs = {run.id: run for run in state.all_runs()}
-    if run_id not in runs:
-        st.info("This run is gone: its folder was removed.")
+    run = state.find_run(run_id)
+    if run.config is None:
+        st.warning(run.error)
         return
-    run = runs[run_id]
     history, steps = store.history(run), store.steps(run)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(title(run.config), width="stretch")
         cards.status_badge(run)
         if run.active and state.mine(run):
             st.button("Stop", key="stop", on_click=state.stop, args=(run,), help="Keeps the model so far.")
-    if run.status == "failed":
-        st.error(f"This run failed: {run.error}")
+    if reason := state.failure(run):
+        st.error(f"This run failed: {reason}")
     share, words = progress(run, steps)
     st.progress(min(share, 1.0), text=words)
     last = history.iloc[-1] if len(history) else {}
     columns = st.columns(4)
+    after = cards.after(run) if run.result else "after the last epoch"
     shown = [
-        ("Test accuracy", "test_accuracy", "{:.2%}", "Fraction of the test images named rightly after the last epoch."),
+        ("Test accuracy", "test_accuracy", "{:.2%}", f"Share of the test images named rightly {after}."),
         ("Train accuracy", "train_accuracy", "{:.2%}", "The same for the training images, without augmentation."),
         ("Train loss", "train_loss", "{:.4f}", "Mean over the steps of the last epoch."),
-        ("Test loss", "test_loss", "{:.4f}", "After the last epoch."),
+        ("Test loss", "test_loss", "{:.4f}", f"Measured {after}."),
     ]
     for column, (label, name, form, help) in zip(columns, shown, strict=True):
         column.metric(label, form.format(last[name]) if name in last else "–", help=help)
@@ -63,7 +64,7 @@ def watch(run_id: str) -> None:
     with left:
         live_chart(charts.loss_curves(history, steps, run.steps_per_epoch, run.config.epochs), key=f"loss_{run_id}")
     with right:
-        live_chart(charts.accuracy_curves(history, run.config.epochs), key=f"accuracy_{run_id}")
+        live_chart(charts.accuracy_curves(history, run.steps_per_epoch, run.config.epochs), key=f"accuracy_{run_id}")
     if run.active != state.recall("was_active"):
         st.rerun()  # begun or ended: the page sets its clock anew
     if run.result and not run.active:
@@ -81,7 +82,7 @@ with settings_column:
         if st.button("Start", type="primary", width="stretch", disabled=config is None):
             try:
                 state.choose_run(state.start(config))
-            except (ConfigError, DataError, StoreError) as error:
+            except (ConfigError, DataError, StoreError, RuntimeError) as error:
                 st.error(str(error))
 
 with run_column:

@@ -1,12 +1,13 @@
 """Each page without a browser: empty, with runs of every kind, with bad input. Nothing trains for long."""
 
 import json
+import threading
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import store
+from core import experiment, store
 from core.config import PRESETS, from_preset, settings
 from core.runs import queue
 from tests.app.conftest import ROOT
@@ -35,10 +36,12 @@ def texts(app: AppTest) -> str:
     return "\n".join([element.value for kind in kinds for element in kind] + html)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_page_without_runs_says_what_to_do(lab, page):
-    app = open_page(page)
-    assert any(hint in texts(app) for hint in ("What to do first", "press **Start**", "Train one first"))
+@pytest.mark.parametrize(
+    ("page", "hint"),
+    list(zip(PAGES, ("What to do first", "press **Start**", "Train one first", "Train one first"), strict=True)),
+)
+def test_every_page_without_runs_says_what_to_do(lab, page, hint):
+    assert hint in texts(open_page(page))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -125,6 +128,27 @@ def test_a_run_started_in_the_page_ends_with_what_was_asked(lab):
     assert run.config.blocks == (1, 1)
     assert app.query_params["run"] == run.id
     assert f"{run.result['test_accuracy']:.2%}" in [metric.value for metric in app.metric]
+
+
+def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_far_it_came(lab, tiny, digits):
+    free = threading.Event()
+    queue().submit("before it", lambda stop: iter(free.wait, True))
+    try:
+        app = open_page(PAGES[1])
+        next(button for button in app.button if button.label == "Start").click().run()
+        assert "1 before it" in "".join(markdown.value for markdown in app.markdown)
+        app.button(key="stop").click().run()
+        (run,) = store.list_runs(lab)
+        assert run.status == "stopped"
+    finally:
+        free.set()
+    stops = iter([False, False, True, True])
+    with store.create(tiny, digits, lab) as writer:
+        for _ in experiment.run(writer, digits, lambda: next(stops)):
+            pass
+    app = open_page(PAGES[3])
+    app.selectbox(key="run_on_mistakes").select(writer.id).run()
+    assert "after 2 of 3 steps of epoch 1" in texts(app)
 
 
 def test_a_failed_run_shows_its_reason(lab_with_runs):

@@ -102,6 +102,7 @@ def test_the_numbers_agree(done, digits):
     assert 0 < len(mistakes) < 24  # otherwise the tests below say little
     assert run.result == {
         "epochs": 3,
+        "steps": 3,
         "train_accuracy": last.train_accuracy,
         "test_accuracy": last.test_accuracy,
         "best_test_accuracy": history.test_accuracy.max(),
@@ -406,7 +407,7 @@ def test_the_gallery_is_that_of_the_weights(done, tmp_path):
     run, _ = done
     copy = dataclasses.replace(run, folder=tmp_path / run.id, result=run.result | {"epochs": 2})
     shutil.copytree(run.folder, copy.folder)
-    before = experiment.evaluate_run(copy, None, None, None)
+    before = experiment.evaluate_run(run, None, None, None)
     stored = store.embedded(run, 3)
     with store.RunWriter(copy.folder) as writer:
         writer.save_embedded(4, stored._replace(train=stored.train[::-1]))

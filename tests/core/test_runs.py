@@ -119,19 +119,19 @@ def test_stop_while_running(queue):
 
 
 def test_stop_while_waiting(queue):
-    """The job is still begun, so that it can mark its run as stopped, but takes no step."""
-    job, other = FakeRun(), FakeRun()
-    queue.submit("a", job)
-    queue.submit("b", other)
+    """It leaves the queue at once, however long the job before it takes, and whoever submitted it is told."""
+    job, other, dropped = FakeRun(), FakeRun(), []
+    queue.submit("a", job, lambda: dropped.append("a"))
+    queue.submit("b", other, lambda: dropped.append("b"))
     assert job.started.wait(SOON)
     queue.stop("b")
-    assert queue.stopping("b")
-    assert queue.names() == ["a", "b"]
+    assert (queue.names(), dropped) == (["a"], ["b"])
     job.release()
     other.release()
     assert queue.join(SOON)
     assert job.end == "done"
-    assert (other.done, other.end) == ([], "stopped")
+    assert not other.started.is_set()
+    assert dropped == ["b"]
 
 
 def test_stop_of_an_unknown_or_finished_job_does_nothing(queue):
@@ -192,8 +192,9 @@ def test_jobs_after_a_pause_run_as_well(queue):
 def test_shutdown_stops_the_running_job_and_drops_the_waiting_one():
     queue = RunQueue()
     job, other = FakeRun(), FakeRun()
-    queue.submit("a", job)
-    queue.submit("b", other)
+    dropped = []
+    queue.submit("a", job, lambda: dropped.append("a"))
+    queue.submit("b", other, lambda: dropped.append("b"))
     assert job.started.wait(SOON)
     job.release(1)
     assert until(lambda: job.done == [0])
@@ -202,7 +203,7 @@ def test_shutdown_stops_the_running_job_and_drops_the_waiting_one():
     assert queue.shutdown(SOON)
     assert (job.done, job.end) == ([0], "stopped")
     assert not other.started.is_set()
-    assert queue.names() == []
+    assert (queue.names(), dropped) == ([], ["b"])
     with pytest.raises(RuntimeError, match="shutting down"):
         queue.submit("c", FakeRun())
     assert queue.names() == []

@@ -516,3 +516,12 @@ def test_steps_that_cannot_be_written(writer):
 def test_pages_can_import_the_module_without_torch():
     code = "import sys, core.store; print({'torch', 'sklearn', 'streamlit'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_writer_of_an_existing_run_keeps_what_its_run_json_says(tiny, digits, tmp_path):
+    store.create(tiny, digits, tmp_path).close()
+    (run,) = store.list_runs(tmp_path)
+    with pytest.raises(RuntimeError), store.RunWriter(run.folder):
+        raise RuntimeError("out of memory")
+    again = store.read(run.folder)
+    assert (again.status, again.error, again.config) == ("failed", "out of memory", tiny)
