@@ -1,6 +1,7 @@
 """The wrong test images, each with its two neighbours: nearest of the true class, nearest of the predicted class."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from core.data import DataSet
-from core.store import Embedded
+from core.store import Embedded, StoreError
 
 COLUMNS = [
     "test_index",  # row of the image in test.csv, from 0
@@ -57,21 +58,27 @@ def export(mistakes: pd.DataFrame, data: DataSet, folder: Path) -> int:
 
     `img<N>_origin_(<true>).png` is the test image, `img<N>_near_tgt_(<true>).png` its nearest training image of the
     true class and `img<N>_near_pdc_(<predicted>).png` the one of the predicted class; N counts the rows from 1.
-    Pictures of an earlier export into the same folder are removed first.
+    Pictures of an earlier export into the same folder are removed first. Raises StoreError if it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        if _EXPORTED.fullmatch(old.name):
-            old.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if _EXPORTED.fullmatch(old.name):
+                old.unlink()
+        for name, pixels in _pictures(mistakes, data):
+            Image.fromarray(pixels).save(folder / name)
+        mistakes.to_csv(folder / "mistakes.csv", index=False)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"{folder} cannot be written ({reason}); free some space or name another folder") from error
+    return 3 * len(mistakes)
+
+
+def _pictures(mistakes: pd.DataFrame, data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
+    """File names and pixels (H, W) of an export."""
     name_of = dict(zip(data.class_numbers, data.classes, strict=True))
     for number, row in enumerate(mistakes.itertuples(), start=1):
         true, predicted = name_of[row.true], name_of[row.predicted]
-        pictures = {
-            f"img{number}_origin_({true}).png": data.test.images[row.test_index],
-            f"img{number}_near_tgt_({true}).png": data.train.images[row.nearest_true_index],
-            f"img{number}_near_pdc_({predicted}).png": data.train.images[row.nearest_predicted_index],
-        }
-        for name, pixels in pictures.items():
-            Image.fromarray(pixels).save(folder / name)
-    mistakes.to_csv(folder / "mistakes.csv", index=False)
-    return 3 * len(mistakes)
+        yield f"img{number}_origin_({true}).png", data.test.images[row.test_index]
+        yield f"img{number}_near_tgt_({true}).png", data.train.images[row.nearest_true_index]
+        yield f"img{number}_near_pdc_({predicted}).png", data.train.images[row.nearest_predicted_index]
