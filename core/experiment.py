@@ -121,9 +121,9 @@ def evaluate_run(run: Run, folder: Path | None, classifier: str | None, neighbou
         raise ConfigError(f"run {run.id} learnt distances and has no class head; use --classifier knn or centre")
     images = store.data_of(run)
     asked = _tensors(data.load_images(folder, images.classes) if folder else images.test)
+    checkpoint = store.load_checkpoint(run)
     used = machine.choose(replace(config, precision=run.machine["precision"]))  # queries like the stored gallery
     network = models.build(config, len(images.classes))
-    checkpoint = store.load_checkpoint(run)
     network.load_state_dict(checkpoint["network"])
     network.to(used.device, memory_format=torch.channels_last)
     outputs = evaluate.embed_all(network, asked.images, config.channels, used)
