@@ -64,10 +64,10 @@ def run_name(run: Run) -> str:
     if run.config is None:
         return f"{run.id} (damaged)"
     when = run.created.strftime("%d %b %H:%M")
-    if run.active:
-        return f"{title(run.config)} · {when} · in progress"
     accuracy = run.result.get("test_accuracy")
-    return f"{title(run.config)} · {when} · " + (run.status if accuracy is None else f"{accuracy:.1%} test")
+    outcome = run.status if accuracy is None else f"{accuracy:.1%} test"
+    # The end of the id keeps apart what was started in the same minute: Streamlit knows an option by its label
+    return f"{title(run.config)} · {when} · {'in progress' if run.active else outcome} · {run.id[-4:]}"
 
 
 def pick_run(runs: list[Run], key: str) -> Run | None:
@@ -76,6 +76,8 @@ def pick_run(runs: list[Run], key: str) -> Run | None:
         return None
     by_id = {run.id: run for run in runs}
     chosen = state.chosen_run(runs)
+    if state.passed_over(runs):
+        st.warning("The run you were looking at is gone or has nothing to show here: this is another one.")
     state.preset_widget(key, chosen.id)
     st.selectbox(
         "Run",

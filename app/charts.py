@@ -138,15 +138,16 @@ def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]
                 showlegend=test,
                 hoverinfo="none",
             )
-    rows = np.flatnonzero(points.wrong)
+    wrong = np.flatnonzero(points.wrong)
     figure.add_scattergl(
-        x=frame[rows, 0],
-        y=frame[rows, 1],
-        customdata=rows.astype(np.int32),
+        x=frame[wrong, 0],
+        y=frame[wrong, 1],
+        customdata=wrong.astype(np.int32),
         mode="markers",
         marker={"color": "#e00024", "size": 11, "symbol": "x-thin", "line": {"color": "#e00024", "width": 2.5}},
         name="wrong",
         hoverinfo="none",
+        meta={"on_top": True},  # a click on a cross means it, not a dot that lies under it
     )
     bare = {"visible": False}
     figure.update_layout(

@@ -111,6 +111,12 @@ def chosen_run(runs: list[Run]) -> Run | None:
     return (with_result or runs or [None])[0]
 
 
+def passed_over(runs: list[Run]) -> bool:
+    """Whether the run in the address, or the one looked at last, is not among `runs`."""
+    wanted = st.query_params.get("run") or st.session_state.get("chosen_run")
+    return wanted is not None and wanted not in {run.id for run in runs}
+
+
 def choose_run(run_id: str | None) -> None:
     """Remembers the run for all pages and puts it into the address."""
     if run_id is None:

@@ -207,9 +207,8 @@ def load_checkpoint(run: Run) -> dict:
         return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise StoreError(f"run {run.id} has no weights yet ({file} is missing)") from None
-    except Exception as error:  # torch raises many kinds for a damaged file
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise StoreError(f"{file} is damaged: {reason}") from error
+    except Exception as error:  # torch raises many kinds for a damaged file, some with dangerous advice
+        raise StoreError(f"{file} is damaged ({type(error).__name__}); train the run again") from error
 
 
 @contextmanager

@@ -24,6 +24,11 @@ def ordered(table, order: str):
     return table
 
 
+def from_the_first_page() -> None:
+    """A new filter begins at its first page."""
+    state.preset_widget("mistakes_page", 1)
+
+
 @cards.errors_explained()
 def show(run: Run) -> None:
     """Filters, one page of cards, and the export."""
@@ -41,9 +46,14 @@ def show(run: Run) -> None:
     name_of = dict(zip(images.class_numbers, images.classes, strict=True))
     trues, predicteds, orders, exports = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
     any_class = [None, *name_of]
-    true = trues.selectbox("True class", any_class, format_func=lambda number: name_of.get(number, "any"))
+    true = trues.selectbox(
+        "True class", any_class, on_change=from_the_first_page, format_func=lambda number: name_of.get(number, "any")
+    )
     predicted = predicteds.selectbox(
-        "Predicted class", any_class, format_func=lambda number: name_of.get(number, "any")
+        "Predicted class",
+        any_class,
+        on_change=from_the_first_page,
+        format_func=lambda number: name_of.get(number, "any"),
     )
     order = orders.selectbox("Order", ORDERS, format_func=ORDERS.get)
     if exports.button("Export as PNG", width="stretch", help="Three pictures a mistake, and a list as CSV."):
@@ -58,6 +68,8 @@ def show(run: Run) -> None:
     if chosen.empty:
         st.info("No mistake of this kind.")
         return
+    if len(chosen) < len(table):
+        st.caption(f"{len(chosen)} mistakes match the filter. An export holds all {len(table)}.")
     pages = -(-len(chosen) // A_PAGE)
     page = 1
     if pages > 1:

@@ -17,6 +17,8 @@ def minutes(seconds: float) -> str:
 
 def progress(run: Run, steps) -> tuple[float, str]:
     """The share of the run that is done, and the same in words with the elapsed and the expected time."""
+    if run.status == "queued":
+        return 0.0, "Waiting for its turn."
     if steps.empty:
         return 0.0, "Loading PyTorch and building the network …" if run.active else "Ended before the first step."
     last = steps.iloc[-1]

@@ -144,10 +144,34 @@ function listen(state) {
   });
 }
 
+const REACH = 6; // pixels around the centre of a mark that lies on top
+
 // The caption's index of the point an event is about, or undefined.
 function pointIndex(state, event) {
-  const index = event.points?.map((point) => [point.customdata].flat()[0]).find((i) => i != null);
+  const index = onTop(state, event) ?? event.points?.map((point) => customIndex(point)).find((i) => i != null);
   return state.data.captions?.[index] === undefined ? undefined : Number(index);
+}
+
+function customIndex(point) {
+  return [point.customdata].flat()[0];
+}
+
+// The index of the nearest point within reach of a trace with meta.on_top: Plotly itself prefers whatever lies a
+// fraction of a pixel nearer, also when it is hidden under that mark.
+function onTop(state, event) {
+  const { xaxis, yaxis } = event.points?.[0] ?? {};
+  if (!xaxis || !event.event) return undefined;
+  const box = state.graph.getBoundingClientRect();
+  const [x, y] = [event.event.clientX - box.x - xaxis._offset, event.event.clientY - box.y - yaxis._offset];
+  let [nearest, reach] = [undefined, REACH];
+  for (const trace of state.graph._fullData) {
+    if (!trace.meta?.on_top || trace.visible !== true) continue;
+    for (let i = 0; i < trace.x.length; i++) {
+      const distance = Math.hypot(xaxis.d2p(trace.x[i]) - x, yaxis.d2p(trace.y[i]) - y);
+      if (distance <= reach) [nearest, reach] = [trace.customdata[i], distance];
+    }
+  }
+  return nearest;
 }
 
 function showThumbnail(state, event) {
