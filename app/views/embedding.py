@@ -54,6 +54,7 @@ def draw(run: Run) -> None:
             points.captions,
             key=f"map_{run.id}_{method}",
             height=640,
+            alt=f"{method} of the embeddings",
         )
     if clicked is not None:
         state.preset_widget(f"picked_{run.id}", clicked)

@@ -64,9 +64,17 @@ def watch(run_id: str) -> None:
         column.metric(label, form.format(last[name]) if name in last else "–", help=help)
     left, right = st.columns(2)
     with left:
-        live_chart(charts.loss_curves(history, steps, run.steps_per_epoch, run.config.epochs), key=f"loss_{run_id}")
+        live_chart(
+            charts.loss_curves(history, steps, run.steps_per_epoch, run.config.epochs),
+            key=f"loss_{run_id}",
+            alt="loss over epochs",
+        )
     with right:
-        live_chart(charts.accuracy_curves(history, run.steps_per_epoch, run.config.epochs), key=f"accuracy_{run_id}")
+        live_chart(
+            charts.accuracy_curves(history, run.steps_per_epoch, run.config.epochs),
+            key=f"accuracy_{run_id}",
+            alt="accuracy over epochs",
+        )
     if run.active != state.recall("was_active"):
         st.rerun()  # begun or ended: the page sets its clock anew
     if run.result and not run.active:
