@@ -1,4 +1,4 @@
-"""Starts the dashboard: python -m app [--data DIR] [--runs DIR] [--port N] [--share] [--no-browser]."""
+"""Starts the dashboard: python -m app [--data DIR] [--runs DIR] [--port N] [--share] [--resume] [--no-browser]."""
 
 import argparse
 import logging
@@ -7,15 +7,18 @@ import socket
 import sys
 import threading
 import webbrowser
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see app/main.py
 
 import streamlit as st
 
-from core import places, sources
+from core import control, data, places, sources, store
+from core.config import ConfigError
 from core.data import DataError
+from core.runs import queue
+from core.store import StoreError
 
 
 def main() -> int:
@@ -25,6 +28,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, metavar="DIR", help="the folder of runs (default: checkpoints/)")
     parser.add_argument("--port", type=int, default=8501, help="default: 8501")
     parser.add_argument("--share", action="store_true", help="let other computers of the network see the page")
+    parser.add_argument("--resume", action="store_true", help="go on with the runs that were interrupted")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     options = parser.parse_args()
     if options.data:
@@ -37,7 +41,8 @@ def main() -> int:
     except DataError as error:  # the page says it as well, and what to do
         print(f"error: {error}", file=sys.stderr)
     print(
-        "Ctrl-C ends the dashboard; a run in progress is stopped, evaluated and kept. A second Ctrl-C does not wait.",
+        "Ctrl-C ends the dashboard; a run in progress is saved at its next step, is listed as interrupted when the "
+        "dashboard is started again, and goes on when you press Resume (or at once, with --resume).",
         flush=True,
     )
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # not a line for every file of every page
@@ -47,13 +52,28 @@ def main() -> int:
     async def when_served(_):
         if _has_screen() and not options.no_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        if options.resume:
+            _resume_interrupted()
         yield
+        queue().shutdown()  # saves the run in progress; a signal may end the process before atexit has its turn
 
     settings = {"server.port": options.port, "server.address": "127.0.0.1"}
     if options.share:  # a named address, or Streamlit would ask a host on the internet for its own
         settings |= {"server.address": "0.0.0.0", "browser.serverAddress": _network_address()}
-    st.App(Path(__file__).resolve().parent / "main.py", lifespan=when_served).run(config=settings)
+    with suppress(KeyboardInterrupt):  # the usual end, after the server has closed its doors
+        st.App(Path(__file__).resolve().parent / "main.py", lifespan=when_served).run(config=settings)
     return 0
+
+
+def _resume_interrupted() -> None:
+    """Puts every run whose process has ended back into the queue, the oldest first; says what became of each."""
+    for run in reversed(store.list_runs(places.runs_folder())):
+        if run.status == "interrupted" and not run.archived:
+            try:
+                control.resume(run, data.load(Path(run.data["folder"])))
+                print(f"Run {run.id} goes on.", flush=True)
+            except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
+                print(f"Run {run.id} cannot go on: {error}", file=sys.stderr, flush=True)
 
 
 def _has_screen() -> bool:

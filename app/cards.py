@@ -1,6 +1,7 @@
 """What several pages show: images without blur, a run's headline, the run picker. Text is escaped here."""
 
 import html
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,11 +11,19 @@ import streamlit as st
 
 from app import state
 from app.pictures import png_uri, tile
-from core.config import title
+from core.config import settings
 from core.data import DataError, DataSet
 from core.store import Run, StoreError
+from core.uploads import UploadError
 
-BADGES = {"done": "green", "running": "blue", "failed": "red", "damaged": "red", "stopped": "orange"}
+BADGES = {"done": "green", "running": "blue", "pausing": "blue", "stopping": "blue", "failed": "red", "damaged": "red"}
+BADGES |= {"stopped": "orange", "paused": "orange", "interrupted": "orange"}
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>$:~|#&!])")  # what makes pictures, links, colours, formulas and headings
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: names and reasons may come from another computer."""
+    return " ".join(_MARKDOWN.sub(r"\\\1", text).split())
 
 
 def mistake_grid(mistakes: pd.DataFrame, images: DataSet) -> None:
@@ -62,34 +71,41 @@ def strip(images: list[np.ndarray], names: list[str]) -> None:
 def run_name(run: Run) -> str:
     """A run in one line: what, when, how good."""
     if run.config is None:
-        return f"{run.id} (damaged)"
+        return f"{run.title} (damaged)"
     when = run.created.strftime("%d %b %H:%M")
     accuracy = run.result.get("test_accuracy")
     outcome = run.status if accuracy is None else f"{accuracy:.1%} test"
     # The end of the id keeps apart what was started in the same minute: Streamlit knows an option by its label
-    return f"{title(run.config)} · {when} · {'in progress' if run.active else outcome} · {run.id[-4:]}"
+    return f"{run.title} · {when} · {'in progress' if run.active else outcome} · {run.id[-4:]}"
 
 
 def pick_run(runs: list[Run], key: str) -> Run | None:
     """A picker over runs; the choice holds on every page and stands in the address."""
     if not runs:
         return None
-    by_id = {run.id: run for run in runs}
     chosen = state.chosen_run(runs)
+    by_id = {run.id: run for run in runs if not run.archived or run is chosen}
     if state.passed_over(runs):
         st.warning("The run you were looking at is gone or has nothing to show here: this is another one.")
-    state.preset_widget(key, chosen.id)
+    # A key for each choice: what a slow browser still says of the last one must not undo it
+    key = f"{key}_{chosen.id}"
     st.selectbox(
         "Run",
         list(by_id),
+        index=list(by_id).index(chosen.id),
         format_func=lambda run_id: run_name(by_id[run_id]),
         key=key,
-        on_change=lambda: state.choose_run(state.recall(key)),
+        on_change=lambda: state.choose_run(_named(list(by_id), state.recall(key))),
     )
     state.choose_run(chosen.id)
     if chosen.data:
-        st.caption(f"Trained and tested on {chosen.data['description']}")
+        st.caption(f"Trained and tested on {plain(chosen.data['description'])}")
     return chosen
+
+
+def _named(ids: list[str], answer: str) -> str | None:
+    """The run that an option of the picker means: its id, or a label that is out of date by now."""
+    return next((run_id for run_id in ids if answer == run_id or answer.endswith(f" {run_id[-4:]}")), None)
 
 
 def after(run: Run) -> str:
@@ -100,16 +116,17 @@ def after(run: Run) -> str:
 
 def status_badge(run: Run) -> None:
     """The run's status as a coloured word."""
-    st.badge(state.status(run), color=BADGES.get(run.status, "grey"))
+    words = state.status(run)
+    st.badge(words, color=BADGES.get(words, "grey"))
 
 
 @contextmanager
 def errors_explained() -> Iterator[None]:
-    """Shows the message of a damaged run, a changed data set or an unwritable folder instead of its traceback."""
+    """Shows the message of a damaged run, a refused file or an unwritable folder instead of its traceback."""
     try:
         yield
-    except (DataError, StoreError, OSError) as error:
-        st.error(str(error))
+    except (DataError, StoreError, UploadError, OSError) as error:
+        st.error(plain(str(error)))
 
 
 def no_runs_yet() -> None:
@@ -118,8 +135,21 @@ def no_runs_yet() -> None:
     st.page_link("views/train.py", label="→ Go to Train")
 
 
+def worded(reason: str) -> str:
+    """A reason that begins with the name of a setting, with the setting's label instead."""
+    name, colon, rest = reason.partition(": ")
+    labels = {field.name: field.metadata["label"] for field in settings()}
+    return plain(labels.get(name, name) + colon + rest)
+
+
+def refused(place: str) -> None:
+    """Why the last button pressed at this place could not do what it says."""
+    if reason := state.refused(place):
+        st.error(worded(reason))
+
+
 def damaged(runs: list[Run]) -> None:
     """Names the runs that cannot be read."""
     for run in runs:
         if run.status == "damaged":
-            st.warning(f"Run {run.id} is damaged: {run.error}")
+            st.warning(f"Run {plain(run.id)} is damaged: {plain(run.error)}")

@@ -8,7 +8,9 @@ import plotly.graph_objects as go
 
 from core.data import DataSet
 
-TRAIN, TEST = "#2389bd", "#e07b00"
+TRAIN, VALIDATION, TEST = "#2389bd", "#2ca05a", "#e07b00"
+ACTIVE, EASY, SEMI_HARD, HARD = "#8e5fd0", "#2ca05a", "#b59a00", "#d43d51"
+POSITIVE, NEGATIVE, SPREAD = "#17a7b8", "#d43d51", "#8a8d91"
 # Ten hues that stay apart on a projector, on white and on black
 CLASS_COLOURS = [
     "#3b7dd8",
@@ -33,19 +35,9 @@ def class_colour(label: int) -> str:
 def loss_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
     """Loss over epochs: a thin line for single steps, a point an epoch for training and test images."""
     figure = go.Figure()
-    thinned = steps if steps.empty else steps.iloc[:: -(-len(steps) // _POINTS)]
-    if len(thinned):
-        position = thinned["epoch"] - 1 + thinned["step"] / max(steps_per_epoch, 1)
-        figure.add_scatter(
-            x=position.to_numpy(),
-            y=thinned["loss"].to_numpy(),
-            name="step",
-            mode="lines",
-            line={"color": TRAIN, "width": 1},
-            opacity=0.45,
-            hovertemplate="%{y:.4f}",
-        )
+    _step_line(figure, steps, steps_per_epoch, "loss", TRAIN, "step", "%{y:.4f}")
     _epoch_line(figure, history, steps_per_epoch, "train_loss", TRAIN, "%{y:.4f}")
+    _validation_line(figure, history, steps_per_epoch, "validation_loss", "%{y:.4f}")
     _epoch_line(figure, history, steps_per_epoch, "test_loss", TEST, "%{y:.4f}")
     figure.update_yaxes(rangemode="tozero")
     if steps.empty:
@@ -57,32 +49,122 @@ def accuracy_curves(history: pd.DataFrame, steps_per_epoch: int, epochs: int) ->
     """Accuracy in percent at the end of each epoch, for training and test images."""
     figure = go.Figure()
     _epoch_line(figure, history, steps_per_epoch, "train_accuracy", TRAIN, "%{y:.2f}%", scale=100)
+    _validation_line(figure, history, steps_per_epoch, "validation_accuracy", "%{y:.2f}%", scale=100)
     _epoch_line(figure, history, steps_per_epoch, "test_accuracy", TEST, "%{y:.2f}%", scale=100)
-    figure.update_yaxes(ticksuffix="%")
-    if history.empty:
-        figure.update_yaxes(range=[0, 100])
+    figure.update_yaxes(ticksuffix="%", range=_percent_range(figure))
     return _curves(figure, "Accuracy", epochs)
 
 
-def _epoch_line(figure, history, steps_per_epoch, column, colour, template, scale=1):
-    known = history if column in history else pd.DataFrame({"epoch": [], "steps": [], column: []})
-    position = known["epoch"] - 1 + known["steps"] / max(steps_per_epoch, 1)  # a stopped epoch ends before its end
+def _percent_range(figure: go.Figure) -> list[float]:
+    """The part of 0 to 100 % that holds all points: never so little of it that a difference of 0.1 % fills the wall."""
+    points = np.concatenate([trace.y for trace in figure.data])
+    points = points[np.isfinite(points)]
+    if len(points) < 3:
+        return [0, 102]
+    low, high = points.min(), points.max()
+    pad = max(0.06 * (high - low), (5 - (high - low)) / 2)
+    return [max(low - pad, -2), min(high + pad, 102)]
+
+
+def triplet_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
+    """Of the triplets that counted, the shares in percent that were active, easy, semi-hard and hard.
+
+    A thin line within the epochs, a point for the mean over each. What the words mean: core/triplets.py.
+    """
+    figure = go.Figure()
+    shares = [("active_fraction", "active", ACTIVE), ("easy", "easy", EASY)]
+    shares += [("semi_hard", "semi-hard", SEMI_HARD), ("hard", "hard", HARD)]
+    for column, _, colour in shares:
+        _step_line(figure, steps, steps_per_epoch, column, colour, scale=100)
+    for column, name, colour in shares:
+        _epoch_line(figure, history, steps_per_epoch, column, colour, "%{y:.1f}%", 100, name)
+    figure.update_yaxes(ticksuffix="%", range=[-2, 102])
+    return _curves(figure, "Triplets", epochs)
+
+
+def distance_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
+    """Distances from anchors to positives and to negatives, and the spread of the embeddings.
+
+    The mean over each epoch as points, with the band that holds the middle 80 % of a batch; thin lines within epochs.
+    """
+    figure = go.Figure()
+    kinds = [("positive_distance", "d(a, p)", POSITIVE), ("negative_distance", "d(a, n)", NEGATIVE)]
+    for column, _, colour in kinds:
+        _band(figure, history, steps_per_epoch, f"{column}_q10", f"{column}_q90", colour)
+        _step_line(figure, steps, steps_per_epoch, column, colour)
+    for column, name, colour in kinds:
+        _epoch_line(figure, history, steps_per_epoch, column, colour, "%{y:.2f}", name=name)
+    _epoch_line(figure, history, steps_per_epoch, "spread", SPREAD, "%{y:.2f}", dash="dot")
+    figure.update_yaxes(rangemode="tozero", title="distance")
+    if history.empty and steps.empty:
+        figure.update_yaxes(range=[0, 20])
+    return _curves(figure, "Distances", epochs)
+
+
+def _validation_line(figure, history, steps_per_epoch, column, template, scale=1):
+    if column in history and history[column].notna().any():
+        _epoch_line(figure, history, steps_per_epoch, column, VALIDATION, template, scale)
+
+
+def _step_line(figure, steps, steps_per_epoch, column, colour, name=None, template=None, scale=1):
+    """A thin line through single steps; without a name it has no place in legend and label."""
+    if column not in steps:
+        return
+    thinned = steps.iloc[:: -(-len(steps) // _POINTS)]
     figure.add_scatter(
-        x=position.to_numpy(float),
+        x=_positions(thinned["epoch"], thinned["step"], steps_per_epoch),
+        y=thinned[column].to_numpy(float) * scale,
+        name=name or f"{column} of steps",
+        mode="lines",
+        line={"color": colour, "width": 1.2},
+        opacity=0.6,
+        showlegend=name is not None,
+        **({"hovertemplate": template} if template else {"hoverinfo": "skip"}),
+    )
+
+
+def _epoch_line(figure, history, steps_per_epoch, column, colour, template, scale=1, name=None, dash="solid"):
+    known = history if column in history else pd.DataFrame({"epoch": [], "steps": [], column: []})
+    figure.add_scatter(
+        x=_positions(known["epoch"], known["steps"], steps_per_epoch),
         y=known[column].to_numpy(float) * scale,
-        name=column.split("_")[0],
+        name=name or column.split("_")[0],
         mode="lines+markers",
-        line={"color": colour, "width": 2.5},
-        marker={"size": 7},
+        line={"color": colour, "width": 2.5, "dash": dash},
+        marker={"size": 7 if len(known) <= 40 else 3},
         hovertemplate=template,
     )
+
+
+def _band(figure, history, steps_per_epoch, low, high, colour):
+    """The area between two columns."""
+    if low not in history or high not in history:
+        return
+    for column, fill in ((low, None), (high, "tonexty")):
+        figure.add_scatter(
+            x=_positions(history["epoch"], history["steps"], steps_per_epoch),
+            y=history[column].to_numpy(float),
+            name=column,
+            mode="lines",
+            line={"width": 0},
+            fill=fill,
+            fillcolor=f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.18)",
+            showlegend=False,
+            hoverinfo="skip",
+        )
+
+
+def _positions(epoch: pd.Series, step: pd.Series, steps_per_epoch: int) -> np.ndarray:
+    """Where rows lie on the axis of epochs: a stopped epoch ends before its end."""
+    return (epoch - 1 + step / max(steps_per_epoch, 1)).to_numpy(float)
 
 
 def _curves(figure: go.Figure, title: str, epochs: int) -> go.Figure:
     figure.update_layout(
         title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}},
         margin={"l": 62, "r": 12, "t": 40, "b": 44},
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+        | {"traceorder": "normal"},
         hovermode="x unified",
         xaxis={"title": "epoch", "range": [0, epochs * 1.02]},
         uirevision="keep",

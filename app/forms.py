@@ -5,26 +5,23 @@ import dataclasses
 import streamlit as st
 
 from app import state
-from core.config import (
-    DEFAULT_BLOCKS,
-    GROUPS,
-    PRESETS,
-    ConfigError,
-    RunConfig,
-    applies,
-    parse_value,
-    settings,
-)
+from core.choices import ARCHITECTURES
+from core.config import GROUPS, ConfigError, RunConfig, applies, parse_value, settings
+from core.presets import PRESETS, from_preset
+
+_SHORT = 12  # characters that half a column shows
 
 
-def run_form() -> RunConfig | None:
-    """The preset picker and a widget for every setting that has an effect; None, with the reason, while they clash."""
+def run_form() -> tuple[RunConfig | None, str]:
+    """The preset picker and a widget for every setting that has an effect: the settings, or None while they clash and
+    the reason.
+    """
     st.selectbox(
         "Preset",
         PRESETS,
         format_func=lambda name: PRESETS[name].title,
         key="form_preset",
-        on_change=lambda: state.fill_form(state.recall("form_preset")),
+        on_change=lambda: state.fill_form(from_preset(state.recall("form_preset"))),
         help="A recipe that fills in all settings below. Change what you like.",
     )
     preset = state.recall("form_preset")
@@ -41,41 +38,59 @@ def run_form() -> RunConfig | None:
                 _widgets(fields, held)
     try:
         values = {field.name: state.setting_value(field.name) for field in settings()}
-        values["blocks"] = parse_value("blocks", values["blocks"])[1]
-        return RunConfig(preset=preset, **values)
+        values |= dict(parse_value(field.name, values[field.name]) for field in settings() if _is_list(field))
+        return RunConfig(preset=preset, **values), ""
     except ConfigError as error:
-        st.error(str(error))
-        return None
+        return None, str(error)
+
+
+def _is_list(field: dataclasses.Field) -> bool:
+    return field.type == tuple[int, ...]
+
+
+def _is_short(field: dataclasses.Field) -> bool:
+    """Whether half a column is enough for it."""
+    choices = field.metadata["choices"]
+    return not _is_list(field) and (not choices or max(map(len, choices.values())) <= _SHORT)
 
 
 def _widgets(fields: list[dataclasses.Field], held: dict) -> None:
-    """A widget for each field that applies; short ones side by side."""
-    shown = [field for field in fields if applies(field, held)]
-    wide = [field for field in shown if field.metadata["choices"] or field.name == "blocks"]
-    for field in wide:
-        _widget(field)
-    numbers = [field for field in shown if field not in wide]
-    for row in range(0, len(numbers), 2):
-        for column, field in zip(st.columns(2), numbers[row : row + 2], strict=False):
-            with column:
-                _widget(field)
+    """A widget for each field that applies, in their order; short ones side by side, waiting for each other."""
+    waiting: list[dataclasses.Field] = []
+    for field in fields:
+        if not applies(field, held):
+            continue
+        if not _is_short(field):
+            _widget(field)
+            continue
+        waiting.append(field)
+        if len(waiting) == 2:
+            _side_by_side(waiting)
+            waiting = []
+    _side_by_side(waiting)
+
+
+def _side_by_side(fields: list[dataclasses.Field]) -> None:
+    for column, field in zip(st.columns(2, vertical_alignment="bottom") if fields else [], fields, strict=False):
+        with column:
+            _widget(field)
 
 
 def _widget(field: dataclasses.Field) -> None:
     facts, key = field.metadata, state.setting_key(field.name)
     if facts["choices"]:
-        blocks = state.set_blocks if field.name == "architecture" else None
         st.selectbox(
             facts["label"],
             facts["choices"],
             format_func=facts["choices"].get,
             key=key,
             help=facts["help"],
-            on_change=(lambda: blocks(DEFAULT_BLOCKS[state.setting_value("architecture")])) if blocks else None,
+            on_change=_bring_blocks if field.name == "architecture" else None,
         )
-    elif field.name == "blocks":
-        bounds = f" From {facts['low']} to {facts['high']} blocks a stage."
-        st.text_input(facts["label"], key=key, help=facts["help"] + bounds, max_chars=40)
+    elif _is_list(field):
+        bounds = f" From {facts['low']} to {facts['high']} blocks a stage." if field.name == "blocks" else ""
+        example = None if field.default else "numbers, e.g. 3, 5"
+        st.text_input(facts["label"], key=key, help=facts["help"] + bounds, max_chars=80, placeholder=example)
     else:
         unit = f" {facts['unit']}" if facts["unit"] else ""
         whole = field.type is int
@@ -88,3 +103,8 @@ def _widget(field: dataclasses.Field) -> None:
             key=key,
             help=f"{facts['help']} From {facts['low']:,g} to {facts['high']:,g}{unit}.",
         )
+
+
+def _bring_blocks() -> None:
+    """Another architecture comes with the blocks that it is known for."""
+    state.set_blocks(ARCHITECTURES[state.setting_value("architecture")].blocks)

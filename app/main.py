@@ -16,6 +16,7 @@ st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
 st.html(Path(__file__).with_name("style.css"))
 state.warm_up()
 state.keep_form()
+state.choose_data(state.chosen_data())
 st.navigation(
     [
         st.Page("views/home.py", title="Home", default=True),

@@ -2,20 +2,29 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import pictures
-from core import data, mistakes, places, projection, sources, store
-from core.config import PRESETS, RunConfig, from_preset, settings
+from core import control, data, mistakes, places, projection, sources, store, uploads
+from core.config import ConfigError, RunConfig, settings, written
+from core.data import DataError
+from core.presets import PRESETS, from_preset
 from core.runs import queue
-from core.store import Embedded, Run, RunWriter, StoreError
+from core.store import Embedded, Run, StoreError
+
+_DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
 
 
 @st.cache_resource
@@ -37,8 +46,59 @@ def warm_up() -> None:
 
 
 def data_set() -> data.DataSet:
-    """The data set in use; kept in memory by core.data. Raises DataError."""
-    return data.load(places.data_folder())
+    """The data set in use in this browser session; kept in memory by core.data. Raises DataError."""
+    return data.load(data_sets()[chosen_data()])
+
+
+def data_sets() -> dict[str, Path]:
+    """Folders of data sets by the name in the address: the lab's own ("") and those brought in."""
+    return {"": places.data_folder()} | {folder.name: folder for folder in uploads.data_sets()}
+
+
+def chosen_data() -> str:
+    """The name of the data set for new runs: from the address, else the one chosen last, else the lab's own."""
+    for wanted in (st.query_params.get("data"), st.session_state.get("chosen_data")):
+        if wanted in data_sets():
+            return wanted
+    return ""
+
+
+def choose_data(name: str) -> None:
+    """Takes a data set for new runs of this browser session and puts it into the address."""
+    st.session_state["chosen_data"] = name
+    if name:
+        st.query_params["data"] = name
+    elif "data" in st.query_params:
+        del st.query_params["data"]
+
+
+def bring_in_run(file) -> str:
+    """Takes in an exported run and returns its id. Raises UploadError or StoreError."""
+    with _let_go(file):
+        return uploads.read_run(file, places.runs_folder(), uploads.data_sets())
+
+
+def bring_in_data(file) -> Path:
+    """Takes in a zip file of images and returns its new folder. Raises UploadError."""
+    with _let_go(file):
+        return uploads.read_data_set(file, uploads.new_folder(file.name)).folder
+
+
+@contextmanager
+def _let_go(file) -> Iterator[None]:
+    """Frees an uploaded file at the end: Streamlit would hold it in memory while the tab is open."""
+    try:
+        yield
+    finally:
+        if context := get_script_run_ctx():
+            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+
+
+def packed(run: Run) -> bytes:
+    """The zip file of a run. Raises UploadError."""
+    stream = io.BytesIO()
+    uploads.export_run(run, stream)
+    return stream.getvalue()
 
 
 def prepare_data_set(progress) -> None:
@@ -51,39 +111,126 @@ def all_runs() -> list[Run]:
     return store.list_runs(places.runs_folder())
 
 
+def glance(shown: list[Run], others: bool = False) -> tuple:
+    """What changes when something happens to these runs, or to any in the folder; cheap, for pages that wait."""
+    names = {run.id for run in shown}
+    if others:
+        with suppress(OSError):
+            names |= set(os.listdir(places.runs_folder()))
+    changed = []
+    for name in sorted(names):
+        for file in ("run.json", "label.json"):
+            with suppress(OSError):
+                changed.append((name, file, (places.runs_folder() / name / file).stat().st_mtime_ns))
+    # Only these can change without a trace in the files: their process dies, or their turn comes nearer
+    return changed, [status(find_run(run.id)) for run in shown if run.active]
+
+
 def status(run: Run) -> str:
-    """The status in words for the page, with what only this process knows: the place in its queue and a stop asked."""
-    waiting = queue().names()
-    if run.status in ("queued", "running") and queue().stopping(run.id):
-        return "stopping"
-    if run.status == "queued" and run.id in waiting:
-        return f"queued, {waiting.index(run.id)} before it" if waiting.index(run.id) else "starting"
-    return run.status
+    """The status in words for the page, with what only this process knows: the place in its queue."""
+    before = control.position(run)
+    if run.status == "queued" and before is not None:
+        return f"queued, {before} before it" if before else "starting"
+    return control.status(run)
 
 
-def start(config: RunConfig) -> str:
-    """Puts a new run into the queue and returns its id. Raises ConfigError, DataError or StoreError."""
-    images = data_set()
-    writer = store.create(config, images, places.runs_folder())
-    queue().submit(writer.id, lambda stop: _train(writer, images, stop), lambda: _drop(writer))
-    return writer.id
+def act(place: str, what: tuple, action: Callable[[], str | None]) -> None:
+    """Does what a button asks for, once: the second click of a double click, which says `what` again, does nothing.
+
+    The run whose id `action` returns is then the one that the pages look at. What went wrong is kept for `refused`.
+    """
+    last, chosen, ended = st.session_state.get("last_act", (None, None, 0.0))
+    if what != last or time.monotonic() > ended + _DOUBLE_CLICK:
+        chosen = None
+        st.session_state.pop("refused", None)
+        try:
+            chosen = action()
+        except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
+            st.session_state["refused"] = place, str(error)
+        # Counted from the end: clicks wait for one another
+        st.session_state["last_act"] = what, chosen, time.monotonic()
+    st.session_state["outdated"] = True
+    choose_run(chosen)
 
 
-def _train(writer: RunWriter, images: data.DataSet, stop):
-    with writer:
-        from core import experiment  # here: the background thread waits for torch, the page does not
+def refused(place: str) -> str | None:
+    """Why the last action at this place of a page could not be done; until another one is tried."""
+    where, reason = st.session_state.get("refused", (None, None))
+    return reason if where == place else None
 
-        yield from experiment.run(writer, images, stop)
+
+def outdated() -> bool:
+    """Whether the page has to be drawn anew as a whole because of an action in a part of it."""
+    return st.session_state.pop("outdated", False)
 
 
-def _drop(writer: RunWriter):
-    writer.update(status="stopped")
-    writer.close()
+def begin(config: RunConfig) -> str:
+    """Puts a new run on the data set in use into the queue and returns its id."""
+    return control.begin(config, data_set(), places.runs_folder())
+
+
+def resume(run: Run, add_epochs: int = 0) -> None:
+    """Puts a run that has ended back into the queue, on the images that it was trained on."""
+    control.resume(run, images_of(run), add_epochs)
+
+
+def images_of(run: Run) -> data.DataSet:
+    """The images that a run was trained on, also if they lie in another folder now. Raises DataError or StoreError."""
+    with suppress(DataError):
+        if (images := data_set()).fingerprint == run.data["fingerprint"]:
+            return images
+    return store.data_of(run)
+
+
+def goes_on_at(run: Run) -> tuple[int, int]:
+    """Epoch and step, from 1, at which a run would be resumed. Raises StoreError if it cannot be."""
+    with suppress(FileNotFoundError):
+        return _saved_step(run.id, (run.folder / "between.pt").stat().st_mtime_ns)
+    if not run.result:
+        return 1, 1
+    if run.format < store.FORMAT:
+        raise StoreError("It was trained by an older version of the lab, whose checkpoints do not hold all it takes.")
+    epoch, step = run.result["epochs"], run.result["steps"]
+    return (epoch + 1, 1) if step >= run.steps_per_epoch else (epoch, step + 1)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _saved_step(run_id: str, changed: int) -> tuple[int, int]:
+    """The step after the run's newest checkpoint; `changed` tells its versions apart."""
+    checkpoint, _ = store.newest_checkpoint(find_run(run_id))
+    return (checkpoint["training"]["epoch"], checkpoint["training"]["step"] + 1) if checkpoint else (1, 1)
+
+
+def pause(run: Run) -> None:
+    """Saves a run at its next step and lets go of it, or takes it out of the queue, in whatever process it is."""
+    control.pause(run)
+
+
+def stop(run: Run) -> None:
+    """Ends a run at its next step, or takes it out of the queue, in whatever process it is."""
+    control.stop(run)
+
+
+def rename(run: Run, name: str) -> None:
+    """Gives a run a name; raises ConfigError for one that is too long or not visible."""
+    store.rename(run, name)
+
+
+def archive(runs: list[Run], archived: bool) -> None:
+    """Puts runs away, or takes them back."""
+    for run in runs:
+        store.archive(run, archived)
+
+
+def delete(runs: list[Run]) -> None:
+    """Deletes runs for good. Raises StoreError at the first one that is being trained."""
+    for run in runs:
+        store.delete(run.folder)
 
 
 def failure(run: Run) -> str:
-    """Why a run failed: what it could write down itself, else what its thread said (a full disk, for example)."""
-    return run.error or queue().error(run.id) or ""
+    """Why a run failed."""
+    return control.failure(run)
 
 
 def find_run(run_id: str) -> Run:
@@ -91,14 +238,9 @@ def find_run(run_id: str) -> Run:
     return store.read(places.runs_folder() / run_id)
 
 
-def stop(run: Run) -> None:
-    """Ends a run of this process at its next step, or takes it out of the queue."""
-    queue().stop(run.id)
-
-
 def mine(run: Run) -> bool:
-    """Whether this process trains the run, so that its page can stop it."""
-    return run.id in queue().names()
+    """Whether this process trains the run."""
+    return control.mine(run)
 
 
 def chosen_run(runs: list[Run]) -> Run | None:
@@ -131,26 +273,26 @@ def setting_key(name: str) -> str:
     return f"set_{name}"
 
 
-def fill_form(preset: str) -> None:
-    """Sets every widget of the form to the preset's value."""
-    config = from_preset(preset)
-    st.session_state["form_preset"] = preset
+def fill_form(config: RunConfig) -> None:
+    """Sets every widget of the form to the value that a configuration has."""
+    # A run that was brought in may name any preset; without values of its own the default is the neutral one
+    st.session_state["form_preset"] = config.preset if config.preset in PRESETS else "facenet"
     for field in settings():
         value = getattr(config, field.name)
-        st.session_state[setting_key(field.name)] = ", ".join(map(str, value)) if field.name == "blocks" else value
+        st.session_state[setting_key(field.name)] = written(value) if isinstance(value, tuple) else value
 
 
 def keep_form() -> None:
     """Fills the form at the first visit and, called on every page, keeps its values while it is not shown."""
     if "form_preset" not in st.session_state:
-        fill_form(next(iter(PRESETS)))
+        fill_form(from_preset(next(iter(PRESETS))))
     for key in ("form_preset", *(setting_key(field.name) for field in settings())):
         st.session_state[key] = st.session_state[key]  # Streamlit forgets the widgets of other pages otherwise
 
 
 def set_blocks(blocks: tuple[int, ...]) -> None:
     """Sets the form's blocks, e.g. to those that a newly chosen architecture is known for."""
-    st.session_state[setting_key("blocks")] = ", ".join(map(str, blocks))
+    st.session_state[setting_key("blocks")] = written(blocks)
 
 
 def setting_value(name: str):
@@ -179,36 +321,48 @@ def sprite_sheet(fingerprint: str, _images: data.DataSet) -> bytes:
     return pictures.sprite_sheet(_images)
 
 
+# What was measured after an epoch changes only if the run was stopped within it and resumed: hence `steps`.
+def embedded(run: Run) -> Embedded:
+    """Embeddings and predictions of a run after its last epoch. Raises StoreError."""
+    return _embedded(run.id, run.result["epochs"], run.result["steps"])
+
+
 @st.cache_data(max_entries=8, show_spinner=False)
-def embedded(run_id: str, epoch: int) -> Embedded:
-    """Embeddings and predictions of a run after an epoch; they never change. Raises StoreError."""
+def _embedded(run_id: str, epoch: int, steps: int) -> Embedded:
     return store.embedded(find_run(run_id), epoch)
 
 
+def umap_frame(run: Run) -> np.ndarray:
+    """The UMAP (N + Q, 2) of a run's training and test embeddings after its last epoch; kept with the run."""
+    return _umap_frame(run.id, run.result["epochs"], run.result["steps"])
+
+
 @st.cache_data(max_entries=8, show_spinner="Drawing the embedding space (UMAP) …")
-def umap_frame(run_id: str, epoch: int) -> np.ndarray:
-    """The UMAP (N + Q, 2) of a run's training and test embeddings after an epoch; kept with the run."""
+def _umap_frame(run_id: str, epoch: int, steps: int) -> np.ndarray:
     run = find_run(run_id)
     frame = store.projection(run, epoch)
     if frame is None:
-        frame = projection.umap(_all_embeddings(run_id, epoch), run.config.seed)
+        frame = projection.umap(np.concatenate(_embedded(run_id, epoch, steps)[:2]), run.config.seed)
         with suppress(StoreError):  # it can be drawn again
             store.save_projection(run, epoch, frame)
     return frame
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def pca_frame(run_id: str, epoch: int) -> np.ndarray:
-    """The PCA (N + Q, 2) of a run's training and test embeddings after an epoch."""
-    return projection.pca(_all_embeddings(run_id, epoch))
-
-
-def _all_embeddings(run_id: str, epoch: int) -> np.ndarray:
-    found = embedded(run_id, epoch)
-    return np.concatenate([found.train, found.test])
+def pca_frame(run: Run) -> np.ndarray:
+    """The PCA (N + Q, 2) of a run's training and test embeddings after its last epoch."""
+    return _pca_frame(run.id, run.result["epochs"], run.result["steps"])
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def wrong_images(run_id: str, epoch: int, fingerprint: str, _images: data.DataSet) -> pd.DataFrame:
-    """The misclassified test images of a run after an epoch, see core/mistakes.py."""
-    return mistakes.find(_images, embedded(run_id, epoch))
+def _pca_frame(run_id: str, epoch: int, steps: int) -> np.ndarray:
+    return projection.pca(np.concatenate(_embedded(run_id, epoch, steps)[:2]))
+
+
+def wrong_images(run: Run, images: data.DataSet) -> pd.DataFrame:
+    """The misclassified test images of a run after its last epoch, see core/mistakes.py."""
+    return _wrong_images(run.id, run.result["epochs"], run.result["steps"], images.fingerprint, images)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _wrong_images(run_id: str, epoch: int, steps: int, fingerprint: str, _images: data.DataSet) -> pd.DataFrame:
+    return mistakes.find(_images, _embedded(run_id, epoch, steps))

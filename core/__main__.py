@@ -1,4 +1,4 @@
-"""The command line: python -m core {data, summary, train, evaluate, mistakes, runs}."""
+"""The command line: python -m core {data, summary, train, resume, pause, stop, evaluate, mistakes, runs, …}."""
 
 import argparse
 import json
@@ -9,10 +9,15 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on busy cores
 
-from core import data, places, sources, store
-from core.config import PRESETS, ConfigError, RunConfig, from_preset, parse_setting, settings
+from core import control, data, places, sources, store
+from core.checks import LONGEST_NAME
+from core.choices import CLASSIFIERS
+from core.config import ConfigError, parse_setting, settings
 from core.data import DataError
+from core.presets import PRESETS, from_preset
 from core.store import StoreError
+
+INTERRUPTED = 130  # exit status of a run that Ctrl-C or a signal to end has stopped
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, StoreError, OSError, RuntimeError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return _fail("interrupted", INTERRUPTED)
     if options.json:
         print(json.dumps(result))
     return status
@@ -74,15 +79,38 @@ def _parser() -> argparse.ArgumentParser:
     add_preset(added)
     add_data(added)
     add_runs(added)
+    added.add_argument("--name", help="what to call the run")
+    added = command("resume", _resume, "Go on with a run that was stopped, paused, interrupted or failed.")
+    add_run(added)
+    add_data(added)
+    added.add_argument("--add-epochs", type=_positive, default=0, metavar="N", help="train N epochs more than it had")
+    add_run(command("pause", _pause, "Save a run that is in training, here or in the dashboard, and let go of it."))
+    add_run(command("stop", _stop, "Stop a run that is in training, here or in the dashboard; the model is kept."))
+    added = command("rename", _rename, "Give a run a name.")
+    add_run(added)
+    added.add_argument("name", metavar="NAME", help=f"1 to {LONGEST_NAME} characters")
+    added = command("archive", _archive, "Put a run away; nothing is deleted.")
+    add_run(added)
+    added.add_argument("--undo", action="store_true", help="bring it back")
+    added = command("delete", _delete, "Delete a run and all that is kept of it.")
+    add_run(added)
+    added.add_argument("--yes", action="store_true", help="do not ask")
     added = command("evaluate", _evaluate, "Test a run's network on its own or on other images.")
     add_run(added)
     added.add_argument("--images", type=Path, metavar="DIR", help="class folders of PNG files (default: the test set)")
-    added.add_argument("--classifier", choices=("softmax", "knn", "centre"), help="default: as the run was trained")
+    added.add_argument("--classifier", choices=CLASSIFIERS, help="default: as the run was trained")
     added.add_argument("--neighbours", type=_positive, metavar="K", help="k of knn (default: as the run was trained)")
     added = command("mistakes", _mistakes, "Export each misclassified test image with its two neighbours.")
     add_run(added)
     added.add_argument("--out", type=Path, metavar="DIR", help="where to (default: pics/errors/RUN/)")
     add_runs(command("runs", _runs, "List the runs, newest first."))
+    added = command("export", _export, "Pack a run into a zip file, for another computer.")
+    add_run(added)
+    added.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN.zip)")
+    added = command("import", _import, "Take in a run that was exported, or with --data a zip file of images.")
+    added.add_argument("file", type=Path, metavar="FILE", help="the zip file; it is checked and not trusted")
+    added.add_argument("--data", type=Path, metavar="DIR", help="take images into this new folder")
+    add_runs(added)
     return parser
 
 
@@ -114,19 +142,23 @@ def _say(text: str) -> None:
 
 def _data(options) -> tuple[dict, int]:
     found = sources.prepare(options.data or places.data_folder(), options.source, progress=_say)
-    if not options.json:
+    return _about(found, options.json), 0
+
+
+def _about(found: data.DataSet, silent: bool) -> dict:
+    """What a data set is, printed unless `silent` and for --json."""
+    if not silent:
         print(f"{found.description}\n{found.folder}")
         print(f"{len(found.classes)} classes: {', '.join(found.classes)}")
         print(f"{len(found.train.ids):,} training and {len(found.test.ids):,} test images")
         print(f"SHA-256 {found.fingerprint}")
-    result = {
+    return {
         "source": found.source,
         "fingerprint": found.fingerprint,
         "classes": len(found.classes),
         "train": len(found.train.ids),
         "test": len(found.test.ids),
     }
-    return result, 0
 
 
 def _summary(options) -> tuple[dict, int]:
@@ -152,53 +184,133 @@ def _train(options) -> tuple[dict, int]:
     _say(f"{images.description}; loading PyTorch …")
     from core import experiment
 
-    stopped = []
+    def begin() -> store.RunWriter:
+        return store.create(config, images, options.runs or places.runs_folder(), options.name or "")
 
-    def on_interrupt(*_):
-        if stopped:  # the second Ctrl-C does not wait
+    return _drain(options, begin, experiment.run, images)
+
+
+def _resume(options) -> tuple[dict, int]:
+    run = _run(options)
+    images = data.load(options.data or Path(run.data["folder"]))
+    _say(f"{images.description}; loading PyTorch …")
+    from core import experiment
+
+    return _drain(options, lambda: store.reopen(run, images, options.add_epochs), experiment.run, images)
+
+
+def _drain(options, take_up, run, images) -> tuple[dict, int]:
+    """Trains a run that `take_up` makes or reopens, until its end or a signal."""
+    wishes = []
+
+    def on_signal(number, _):
+        if wishes:  # the second one does not wait
             raise KeyboardInterrupt
-        stopped.append(True)
+        wishes.append("stop" if number == signal.SIGINT else "leave")
         _say("\nstopping after this step; the model so far will be kept")
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with store.create(config, images, options.runs or places.runs_folder()) as writer:
-            events = experiment.run(writer, images, lambda: bool(stopped))
-            finished = _watch(events, config)
+        with take_up() as writer:
+            finished = _watch(run(writer, images, lambda: wishes[0] if wishes else None), writer)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if finished.status != "done":
+        _say(f"to go on: python -m core resume {finished.run}")
     if not options.json:
         print(f"run {finished.run}: {finished.status} after epoch {finished.epochs}, {finished.seconds:.1f} s")
         if finished.epochs:
             print(f"accuracy {finished.train_accuracy:.2%} on training, {finished.test_accuracy:.2%} on test images")
     names = ("run", "status", "epochs", "train_accuracy", "test_accuracy", "seconds")
-    return {name: getattr(finished, name) for name in names}, 130 if finished.status == "stopped" else 0
+    status = INTERRUPTED if wishes and finished.status != "done" else 0
+    return {name: getattr(finished, name) for name in names}, status
 
 
-def _watch(events, config: RunConfig):
+def _watch(events, writer: store.RunWriter):
     """Drains a run, showing a bar on a terminal and a line an epoch; returns its Finished event."""
     from tqdm import tqdm
 
-    from core.events import EpochDone, StepDone
+    from core.events import EpochDone, Resumed, StepDone
 
+    epochs = writer.facts["config"]["epochs"]
     bar = tqdm(unit="step", leave=False, disable=None, file=sys.stderr)  # None: only on a terminal
     for event in events:
-        if isinstance(event, StepDone):
-            bar.total = event.steps * config.epochs
-            bar.set_description(f"epoch {event.epoch}/{config.epochs}, loss {event.loss:.3f}", refresh=False)
-            bar.update()
+        if isinstance(event, Resumed):
+            _say(f"run {writer.id} goes on in epoch {event.epoch}, after {event.step} of its steps")
+            for note in event.notes:
+                _say(note)
+        elif isinstance(event, StepDone):
+            bar.total = event.steps * epochs
+            bar.set_description(f"epoch {event.epoch}/{epochs}, loss {event.loss:.3f}", refresh=False)
+            bar.update((event.epoch - 1) * event.steps + event.step - bar.n)
         elif isinstance(event, EpochDone):
             bar.clear()
             _say(
-                f"epoch {event.epoch}/{config.epochs}: train loss {event.train_loss:.4f}, "
+                f"epoch {event.epoch}/{epochs}: train loss {event.train_loss:.4f}, "
                 f"accuracy {event.train_accuracy:.2%} train, {event.test_accuracy:.2%} test"
             )
+            if event.alarm:
+                _say(f"alarm: {event.alarm}")
     bar.close()
     return event
 
 
 def _run(options) -> store.Run:
     return store.find(options.runs or places.runs_folder(), options.run)
+
+
+def _pause(options) -> tuple[dict, int]:
+    return _ask(options, control.pause)
+
+
+def _stop(options) -> tuple[dict, int]:
+    return _ask(options, control.stop)
+
+
+def _ask(options, wish) -> tuple[dict, int]:
+    """Asks the process that trains a run; does not wait for the answer."""
+    run = _run(options)
+    wish(run)
+    status = store.read(run.folder).status
+    if not options.json:
+        print(f"run {run.id}: {status}")
+    return {"run": run.id, "status": status}, 0
+
+
+def _rename(options) -> tuple[dict, int]:
+    run = _run(options)
+    store.rename(run, options.name)
+    name = store.read(run.folder).name
+    if not options.json:
+        print(f"run {run.id} is now called {name}")
+    return {"run": run.id, "name": name}, 0
+
+
+def _archive(options) -> tuple[dict, int]:
+    run = _run(options)
+    store.archive(run, not options.undo)
+    if not options.json:
+        print(f"run {run.id} is {'back' if options.undo else 'archived'}")
+    return {"run": run.id, "archived": not options.undo}, 0
+
+
+def _delete(options) -> tuple[dict, int]:
+    """Asks on a terminal; a damaged run can be deleted as well, but only by its id."""
+    runs = options.runs or places.runs_folder()
+    folder = store.find(runs, "latest").folder if options.run == "latest" else store.folder_of(runs, options.run)
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("what is deleted cannot be brought back: add --yes")
+        print(
+            f"Delete {store.read(folder).title} ({folder})? It cannot be brought back. [y/N] ", file=sys.stderr, end=""
+        )
+        if input().strip().lower() not in ("y", "yes"):
+            return {"run": folder.name, "deleted": False}, 0
+    store.delete(folder)
+    if not options.json:
+        print(f"run {folder.name} is deleted")
+    return {"run": folder.name, "deleted": True}, 0
 
 
 def _evaluate(options) -> tuple[dict, int]:
@@ -221,9 +333,11 @@ def _mistakes(options) -> tuple[dict, int]:
 
     if not run.result:
         raise StoreError(f"run {run.id} has no predictions yet: its first epoch was not finished")
-    table = store.mistakes(run)
+    table, images = store.mistakes(run), store.data_of(run)
+    if len(table) != run.result["mistakes"]:  # brought in before its data set was
+        table = mistakes.find(images, store.embedded(run, run.result["epochs"]))
     folder = options.out or places.pictures_folder() / run.id
-    mistakes.export(table, store.data_of(run), folder)
+    mistakes.export(table, images, folder)
     if not options.json:
         print(f"{len(table)} mistakes, pictures in {folder}")
     items = [
@@ -246,14 +360,40 @@ def _runs(options) -> tuple[dict, int]:
             "status": run.status,
             "preset": run.config.preset if run.config else None,
             "test_accuracy": run.result.get("test_accuracy"),
+            "title": run.title,
+            "archived": run.archived,
         }
         for run in store.list_runs(options.runs or places.runs_folder())
     ]
     if not options.json:
         for run in found:
             accuracy = "" if run["test_accuracy"] is None else f"{run['test_accuracy']:.2%}"
-            print(f"{run['run']:48} {run['status']:12} {accuracy:>8}")
+            title = f"{run['title']} (archived)" if run["archived"] else run["title"]
+            print(f"{run['run']:48} {run['status']:12} {accuracy:>8}  {title}")
     return {"runs": found}, 0
+
+
+def _export(options) -> tuple[dict, int]:
+    from core import uploads
+
+    run = _run(options)
+    file = options.out or Path(f"{run.id}.zip")
+    with store.replacing(file) as stream:
+        uploads.export_run(run, stream)
+    if not options.json:
+        print(f"run {run.id} is packed in {file}")
+    return {"run": run.id, "file": str(file)}, 0
+
+
+def _import(options) -> tuple[dict, int]:
+    from core import uploads
+
+    if options.data:
+        return _about(uploads.read_data_set(options.file, options.data), options.json), 0
+    run_id = uploads.read_run(options.file, options.runs or places.runs_folder(), uploads.data_sets())
+    if not options.json:
+        print(f"taken in as run {run_id}")
+    return {"run": run_id}, 0
 
 
 if __name__ == "__main__":

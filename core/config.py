@@ -1,37 +1,93 @@
-"""What a run is made of: every setting with its default, bounds, unit and help text, and the presets.
+"""What a run is made of: every setting with its default, bounds, unit and help text.
 
 This is the one place for these facts: the command line (`--set key=value`) and the form on the Train page are made
-from the fields of `RunConfig`.
+from the fields of `RunConfig`. What can be chosen among is listed in choices.py, the recipes in presets.py.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from core.choices import (
+    ARCHITECTURES,
+    AUGMENTATIONS,
+    CLASSIFIERS,
+    OBJECTIVES,
+    OPTIMISERS,
+    PRECISIONS,
+    SAMPLINGS,
+    SCHEDULES,
+    SELECTIONS,
+    TRIPLET_SAMPLINGS,
+)
 
 SPHERE_RADIUS = 10.0  # alpha in arXiv:1703.09507: embeddings are scaled to this length, so no distance exceeds 20
 MOST_STAGES = 6  # each but the first halves the side of a 32x32 image
+MOST_CLASSES_A_BATCH = 16  # where the number is left open
+MOST_IMAGES_FOR_ALL_TRIPLETS = 256  # two classes make 4 million triplets of them; a thousand images would fill memory
 GROUPS = {"network": "Network", "objective": "Objective", "training": "Training", "run": "Prediction and machine"}
-
-ARCHITECTURES = {"densenet": "DenseNet", "resnext": "ResNeXt", "resnet": "ResNet (FaceNet embedder)"}
-OBJECTIVES = {"cross_entropy": "Cross-entropy (classification)", "triplet": "Triplet loss (metric learning)"}
-AUGMENTATIONS = {"none": "None", "crop_flip": "Random crop (padding 4) and horizontal flip"}
-PRECISIONS = {"auto": "Automatic", "float32": "float32", "bfloat16": "bfloat16"}
-DEFAULT_BLOCKS = {"densenet": (2, 2, 4, 16), "resnext": (3, 3, 3), "resnet": (2, 2, 2, 2)}
 
 
 class ConfigError(ValueError):
     """A setting that cannot be used; the message names the setting and says what to change."""
 
 
-def setting(default, label, help, *, group, low=None, high=None, step=1, unit="", choices=None, only_with=None):
+def always(_values: dict) -> bool:
+    """The condition of a setting that has an effect whatever the others are."""
+    return True
+
+
+def setting(default, label, help, *, group, low=None, high=None, step=1, unit="", choices=None, when=always):
     """A dataclass field that carries what a form and a command line need to know about it.
 
-    `low` and `high` are inclusive, `step` is what a click on + adds. `only_with` names the one value of another field
-    with which the setting has an effect, e.g. `{"architecture": "densenet"}`; with any other value it is ignored and
-    forms do not show it.
+    `low` and `high` are inclusive, `step` is what a click on + adds. `when` takes the values of all settings and says
+    whether this one has an effect; otherwise it is ignored and forms do not show it.
     """
     facts = {"label": label, "help": help, "group": group, "low": low, "high": high, "step": step, "unit": unit}
-    return dataclasses.field(default=default, metadata=facts | {"choices": choices, "only_with": only_with or {}})
+    return dataclasses.field(default=default, metadata=facts | {"choices": choices, "when": when})
+
+
+def _only(name: str, *wanted) -> Callable[[dict], bool]:
+    """The condition that the setting `name` has one of these values."""
+    return lambda values: values[name] in wanted
+
+
+def _of_architecture(name: str) -> Callable[[dict], bool]:
+    return lambda values: name in ARCHITECTURES[values["architecture"]].settings
+
+
+def sampling_of(values: dict) -> str:
+    """Which images form a batch, with `auto` resolved to what the objective needs."""
+    if values["sampling"] != "auto":
+        return values["sampling"]
+    if values["objective"] == "cross_entropy":
+        return "shuffled"
+    if values["objective"] == "triplet" and values["selection"] in ("auto", "drawn"):
+        return "random_triplets"
+    return "balanced"
+
+
+def selection_of(values: dict) -> str:
+    """Which triplets count, with `auto` resolved: the drawn ones where batches are triplets, else all valid ones."""
+    if values["selection"] != "auto":
+        return values["selection"]
+    return "drawn" if sampling_of(values) in TRIPLET_SAMPLINGS else "all"
+
+
+def classifier_of(values: dict) -> str:
+    """How a class is predicted, with `auto` resolved: softmax if there is a class head, else kNN."""
+    if values["classifier"] != "auto":
+        return values["classifier"]
+    return "softmax" if OBJECTIVES[values["objective"]].classifies else "knn"
+
+
+def _has_triplet_loss(values: dict) -> bool:
+    return OBJECTIVES[values["objective"]].triplets
+
+
+def _needs_margin(values: dict) -> bool:
+    return _has_triplet_loss(values) and (values["triplet_loss"] == "margin" or selection_of(values) == "semi_hard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +103,9 @@ class RunConfig:
     architecture: str = setting(
         "resnet",
         "Architecture",
-        "The kind of network. Any of them can be trained with either objective.",
+        "The kind of network. Any of them can be trained with any objective.",
         group="network",
-        choices=ARCHITECTURES,
+        choices={name: kind.title for name, kind in ARCHITECTURES.items()},
     )
     blocks: tuple[int, ...] = setting(
         (2, 2, 2, 2),
@@ -68,7 +124,7 @@ class RunConfig:
         low=2,
         high=64,
         unit="channels",
-        only_with={"architecture": "densenet"},
+        when=_of_architecture("growth_rate"),
     )
     cardinality: int = setting(
         16,
@@ -78,7 +134,7 @@ class RunConfig:
         low=1,
         high=64,
         unit="paths",
-        only_with={"architecture": "resnext"},
+        when=_of_architecture("cardinality"),
     )
     bottleneck_width: int = setting(
         8,
@@ -88,17 +144,17 @@ class RunConfig:
         low=1,
         high=64,
         unit="channels",
-        only_with={"architecture": "resnext"},
+        when=_of_architecture("bottleneck_width"),
     )
     width: int = setting(
         64,
         "Width",
         "Channels of the first ResNet stage; doubled after each stage. 64 is ResNet-18; 16 learns much faster.",
         group="network",
-        low=4,
+        low=8,  # with fewer, oneDNN's backward pass for AVX2 processors writes beyond its memory (PyTorch 2.15)
         high=128,
         unit="channels",
-        only_with={"architecture": "resnet"},
+        when=_of_architecture("width"),
     )
     channels: int = setting(
         3,
@@ -113,9 +169,10 @@ class RunConfig:
         "triplet",
         "Objective",
         "Cross-entropy learns to name the class. The triplet loss learns distances: an anchor shall be closer to an "
-        "image of its own class than to one of another class, by at least the margin.",
+        "image of its own class than to one of another class, by at least the margin. The supervised contrastive loss "
+        "(arXiv:2004.11362) compares each image with all others of the batch at once.",
         group="objective",
-        choices=OBJECTIVES,
+        choices={name: objective.title for name, objective in OBJECTIVES.items()},
     )
     embedding_size: int = setting(
         128,
@@ -125,7 +182,109 @@ class RunConfig:
         low=2,
         high=1024,
         unit="numbers",
-        only_with={"objective": "triplet"},
+        when=lambda values: OBJECTIVES[values["objective"]].embeds,
+    )
+    sampling: str = setting(
+        "auto",
+        "Batches are",
+        "Which images form a batch. Shuffled images; triplets (anchor, positive, negative) of random images, of "
+        "classes that you choose, or of the pairs of classes that the last epoch confused most among the training "
+        "images; or K images of each of P classes, from which triplets are formed. Automatic takes what the "
+        "objective needs.",
+        group="objective",
+        choices=SAMPLINGS,
+    )
+    selection: str = setting(
+        "auto",
+        "Triplets that count",
+        "Of the triplets that the images of a batch can form: the drawn ones; all; for each anchor the furthest "
+        "positive with the closest negative (batch-hard, arXiv:1703.07737); those whose negative is further away "
+        "than the positive, but by less than the margin (semi-hard, FaceNet); or for each pair a negative drawn so "
+        "that all distances are equally likely (distance-weighted, arXiv:1706.07567). Automatic: the drawn ones, "
+        "else all.",
+        group="objective",
+        choices={"auto": "Automatic"} | {name: selection.title for name, selection in SELECTIONS.items()},
+        when=_has_triplet_loss,
+    )
+    all_first: int = setting(
+        0,
+        "Begin with all triplets for",
+        "Epochs in which all valid triplets count before the choice above does. The hardest ones of a network that "
+        "knows nothing pull all images into one point.",
+        group="objective",
+        low=0,
+        high=1000,
+        unit="epochs",
+        when=lambda values: _has_triplet_loss(values) and selection_of(values) not in ("drawn", "all"),
+    )
+    triplets: int = setting(
+        8000,
+        "Triplets an epoch",
+        "How many triplets (anchor, positive, negative) are drawn for one epoch; each shows three images.",
+        group="objective",
+        low=1,
+        high=1_000_000,
+        step=500,
+        unit="triplets",
+        when=lambda values: sampling_of(values) in TRIPLET_SAMPLINGS,
+    )
+    positive_classes: tuple[int, ...] = setting(
+        (),
+        "Classes of the positives",
+        "Anchors and positives come from these classes (their numbers, e.g. 4 or 3, 5).",
+        group="objective",
+        low=-999_999_999,
+        high=999_999_999,
+        when=_only("sampling", "chosen_triplets"),
+    )
+    negative_classes: tuple[int, ...] = setting(
+        (),
+        "Classes of the negatives",
+        "Negatives come from these classes (their numbers, e.g. 9 or 8, 9).",
+        group="objective",
+        low=-999_999_999,
+        high=999_999_999,
+        when=_only("sampling", "chosen_triplets"),
+    )
+    chosen_share: float = setting(
+        1.0,
+        "Share of such triplets",
+        "Fraction of the triplets that come from the chosen or confused classes; the others are random, so that the "
+        "other classes are not forgotten.",
+        group="objective",
+        low=0.0,
+        high=1.0,
+        step=0.1,
+        when=_only("sampling", "chosen_triplets", "confused_triplets"),
+    )
+    classes_per_batch: int = setting(
+        0,
+        "Classes in a batch P",
+        f"Different classes in one batch; 0 takes all of them, but at most {MOST_CLASSES_A_BATCH}.",
+        group="objective",
+        low=0,
+        high=256,
+        unit="classes",
+        when=lambda values: sampling_of(values) == "balanced",
+    )
+    images_per_class: int = setting(
+        8,
+        "Images of each class K",
+        "Different images of each class in one batch; all of a class that has fewer.",
+        group="objective",
+        low=2,
+        high=256,
+        unit="images",
+        when=lambda values: sampling_of(values) == "balanced",
+    )
+    triplet_loss: str = setting(
+        "margin",
+        "Loss of a triplet",
+        "Margin: max(0, d(a, p) - d(a, n) + margin), which lets go of a triplet once it is right by the margin. Soft "
+        "margin: ln(1 + exp(d(a, p) - d(a, n))), which never lets go completely.",
+        group="objective",
+        choices={"margin": "Margin", "soft_margin": "Soft margin"},
+        when=_has_triplet_loss,
     )
     margin: float = setting(
         2.0,
@@ -137,18 +296,49 @@ class RunConfig:
         high=20.0,
         step=0.5,
         unit="distance",
-        only_with={"objective": "triplet"},
+        when=_needs_margin,
     )
-    triplets: int = setting(
-        8000,
-        "Triplets an epoch",
-        "How many random triplets (anchor, positive, negative) are drawn for one epoch; each shows three images.",
+    triplet_mean: str = setting(
+        "all",
+        "Mean over",
+        "All triplets: the steps become small when most triplets are right, which calms the end of the training. "
+        "Active ones: only triplets with a loss above zero count, so that the few wrong ones are not drowned by the "
+        "many right ones.",
         group="objective",
-        low=1,
-        high=1_000_000,
-        step=500,
-        unit="triplets",
-        only_with={"objective": "triplet"},
+        choices={"all": "All triplets", "active": "Active triplets"},
+        when=lambda values: _has_triplet_loss(values) and values["triplet_loss"] == "margin",
+    )
+    triplet_weight: float = setting(
+        0.5,
+        "Weight of the triplet loss",
+        "The sum is cross-entropy + this weight x triplet loss.",
+        group="objective",
+        low=0.0,
+        high=100.0,
+        step=0.1,
+        when=_only("objective", "cross_entropy_triplet"),
+    )
+    temperature: float = setting(
+        0.1,
+        "Temperature",
+        "Divides the cosines before they are compared (tau in arXiv:2004.11362); a small one looks at near images "
+        "only.",
+        group="objective",
+        low=0.01,
+        high=10.0,
+        step=0.05,
+        when=_only("objective", "supervised_contrastive"),
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Label smoothing",
+        "Share of the target probability that is spread evenly over all classes, so that the network is not driven to "
+        "certainty.",
+        group="objective",
+        low=0.0,
+        high=0.9,
+        step=0.05,
+        when=lambda values: OBJECTIVES[values["objective"]].classifies,
     )
 
     # Training
@@ -164,20 +354,48 @@ class RunConfig:
     batch_size: int = setting(
         16,
         "Batch size",
-        "Images in one step of cross-entropy; triplets in one step of the triplet loss (each is three images).",
+        "What one step looks at: images, or triplets (three images each) if batches are triplets.",
         group="training",
         low=1,
         high=1024,
         unit="images or triplets",
+        when=lambda values: sampling_of(values) != "balanced",
+    )
+    optimiser: str = setting(
+        "sgd",
+        "Optimiser",
+        "How a gradient becomes a step. AdamW (arXiv:1711.05101) scales the step of every weight by the recent size of "
+        "its gradients and wants a much smaller learning rate, around 0.001.",
+        group="training",
+        choices=OPTIMISERS,
     )
     learning_rate: float = setting(
         0.008,
         "Learning rate",
-        "Length of a step of gradient descent at the beginning.",
+        "Length of a step of gradient descent, at its longest.",
         group="training",
         low=1e-6,
         high=10.0,
         step=0.001,
+    )
+    schedule: str = setting(
+        "step",
+        "Schedule",
+        "Steps: divided at regular intervals. Cosine: falls to zero along half a wave. One cycle (arXiv:1708.07120): "
+        "rises for the first 30 % of the training, then falls to zero.",
+        group="training",
+        choices=SCHEDULES,
+    )
+    warm_up: float = setting(
+        0.0,
+        "Warm-up",
+        "Epochs in which the learning rate rises from zero to its full length.",
+        group="training",
+        low=0.0,
+        high=100.0,
+        step=0.5,
+        unit="epochs",
+        when=_only("schedule", "step", "cosine"),
     )
     decay_factor: float = setting(
         3.0,
@@ -187,6 +405,7 @@ class RunConfig:
         low=1.0,
         high=100.0,
         step=1.0,
+        when=_only("schedule", "step"),
     )
     decay_every: int = setting(
         4,
@@ -196,6 +415,7 @@ class RunConfig:
         low=1,
         high=1000,
         unit="epochs",
+        when=_only("schedule", "step"),
     )
     momentum: float = setting(
         0.9,
@@ -205,6 +425,7 @@ class RunConfig:
         low=0.0,
         high=0.999,
         step=0.05,
+        when=_only("optimiser", "sgd"),
     )
     weight_decay: float = setting(
         0.0,
@@ -215,24 +436,73 @@ class RunConfig:
         high=1.0,
         step=0.0001,
     )
+    weight_average: float = setting(
+        0.0,
+        "Weight averaging",
+        "The network that predicts has the moving average of the weights; this is the share of the old average that is "
+        "kept at each step, e.g. 0.99. 0 switches it off.",
+        group="training",
+        low=0.0,
+        high=0.9999,
+        step=0.01,
+    )
+    norm_momentum: float = setting(
+        0.1,
+        "Momentum of batch normalisation",
+        "Weight of a new batch in the running mean and variance that are used for prediction. Short runs want more.",
+        group="training",
+        low=0.001,
+        high=1.0,
+        step=0.1,
+    )
     augmentation: str = setting(
         "none",
         "Augmentation",
-        "Random changes to the training images, new in every epoch. Test images are never changed. "
-        "(A flip is the lab sheet's recipe; no digit looks the same in a mirror.)",
+        "Random changes to the training images, new in every epoch. Test images are never changed. (The flip is the "
+        "lab sheet's recipe; hardly a digit looks the same in a mirror. Turns and bends keep a digit readable.)",
         group="training",
         choices=AUGMENTATIONS,
     )
+    validation_share: float = setting(
+        0.0,
+        "Validation share",
+        "Fraction of the training images of every class that is kept from learning and tells how well the network "
+        "does on images it has not seen. Settings are chosen with these, not with the test images. 0 learns from all.",
+        group="training",
+        low=0.0,
+        high=0.95,
+        step=0.1,
+    )
+    patience: int = setting(
+        0,
+        "Stop early after",
+        "Epochs without a better validation accuracy after which the training ends; 0 never ends early.",
+        group="training",
+        low=0,
+        high=1000,
+        unit="epochs",
+        when=lambda values: values["validation_share"] > 0,
+    )
 
     # Prediction and the machine
+    classifier: str = setting(
+        "auto",
+        "Prediction",
+        "Softmax reads the class head. The others compare embeddings with those of the training images: a vote of "
+        "the k nearest; the nearest representative, which is the training image closest to its class's mean; or the "
+        "nearest mean. Automatic: softmax if there is a class head, otherwise the k nearest.",
+        group="run",
+        choices={"auto": "Automatic"} | CLASSIFIERS,
+    )
     neighbours: int = setting(
         5,
         "Neighbours k",
-        "Training images that vote on the class of an image (kNN prediction, the rule of triplet runs).",
+        "Training images that vote on the class of an image.",
         group="run",
         low=1,
         high=200,
         unit="images",
+        when=lambda values: classifier_of(values) in ("knn", "knn_weighted"),
     )
     seed: int = setting(
         0,
@@ -266,8 +536,60 @@ class RunConfig:
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         if self.architecture == "densenet" and len(self.blocks) != 4:
             raise ConfigError(f"blocks: a DenseNet has four dense blocks, e.g. 2,2,4,16; given were {len(self.blocks)}")
-        if self.objective == "cross_entropy" and self.batch_size < 2:
+        if self.batches == "shuffled" and self.batch_size < 2:
             raise ConfigError("batch_size: batch normalisation needs at least 2 images in a batch; use 2 or more")
+        if self.predicts == "softmax" and not OBJECTIVES[self.objective].classifies:
+            raise ConfigError("classifier: softmax needs a class head; use knn or centre, or another objective")
+        if self.patience and not self.validation_share:
+            raise ConfigError("patience: stopping early needs validation images; set validation_share, e.g. to 0.1")
+        if self.batches == "balanced" and self.classes_per_batch == 1 and OBJECTIVES[self.objective].compares:
+            raise ConfigError("classes_per_batch: a batch of one class has no negatives; use 2 or more, or 0 for all")
+        if OBJECTIVES[self.objective].triplets:
+            self._check_selection()
+        if self.batches == "chosen_triplets":
+            self._check_chosen()
+
+    def _check_selection(self):
+        if self.counted == "drawn":
+            if self.batches not in TRIPLET_SAMPLINGS:
+                raise ConfigError(f"selection: {self.batches} batches hold no drawn triplets; use all, batch_hard, …")
+            return
+        size = {"balanced": (self.classes_per_batch or MOST_CLASSES_A_BATCH) * self.images_per_class}
+        images = size.get(self.batches, self.batch_size * (3 if self.batches in TRIPLET_SAMPLINGS else 1))
+        through_all = SELECTIONS[self.counted].goes_through_all or self.all_first
+        if through_all and images > MOST_IMAGES_FOR_ALL_TRIPLETS:
+            raise ConfigError(
+                f"selection: all triplets of {images} images do not fit into memory; use batches of at most "
+                f"{MOST_IMAGES_FOR_ALL_TRIPLETS} images, or batch_hard without all_first"
+            )
+
+    def _check_chosen(self):
+        for name in ("positive_classes", "negative_classes"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name}: name at least one class, e.g. 4")
+        if both := sorted(set(self.positive_classes) & set(self.negative_classes)):
+            raise ConfigError(
+                f"negative_classes: {both[0]} is a positive class as well; a negative has to be of another class"
+            )
+
+    @property
+    def batches(self) -> str:
+        """Which images form a batch: one of SAMPLINGS, `auto` resolved."""
+        return sampling_of(vars(self))
+
+    @property
+    def counted(self) -> str:
+        """Which triplets count: one of SELECTIONS, `auto` resolved."""
+        return selection_of(vars(self))
+
+    @property
+    def predicts(self) -> str:
+        """How a class is predicted: one of CLASSIFIERS, `auto` resolved."""
+        return classifier_of(vars(self))
+
+    def held_out(self, class_size: int) -> int:
+        """How many of a class's training images are kept for validation."""
+        return round(self.validation_share * class_size)
 
 
 def settings() -> tuple[dataclasses.Field, ...]:
@@ -277,7 +599,7 @@ def settings() -> tuple[dataclasses.Field, ...]:
 
 def applies(field: dataclasses.Field, values: dict) -> bool:
     """Whether a setting has an effect beside the other `values`."""
-    return all(values[name] == wanted for name, wanted in field.metadata["only_with"].items())
+    return field.metadata["when"](values)
 
 
 def _checked(field: dataclasses.Field, value):
@@ -288,9 +610,14 @@ def _checked(field: dataclasses.Field, value):
             raise ConfigError(f"{name}: {value!r} is not one of {', '.join(map(str, facts['choices']))}")
         return value
     if field.type == tuple[int, ...]:
-        if not isinstance(value, list | tuple) or not value or not all(type(item) is int for item in value):
+        empty_is_bad = bool(field.default)
+        if (
+            not isinstance(value, list | tuple)
+            or (empty_is_bad and not value)
+            or any(type(i) is not int for i in value)
+        ):
             raise ConfigError(f"{name}: {value!r} is not a list of whole numbers, e.g. 2,2,4,16")
-        if len(value) > MOST_STAGES:
+        if name == "blocks" and len(value) > MOST_STAGES:
             raise ConfigError(f"{name}: {len(value)} stages shrink a 32x32 image to nothing; use at most {MOST_STAGES}")
         for item in value:
             _check_bounds(field, item)
@@ -309,30 +636,42 @@ def _check_bounds(field: dataclasses.Field, value: float):
         raise ConfigError(f"{field.name}: {value} is out of bounds; use {low} to {high}")
 
 
-def changes(config: RunConfig) -> dict[str, object]:
-    """The settings in which a configuration differs from its preset (or the defaults), where they have an effect."""
-    now = dataclasses.asdict(config)
-    before = dataclasses.asdict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
-    fields = [field for field in settings() if applies(field, now)]
-    return {field.name: now[field.name] for field in fields if now[field.name] != before[field.name]}
+def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
+    """Raises ConfigError if the settings ask more than a training set can give.
 
-
-def title(config: RunConfig) -> str:
-    """What a run is called: its preset and what was changed, e.g. "FaceNet, epochs 1"."""
-    name = PRESETS[config.preset].title if config.preset in PRESETS else config.preset
-
-    def written(value) -> str:
-        return "-".join(map(str, value)) if isinstance(value, tuple) else str(value).replace("_", " ")
-
-    return ", ".join([name, *(f"{key.replace('_', ' ')} {written(value)}" for key, value in changes(config).items())])
-
-
-def check_data(config: RunConfig, class_sizes: list[int]) -> None:
-    """Raises ConfigError if the settings ask more than a training set with so many images a class can give."""
-    if config.neighbours >= sum(class_sizes):
-        raise ConfigError(f"neighbours: the set has {sum(class_sizes)} training images; use fewer than that")
-    if config.objective == "triplet" and (len(class_sizes) < 2 or max(class_sizes) < 2):
-        raise ConfigError("objective: triplets need at least two classes, one of them with two training images")
+    `class_sizes` counts the training images of each class by its number in the CSV.
+    """
+    sizes = {number: size - config.held_out(size) for number, size in class_sizes.items()}
+    if config.validation_share and sizes == class_sizes:
+        raise ConfigError("validation_share: that is not one image of any class; use a larger share, or 0")
+    if min(sizes.values()) < 1:
+        raise ConfigError("validation_share: no image of some class would be left to learn from; use a smaller share")
+    if config.predicts in ("knn", "knn_weighted") and config.neighbours >= sum(sizes.values()):
+        raise ConfigError(f"neighbours: the set has {sum(sizes.values())} training images; use fewer than that")
+    compares = OBJECTIVES[config.objective].compares or config.batches in TRIPLET_SAMPLINGS
+    if compares and (len(sizes) < 2 or max(sizes.values()) < 2):
+        raise ConfigError(
+            "objective and sampling: triplets need at least two classes, one of them with two training images"
+        )
+    if config.batches == "balanced":
+        if config.classes_per_batch > len(sizes):
+            raise ConfigError(
+                f"classes_per_batch: the set has {len(sizes)} classes; use {len(sizes)} or fewer, or 0 for all of them"
+            )
+        if alone := [number for number, size in sizes.items() if size < 2]:
+            raise ConfigError(
+                f"sampling: class {alone[0]} has a single image to learn from, which cannot have a positive; "
+                "add an image or use shuffled batches"
+            )
+    if config.batches == "chosen_triplets":
+        named = (*config.positive_classes, *config.negative_classes)
+        if unknown := [number for number in named if number not in sizes]:
+            raise ConfigError(
+                f"positive_classes and negative_classes: the set has no class {unknown[0]}; "
+                f"it has {', '.join(map(str, sizes))}"
+            )
+        if alone := [number for number in config.positive_classes if sizes[number] < 2]:
+            raise ConfigError(f"positive_classes: class {alone[0]} has fewer than two images; choose another one")
 
 
 def parse_setting(text: str) -> tuple[str, object]:
@@ -351,87 +690,31 @@ def parse_value(name: str, text: str) -> tuple[str, object]:
     field = fields[name]
     try:
         if field.type == tuple[int, ...]:
-            return name, tuple(int(item) for item in text.strip("[]() ").split(","))
+            items = text.strip("[]() ")
+            return name, tuple(int(item) for item in items.split(",")) if items else ()
         return name, field.type(text)
     except ValueError:
         wanted = {int: "a whole number", float: "a number"}.get(field.type, "a list of whole numbers, e.g. 2,2,4,16")
         raise ConfigError(f"{name}: {text!r} is not {wanted}") from None
 
 
+def written(value) -> str:
+    """A setting's value as `parse_value` reads it."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def to_dict(config: RunConfig) -> dict:
     """The configuration as plain values that JSON can hold."""
-    return dataclasses.asdict(config) | {"blocks": list(config.blocks)}
+    values = dataclasses.asdict(config)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def from_dict(values: dict) -> RunConfig:
-    """The inverse of `to_dict`. Raises ConfigError for an unknown key (a run of a newer version) or a bad value."""
+    """The inverse of `to_dict`; settings that an older version did not have get their defaults.
+
+    Raises ConfigError for an unknown key (a run of a newer version) or a bad value.
+    """
     known = {field.name for field in dataclasses.fields(RunConfig)}
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"unknown setting {', '.join(unknown)}: written by a newer version of the lab?")
     return RunConfig(**values)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named recipe: what to expect of it in one line, and the settings that differ from RunConfig's defaults."""
-
-    title: str
-    expect: str
-    values: dict
-
-
-_CLASSIFICATION = dict(
-    objective="cross_entropy",
-    epochs=20,
-    batch_size=64,
-    learning_rate=0.01,
-    decay_factor=10.0,
-    decay_every=50,
-    momentum=0.9,
-    weight_decay=5e-4,
-    augmentation="crop_flip",
-)
-
-PRESETS = {
-    "quick": Preset(
-        "Quick look",
-        "A narrow ResNet that learns to name the class: curves, an embedding and mistakes well within a minute.",
-        dict(architecture="resnet", width=16, epochs=6, learning_rate=0.05, decay_factor=10.0, decay_every=4)
-        | dict(objective="cross_entropy", batch_size=64, momentum=0.9, weight_decay=5e-4),
-    ),
-    "facenet": Preset(
-        "FaceNet",
-        "The lab sheet's metric learner: ResNet-18, embedding 128, 8,000 random triplets an epoch, kNN with k = 5.",
-        dict(),
-    ),
-    "densenet52": Preset(
-        "DenseNet-52",
-        "The lab sheet's classifier with dense blocks 2, 2, 4, 16: 52 convolutions and one fully connected layer.",
-        dict(architecture="densenet", blocks=(2, 2, 4, 16)) | _CLASSIFICATION,
-    ),
-    "densenet39": Preset(
-        "DenseNet-39",
-        "The lab sheet's smaller DenseNet with dense blocks 2, 5, 4, 6: 38 convolutions and one fully connected layer.",
-        dict(architecture="densenet", blocks=(2, 5, 4, 6)) | _CLASSIFICATION,
-    ),
-    "resnext32": Preset(
-        "ResNeXt-32 (16x8d)",
-        "The lab sheet's widest network: 16 parallel paths of 8 channels. The slowest by far on a laptop.",
-        dict(architecture="resnext", blocks=(3, 3, 3), cardinality=16, bottleneck_width=8) | _CLASSIFICATION,
-    ),
-}
-
-
-def from_preset(name: str, **changes) -> RunConfig:
-    """The configuration of a preset with some settings changed.
-
-    Another architecture brings its own default blocks unless blocks are changed as well.
-    Raises ConfigError for an unknown preset or setting.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
-    values = {"preset": name} | PRESETS[name].values
-    before = RunConfig(**values).architecture
-    if changes.get("architecture", before) != before and changes["architecture"] in DEFAULT_BLOCKS:
-        values["blocks"] = DEFAULT_BLOCKS[changes["architecture"]]
-    return from_dict(values | changes)

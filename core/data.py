@@ -100,7 +100,7 @@ def load(folder: str | Path) -> DataSet:
         signature = _signature(folder)
         cached_signature, data = _cache.pop(folder, (None, None))
         if signature != cached_signature:
-            data = _read(folder)
+            data = read(folder)
         _cache[folder] = signature, data
         while len(_cache) > CACHED_SETS:
             del _cache[next(iter(_cache))]
@@ -156,7 +156,8 @@ def _status(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _read(folder: Path) -> DataSet:
+def read(folder: Path) -> DataSet:
+    """The set in `folder`, read anew and not kept in memory. Raises DataError as `load` does."""
     lists = [folder / f"{split}.csv" for split in SPLITS]
     missing = [path for path in lists if not path.exists()]
     if len(missing) == 1:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core import classify, objectives, sampling
-from core.config import ConfigError, RunConfig
+from core import classify, objectives
+from core.config import RunConfig
 from core.machine import Machine
 from core.models import Network, Outputs, prepare
 from core.triplets import pairwise_distances
@@ -36,59 +36,69 @@ def embed_all(network: Network, images: Tensor, channels: int, machine: Machine)
     return Outputs(torch.cat(embeddings), torch.cat(logits) if logits else None)
 
 
-class Evaluation(NamedTuple):
-    """A network on the training and on the test images, at one moment."""
-
-    train_embeddings: Tensor  # (N, D)
-    test_embeddings: Tensor  # (Q, D)
-    test_prediction: classify.Prediction  # (Q,)
-    train_accuracy: float  # fraction
-    test_accuracy: float  # fraction
-    test_loss: float | None
-
-
 class LabelledImages(NamedTuple):
-    """Images (N, H, W) uint8 and labels (N,) int64."""
+    """Images (N, H, W) uint8 and labels (N,) int64: places in `class_numbers`, the integers of the CSV."""
 
     images: Tensor
     labels: Tensor
+    class_numbers: tuple[int, ...]
+
+    def rows(self, which: Tensor) -> "LabelledImages":
+        """Those of the images that `which` (N,) bool marks."""
+        return LabelledImages(self.images[which], self.labels[which], self.class_numbers)
+
+
+class Evaluation(NamedTuple):
+    """A network on the training and on the test images, at one moment. Accuracies are fractions."""
+
+    train_embeddings: Tensor  # (N, D) of all training images
+    test_embeddings: Tensor  # (Q, D)
+    test_prediction: classify.Prediction  # (Q,)
+    train_accuracy: float  # of the training images that are learnt from
+    train_confusion: Tensor  # (C, C) the same, counts: row = true, column = predicted
+    validation_accuracy: float | None  # of the training images that are not; None if there are none
+    validation_loss: float | None
+    test_accuracy: float
+    test_loss: float | None
 
 
 def evaluate(
-    network: Network, train: LabelledImages, test: LabelledImages, config: RunConfig, machine: Machine
+    network: Network, train: LabelledImages, held: Tensor, test: LabelledImages, config: RunConfig, machine: Machine
 ) -> Evaluation:
-    """Accuracy on both sets by the run's own rule: softmax after cross-entropy, kNN after the triplet loss.
+    """The network on all images by the run's own rule. `held` (N,) says which training images are for validation.
 
-    kNN on the training images leaves each image out of its own vote; otherwise everyone would know the answer.
+    Where neighbours vote, a training image has no vote on itself; otherwise everyone would know the answer. The gallery
+    for validation images are the images learnt from, that for test images all training images.
     """
     known = embed_all(network, train.images, config.channels, machine)
     asked = embed_all(network, test.images, config.channels, machine)
-    if config.objective == "cross_entropy":
-        train_prediction, test_prediction = classify.softmax(known.logits), classify.softmax(asked.logits)
-    else:
-        k, gallery = config.neighbours, known.embeddings
-        train_prediction = classify.knn(gallery, gallery, train.labels, k, leave_one_out=True)
-        test_prediction = classify.knn(asked.embeddings, gallery, train.labels, k)
+    k, rule = config.neighbours, config.predicts
+
+    learnt, learnt_labels = _rows(known, ~held), train.labels[~held]
+    gallery = learnt.embeddings
+    of_train = classify.predict(rule, learnt, gallery, learnt_labels, k, leave_one_out=True)
+    of_test = classify.predict(rule, asked, known.embeddings, train.labels, k)
+    validation_accuracy = validation_loss = None
+    if held.any():
+        kept, kept_labels = _rows(known, held), train.labels[held]
+        of_kept = classify.predict(rule, kept, gallery, learnt_labels, k)
+        validation_accuracy = accuracy(of_kept.labels, kept_labels)
+        validation_loss = objectives.held_back_loss(kept, kept_labels, config)
     return Evaluation(
-        known.embeddings,
-        asked.embeddings,
-        test_prediction,
-        accuracy(train_prediction.labels, train.labels),
-        accuracy(test_prediction.labels, test.labels),
-        _test_loss(asked, test.labels, config),
+        train_embeddings=known.embeddings,
+        test_embeddings=asked.embeddings,
+        test_prediction=of_test,
+        train_accuracy=accuracy(of_train.labels, learnt_labels),
+        train_confusion=confusion_matrix(of_train.labels, learnt_labels, len(train.class_numbers)),
+        validation_accuracy=validation_accuracy,
+        validation_loss=validation_loss,
+        test_accuracy=accuracy(of_test.labels, test.labels),
+        test_loss=objectives.held_back_loss(asked, test.labels, config),
     )
 
 
-def _test_loss(outputs: Outputs, labels: Tensor, config: RunConfig) -> float | None:
-    """The objective on the test images; for triplets on as many random ones as there are images, always the same."""
-    if config.objective == "triplet":
-        try:
-            triplets = sampling.random_triplets(labels, len(labels), sampling.generator(config.seed, "test"))
-        except ConfigError:  # a test set with one image a class has no triplets
-            return None
-        picked = triplets.T.flatten()
-        outputs, labels = Outputs(outputs.embeddings[picked], None), labels[picked]
-    return objectives.build(config)(outputs, labels)[0].item()
+def _rows(outputs: Outputs, which: Tensor) -> Outputs:
+    return Outputs(outputs.embeddings[which], None if outputs.logits is None else outputs.logits[which])
 
 
 def accuracy(predicted: Tensor, true: Tensor) -> float:
@@ -99,6 +109,13 @@ def accuracy(predicted: Tensor, true: Tensor) -> float:
 def confusion_matrix(predicted: Tensor, true: Tensor, class_count: int) -> Tensor:
     """(C, C) counts: row = true class, column = predicted class."""
     return torch.bincount(true * class_count + predicted, minlength=class_count**2).view(class_count, class_count)
+
+
+def per_class(confusion: Tensor) -> list[float | None]:
+    """Fraction of each class's images that is right, from its row of (C, C) counts; None for a class without images."""
+    totals = confusion.sum(dim=1).tolist()
+    right = confusion.diagonal().tolist()
+    return [hits / total if total else None for hits, total in zip(right, totals, strict=True)]
 
 
 @dataclass(frozen=True)

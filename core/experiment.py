@@ -1,9 +1,16 @@
-"""A whole run: seed, build, fit, evaluate, save. What the background thread and the command line drain."""
+"""A whole run: seed, build, fit, evaluate, save, resume. What the background thread and the command line drain.
+
+`last.pt` is the one commit point of an epoch. What comes before it (embeddings, `best.pt`) is written again in the same
+way if the process dies in between; what comes after it (tables, run.json) is made from it when the run is resumed. So a
+kill at any instant leaves a folder from which the resumed run is bit for bit the one that was never interrupted.
+`between.pt` is the same within an epoch: it saves time, not results.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,135 +18,321 @@ import pandas as pd
 import torch
 
 from core import classify, data, evaluate, machine, mistakes, models, sampling, store, train
-from core.config import ConfigError
+from core.choices import OBJECTIVES
+from core.config import ConfigError, RunConfig
 from core.data import DataSet, Split
 from core.evaluate import Evaluation, LabelledImages
-from core.events import EpochDone, Event, Finished
-from core.store import Embedded, Run, RunWriter
+from core.events import EpochDone, Event, Finished, Resumed, StepDone
+from core.store import Embedded, Run, RunWriter, StoreError
+from core.train import Control, Training
+
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,
+CHECKPOINT_SHARE = 0.01  # or more, so that saving them takes no larger share of the time
+_ENDED_BY = {"stop": ("stopping", "stopped"), "pause": ("pausing", "paused"), "leave": ("stopping", "interrupted")}
 
 
-def run(writer: RunWriter, images: DataSet, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-    """Trains the run that `writer` was made for and saves it epoch by epoch; yields its events.
+class _Left(Exception):
+    """An evaluation that need not be waited for: the run is paused or its process ends."""
 
-    When `stop` says yes, the model so far is evaluated and kept and the run is marked stopped. The caller enters
-    and leaves `writer`, which marks the run failed if anything is raised here.
+
+@dataclass
+class Progress:
+    """What a run has brought about so far, besides the weights: kept in its checkpoints."""
+
+    seconds: float = 0.0  # of training and evaluation, over all interruptions
+    history: list[dict] = field(default_factory=list)  # the rows of history.csv: a whole epoch each
+    partial: dict | None = None  # its last row while a run is stopped within an epoch
+    best_accuracy: float = -1.0  # on the test images, of a whole epoch
+    result: dict = field(default_factory=dict)  # see store.Run
+    steps: dict = field(default_factory=dict)  # see RunWriter.steps_state
+
+    @property
+    def rows(self) -> list[dict]:
+        """All rows of history.csv."""
+        return self.history + [self.partial] * bool(self.partial)
+
+
+def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> Iterator[Event]:
+    """Trains the run that `writer` was made for, from its last checkpoint if it has one; yields its events.
+
+    `control` and the writer are asked for a wish before every step: "stop" evaluates and keeps the model so far,
+    "pause" and "leave" only save a checkpoint. The run is then marked stopped, paused or interrupted, and can be
+    resumed from that very step. The caller enters and leaves `writer`, which marks the run failed if anything is
+    raised here.
     """
-    started = time.perf_counter()
-    config = store.read(writer.folder).config
-    used = machine.choose(config)
-    training, test = _tensors(images.train), _tensors(images.test)
+    found = store.read(writer.folder)
+    checkpoint, notes = store.newest_checkpoint(found)
+    config = found.config
+    used = machine.choose(_as_before(found) if checkpoint else config)
+    training_images, test_images = _tensors(images, images.train), _tensors(images, images.test)
+    held = sampling.held_out(config, training_images.labels)
+    learnt = training_images.rows(~held)
+    torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
+    network = models.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
+    recorder = _Recorder(writer, images, Training(network, config))
+    if checkpoint:
+        notes += _differences(found, used)
+        recorder.restore(found, checkpoint)
+        checkpoint = None  # or it would take as much memory as the network for the whole run
+    training, wish = recorder.training, None
     writer.update(
         status="running",
         machine=asdict(used) | machine.versions(),
-        steps_per_epoch=sampling.steps_per_epoch(config, len(training.labels)),
+        steps_per_epoch=sampling.steps_per_epoch(config, learnt.labels),
+        notes=list(dict.fromkeys([*writer.facts["notes"], *notes])),
     )
-    torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
-    network = models.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
-    descent = train.optimiser(network, config)
-    embedded: Embedded | None = None
+    if recorder.resumed:
+        yield Resumed(epoch=training.epoch, step=training.step, notes=notes)
+
+    def asked() -> str | None:
+        nonlocal wish
+        if now := control() or writer.wish():
+            if now != wish:
+                writer.announce(_ENDED_BY[now][0])
+            wish = now
+        return wish
+
+    def leave_evaluation(*_) -> None:
+        if not training.judged.training and asked() in ("pause", "leave"):
+            raise _Left
 
     def evaluate_epoch(epoch: int) -> Evaluation:
-        nonlocal embedded
-        evaluation = evaluate.evaluate(network, training, test, config, used)
-        known, asked, loss = evaluation.train_embeddings, evaluation.test_embeddings, evaluation.test_loss or 0.0
-        if not (known.isfinite().all() and asked.isfinite().all() and math.isfinite(loss)):  # since the last step
+        if wish:
+            recorder.save_between()  # an evaluation may take long; whoever does not wait for it loses nothing
+        evaluation = evaluate.evaluate(training.judged, training_images, held, test_images, config, used)
+        known, asked_for, loss = evaluation.train_embeddings, evaluation.test_embeddings, evaluation.test_loss or 0.0
+        if not (known.isfinite().all() and asked_for.isfinite().all() and math.isfinite(loss)):  # since the last step
             raise train.Diverged(
-                f"the network's outputs are not finite after epoch {epoch}: the weights have run away. "
+                f"diverged: the network's outputs are not finite after epoch {epoch}: the weights have run away. "
                 f"Lower the learning rate (it was {train.learning_rate(config, epoch):g})."
             )
-        arrays = (evaluation.train_embeddings, evaluation.test_embeddings, *evaluation.test_prediction)
-        embedded = Embedded(*(array.numpy() for array in arrays))
-        writer.save_embedded(epoch, embedded)
+        recorder.keep(epoch, evaluation)
         return evaluation
 
-    last: EpochDone | None = None
-    best_accuracy = -1.0
-    for event in train.fit(network, descent, training, config, used, evaluate_epoch, stop):
-        seconds = time.perf_counter() - started
-        if isinstance(event, EpochDone):
-            last = event
-            state = {"epoch": event.epoch, "steps": event.steps, "network": network.state_dict()}
-            writer.save_checkpoint("last.pt", state | {"optimiser": descent.state_dict()})
-            if event.test_accuracy > best_accuracy:  # chosen by the test images: never a headline
-                best_accuracy = event.test_accuracy
-                writer.save_checkpoint("best.pt", state)
-            wrong = _save_predictions(writer, images, embedded)
-            writer.add_epoch(event, seconds)
-            writer.update(
-                result={
-                    "epochs": event.epoch,
-                    "steps": event.steps,
-                    "train_accuracy": event.train_accuracy,
-                    "test_accuracy": event.test_accuracy,
-                    "best_test_accuracy": best_accuracy,
-                    "mistakes": wrong,
-                }
-            )
-        else:
-            writer.add_step(event, seconds)
-        yield event
-    whole = last and (last.epoch, last.steps) == (config.epochs, sampling.steps_per_epoch(config, len(training.labels)))
-    status = "done" if whole else "stopped"
-    seconds = time.perf_counter() - started
-    writer.update(status=status, seconds=round(seconds, 3))
+    hook = training.judged.register_forward_pre_hook(leave_evaluation)
+    try:
+        for event in train.fit(training, learnt, config, used, evaluate_epoch, asked):
+            if isinstance(event, EpochDone):
+                recorder.epoch_done(event)
+            else:
+                recorder.step_done(event)
+            yield event
+    except _Left:
+        pass
+    except train.Diverged:
+        writer.update(diverged=True)
+        raise
+    finally:
+        hook.remove()
+    if wish in ("pause", "leave"):
+        recorder.save_between()
+    status = _ENDED_BY[wish][1] if wish and not training.ended(config) else "done"
+    progress = recorder.progress
+    progress.seconds = recorder.seconds()
+    writer.update(status=status, seconds=round(progress.seconds, 3))
     yield Finished(
         run=writer.id,
         status=status,
-        epochs=last.epoch if last else 0,
-        train_accuracy=last.train_accuracy if last else None,
-        test_accuracy=last.test_accuracy if last else None,
-        seconds=seconds,
+        epochs=progress.result.get("epochs", 0),
+        train_accuracy=progress.result.get("train_accuracy"),
+        test_accuracy=progress.result.get("test_accuracy"),
+        seconds=progress.seconds,
     )
 
 
-def _tensors(split: Split) -> LabelledImages:
-    return LabelledImages(torch.tensor(split.images), torch.tensor(split.labels))
+def _as_before(run: Run) -> RunConfig:
+    """The settings with the precision and the threads that the run began with, whatever they would be here."""
+    used = run.machine
+    return replace(run.config, precision=used["precision"], threads=used["threads"]) if used else run.config
 
 
-def _save_predictions(writer: RunWriter, images: DataSet, embedded: Embedded) -> int:
-    """Writes predictions.csv and mistakes.csv; returns the number of mistakes."""
-    numbers = np.array(images.class_numbers)
-    columns = {"id": images.test.ids, "true": numbers[images.test.labels], "predicted": numbers[embedded.predicted]}
+def _differences(run: Run, used: machine.Machine) -> list[str]:
+    """Sentences on what may make the rest of a resumed run differ in the last digits from an uninterrupted one."""
+    here = asdict(used) | machine.versions()
+    names = {"device": "device", "torch": "PyTorch", "processor": "processor"}
+    found = [
+        f"Resumed with another {name} ({here[key]} instead of {run.machine[key]}): from there on the numbers may "
+        "differ in the last digits from those of a run without interruption."
+        for key, name in names.items()
+        if key in run.machine and run.machine[key] != here[key]
+    ]
+    if used.device != "cpu" and not found:
+        found = ["Resumed on a GPU, where even a run without interruption is not the same twice in the last digits."]
+    return found
+
+
+class _Recorder:
+    """Writes down what happens to a training, and brings it back."""
+
+    def __init__(self, writer: RunWriter, images: DataSet, training: Training):
+        self.writer = writer
+        self.images = images
+        self.training = training
+        self.progress = Progress()
+        self.resumed = False
+        self._embedded: Embedded | None = None  # of the last evaluation
+        self._saved = (1, 0)  # epoch and step of the newest checkpoint; the very beginning needs none
+        self._begin_clock()
+
+    def _begin_clock(self) -> None:
+        self._begun = time.perf_counter() - self.progress.seconds
+        self._next_save = time.perf_counter() + CHECKPOINT_SECONDS
+
+    def seconds(self) -> float:
+        """Seconds of training and evaluation until now."""
+        return time.perf_counter() - self._begun
+
+    def restore(self, run: Run, checkpoint: dict) -> None:
+        """Goes back to a checkpoint and makes the files that follow from it.
+
+        Raises StoreError if the checkpoint is that of another run.
+        """
+        if checkpoint.get("run") != self.writer.facts["run"]:
+            raise StoreError(f"the checkpoint in {run.folder} is that of another run ({checkpoint.get('run')!r:.80})")
+        try:
+            self.training.load_state_dict(checkpoint["training"])
+            self.progress = Progress(**checkpoint["progress"])
+            self.writer.restore_steps(self.progress.steps)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise StoreError(
+                f"the checkpoint in {run.folder} does not fit the run's settings; train it anew"
+            ) from error
+        self.resumed = True
+        self._saved = (self.training.epoch, self.training.step)
+        self._begin_clock()
+        save_history(self.writer, self.progress)
+        result = self.progress.result
+        if result and result != run.result:  # run.json is written last, so that the other tables are behind as well
+            with suppress(StoreError):  # damaged embeddings cost only these tables, until the next evaluation
+                save_predictions(self.writer, self.images, store.embedded(run, result["epochs"]))
+            self.writer.update(result=result)
+
+    def step_done(self, event: StepDone) -> None:
+        """Notes a step, and saves a checkpoint if the last one is old."""
+        self.writer.add_step(event, self.seconds())
+        if time.perf_counter() >= self._next_save:
+            self.save_between()
+
+    def keep(self, epoch: int, evaluation: Evaluation) -> None:
+        """Saves what the network makes of all images."""
+        arrays = (evaluation.train_embeddings, evaluation.test_embeddings, *evaluation.test_prediction)
+        self._embedded = Embedded(*(array.numpy() for array in arrays))
+        self.writer.save_embedded(epoch, self._embedded)
+
+    def epoch_done(self, event: EpochDone) -> None:
+        """Saves an evaluated epoch, or the part of it that was trained before a stop."""
+        progress, seconds = self.progress, self.seconds()
+        whole = self.training.step == 0  # it stands at the beginning of the next one
+        row = asdict(event)
+        row |= row.pop("diagnostics") | {"seconds": round(seconds, 3)}
+        judged = {"epoch": event.epoch, "steps": event.steps, "network": self.training.judged.state_dict()}
+        if whole:
+            progress.history.append(row)
+            progress.partial = None
+        else:
+            progress.partial = row
+        if whole and event.test_accuracy > progress.best_accuracy:  # chosen by the test images: never a headline
+            progress.best_accuracy = event.test_accuracy
+            self.writer.save_checkpoint("best.pt", judged)
+        elif not progress.history:  # better than none; the first whole epoch replaces it
+            self.writer.save_checkpoint("best.pt", judged)
+        progress.seconds = seconds
+        mistakes_made = int((self._embedded.predicted != self.images.test.labels).sum())
+        progress.result = headline(progress, mistakes_made)
+        self.writer.save_checkpoint("last.pt", judged | self._state())
+        self._remember_save()
+        self.writer.remove("between.pt")
+        save_history(self.writer, progress)
+        save_predictions(self.writer, self.images, self._embedded)
+        self.writer.update(result=progress.result)
+
+    def save_between(self) -> None:
+        """Saves a checkpoint within an epoch, unless nothing has been learnt since the last one."""
+        if (self.training.epoch, self.training.step) == self._saved:
+            return
+        begun = time.perf_counter()
+        self.progress.seconds = self.seconds()
+        self.writer.save_checkpoint("between.pt", self._state())
+        self._remember_save(time.perf_counter() - begun)
+
+    def _state(self) -> dict:
+        self.progress.steps = self.writer.steps_state()
+        plain = {"format": store.FORMAT, "run": self.writer.facts["run"], "progress": asdict(self.progress)}
+        return plain | {"training": self.training.state_dict()}
+
+    def _remember_save(self, took: float = 0.0) -> None:
+        self._saved = (self.training.epoch, self.training.step)
+        self._next_save = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
+
+
+def headline(progress: Progress, mistakes_made: int) -> dict:
+    """The result of a run, see store.Run: that of the last row of history.csv."""
+    last = progress.rows[-1]
+    return {
+        "epochs": last["epoch"],
+        "steps": last["steps"],
+        "train_accuracy": last["train_accuracy"],
+        "validation_accuracy": last["validation_accuracy"],
+        "test_accuracy": last["test_accuracy"],
+        "best_test_accuracy": progress.best_accuracy if progress.history else last["test_accuracy"],
+        "alarm": last["alarm"],
+        "mistakes": mistakes_made,
+    }
+
+
+def save_history(writer: RunWriter, progress: Progress) -> None:
+    """Writes history.csv."""
+    if rows := progress.rows:
+        writer.save_table("history.csv", pd.DataFrame(rows))
+
+
+def save_predictions(writer: RunWriter, images: DataSet, embedded: Embedded) -> None:
+    """Writes predictions.csv and mistakes.csv."""
+    numbers, test = np.array(images.class_numbers), images.test
+    columns = {"id": test.ids, "true": numbers[test.labels], "predicted": numbers[embedded.predicted]}
     writer.save_table("predictions.csv", pd.DataFrame(columns | {"score": embedded.scores}))
-    table = mistakes.find(images, embedded)
-    writer.save_table("mistakes.csv", table)
-    return len(table)
+    writer.save_table("mistakes.csv", mistakes.find(images, embedded))
+
+
+def _tensors(images: DataSet, split: Split) -> LabelledImages:
+    return LabelledImages(torch.tensor(split.images), torch.tensor(split.labels), images.class_numbers)
 
 
 def evaluate_run(run: Run, folder: Path | None, classifier: str | None, neighbours: int | None) -> dict:
     """Accuracy, confusion matrix and retrieval metrics of a run's last weights on images of any folder.
 
     `folder` holds class folders in the layout of `test/`; None takes the run's own test images. `classifier` is one
-    of softmax, knn and centre, by default the run's own rule; `neighbours` is the k of kNN, by default the run's. The
+    of choices.CLASSIFIERS, by default the run's own rule; `neighbours` is the k of kNN, by default the run's. The
     gallery is always the run's own training images. Accuracies are fractions, rows of the confusion matrix true
-    classes.
+    classes, `per_class` is in their order (None for a class without images).
     """
     config = run.config
-    classifier = classifier or ("softmax" if config.objective == "cross_entropy" else "knn")
-    neighbours = neighbours or config.neighbours
-    if classifier == "softmax" and config.objective == "triplet":
+    classifier, neighbours = classifier or config.predicts, neighbours or config.neighbours
+    if classifier == "softmax" and not OBJECTIVES[config.objective].classifies:
         raise ConfigError(f"run {run.id} learnt distances and has no class head; use --classifier knn or centre")
     images = store.data_of(run)
-    asked = _tensors(data.load_images(folder, images.classes) if folder else images.test)
+    asked = _tensors(images, data.load_images(folder, images.classes) if folder else images.test)
     checkpoint = store.load_checkpoint(run)
     used = machine.choose(replace(config, precision=run.machine["precision"]))  # queries like the stored gallery
     network = models.build(config, len(images.classes))
-    network.load_state_dict(checkpoint["network"])
+    try:
+        network.load_state_dict(checkpoint["network"])
+        gallery = torch.tensor(store.embedded(run, checkpoint["epoch"]).train)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{run.folder / 'last.pt'} does not fit the run's settings; train the run again") from error
     network.to(used.device, memory_format=torch.channels_last)
     outputs = evaluate.embed_all(network, asked.images, config.channels, used)
-    gallery = torch.tensor(store.embedded(run, checkpoint["epoch"]).train)
     gallery_labels = torch.tensor(images.train.labels)
-    if classifier == "softmax":
-        prediction = classify.softmax(outputs.logits)
-    elif classifier == "knn":
-        if neighbours > len(gallery):
-            raise ConfigError(f"--neighbours {neighbours}: there are only {len(gallery)} training images")
-        prediction = classify.knn(outputs.embeddings, gallery, gallery_labels, neighbours)
-    else:
-        prediction = classify.centre(outputs.embeddings, gallery, gallery_labels)
+    if classifier in ("knn", "knn_weighted") and neighbours > len(gallery):
+        raise ConfigError(f"--neighbours {neighbours}: there are only {len(gallery)} training images")
+    prediction = classify.predict(classifier, outputs, gallery, gallery_labels, neighbours)
+    confusion = evaluate.confusion_matrix(prediction.labels, asked.labels, len(images.classes))
     return {
         "accuracy": evaluate.accuracy(prediction.labels, asked.labels),
         "correct": int((prediction.labels == asked.labels).sum()),
         "total": len(asked.labels),
-        "confusion": evaluate.confusion_matrix(prediction.labels, asked.labels, len(images.classes)).tolist(),
+        "confusion": confusion.tolist(),
+        "per_class": evaluate.per_class(confusion),
     } | asdict(evaluate.retrieval(outputs.embeddings, asked.labels, gallery, gallery_labels))

@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.choices import ARCHITECTURES, OBJECTIVES, load
 from core.config import SPHERE_RADIUS, RunConfig
-from core.densenet import DenseNet
-from core.resnet import ResNet
-from core.resnext import ResNeXt
 
 INPUT_SIZE = 32  # pixels: side of the square that every network sees
 DIGIT_SIZE = 28  # pixels: longer side to which smaller images are enlarged: MNIST's, which leaves a border of 2
@@ -25,29 +23,27 @@ class Outputs(NamedTuple):
 
 
 class Network(nn.Module):
-    """A backbone and the one fully connected layer that its objective needs.
+    """A backbone and the fully connected layers that its objective needs.
 
-    With cross-entropy the layer is a classifier, and the embedding is the features it sees. With triplets the layer
-    maps the features to the embedding, and nothing is classified. `embedding_size` is D.
+    A classifier sees the backbone's features. A projection maps them to the embedding, `embedding_size` numbers;
+    without one the features are the embedding. `embedding_size` is D.
     """
 
     def __init__(self, backbone: nn.Module, objective: str, class_count: int, embedding_size: int):
         super().__init__()
+        needs = OBJECTIVES[objective]
+        features = backbone.feature_size
         self.backbone = backbone
-        self.classifier = self.projection = None
-        if objective == "cross_entropy":
-            self.classifier = nn.Linear(backbone.feature_size, class_count)
-            self.embedding_size = backbone.feature_size
-        else:
-            self.projection = nn.Linear(backbone.feature_size, embedding_size)
-            self.embedding_size = embedding_size
+        self.classifier = nn.Linear(features, class_count) if needs.classifies else None
+        self.projection = nn.Linear(features, embedding_size) if needs.embeds else None
+        self.embedding_size = embedding_size if needs.embeds else features
 
     def forward(self, images: Tensor) -> Outputs:
         """(B, channels, 32, 32) of `prepare` -> embeddings (B, D) and logits (B, C) or None."""
         features = self.backbone(images)  # (B, F)
-        if self.classifier is not None:
-            return Outputs(_on_sphere(features), self.classifier(features))
-        return Outputs(_on_sphere(self.projection(features)), None)
+        embeddings = features if self.projection is None else self.projection(features)
+        logits = None if self.classifier is None else self.classifier(features)
+        return Outputs(_on_sphere(embeddings), logits)
 
     def embed(self, images: Tensor) -> Tensor:
         """The embeddings alone, (B, D)."""
@@ -67,13 +63,14 @@ def build(config: RunConfig, class_count: int) -> Network:
 
     The weights are drawn from torch's global generator: seed it (`torch.manual_seed`) to get the same ones again.
     """
-    if config.architecture == "densenet":
-        backbone = DenseNet(config.blocks, config.growth_rate, config.channels)
-    elif config.architecture == "resnext":
-        backbone = ResNeXt(config.blocks, config.cardinality, config.bottleneck_width, config.channels)
-    else:
-        backbone = ResNet(config.blocks, config.width, config.channels)
-    return Network(backbone, config.objective, class_count, config.embedding_size)
+    kind = ARCHITECTURES[config.architecture]
+    own = {name: getattr(config, name) for name in kind.settings}
+    backbone = load(kind.make)(blocks=config.blocks, channels=config.channels, **own)
+    network = Network(backbone, config.objective, class_count, config.embedding_size)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = config.norm_momentum
+    return network
 
 
 @dataclass(frozen=True)
@@ -164,4 +161,9 @@ def prepare(images: Tensor, channels: int) -> Tensor:
     left, top = (INPUT_SIZE - width) // 2, (INPUT_SIZE - height) // 2
     images = F.pad(images, [left, INPUT_SIZE - width - left, top, INPUT_SIZE - height - top])
     images = images / 127.5 - 1  # after the padding, so that the border is as black as the background
+    return repeated(images, channels)
+
+
+def repeated(images: Tensor, channels: int) -> Tensor:
+    """The one channel of (B, 1, H, W) as often as the network wants it: (B, channels, H, W), channels_last."""
     return images.expand(-1, channels, -1, -1).contiguous(memory_format=torch.channels_last)

@@ -1,33 +1,93 @@
 """What is minimised: (outputs, labels) -> (loss, diagnostics). The one seam between the loop and the mathematics."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.config import RunConfig
+from core import choices, sampling, triplets
+from core.config import ConfigError, RunConfig
 from core.models import Outputs
-from core.triplets import triplet_loss
 
-Objective = Callable[[Outputs, Tensor], tuple[Tensor, dict[str, float]]]
+Diagnostics = dict[str, float]
+_CONTRASTED = 80  # images of a batch, where the contrastive loss is measured on images that are not learnt from
 
 
-def build(config: RunConfig) -> Objective:
-    """The objective of a run."""
+def batch_loss(
+    outputs: Outputs, labels: Tensor, config: RunConfig, epoch: int, draw: torch.Generator
+) -> tuple[Tensor, Diagnostics]:
+    """The loss of a training batch, and what the run reports of it. `labels` is (B,), `epoch` counts from 1."""
     if config.objective == "cross_entropy":
-        return cross_entropy
-    return lambda outputs, labels: drawn_triplets(outputs, labels, config.margin)
+        return cross_entropy(outputs, labels, config.label_smoothing)
+    if config.objective == "supervised_contrastive":
+        loss = triplets.supervised_contrastive_loss(outputs.embeddings, labels, config.temperature)
+        return loss, {"spread": triplets.spread(outputs.embeddings)}
+    loss, diagnostics = selected_triplets(outputs, labels, config, epoch, draw)
+    if config.objective == "cross_entropy_triplet":
+        naming_loss, more = cross_entropy(outputs, labels, config.label_smoothing)
+        loss = naming_loss + config.triplet_weight * loss
+        diagnostics |= more
+    return loss, diagnostics
 
 
-def cross_entropy(outputs: Outputs, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+def cross_entropy(outputs: Outputs, labels: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Diagnostics]:
     """Mean over the batch of -log p(true class); the diagnostics hold the fraction of the batch that is right."""
-    loss = F.cross_entropy(outputs.logits.float(), labels)
+    loss = F.cross_entropy(outputs.logits.float(), labels, label_smoothing=smoothing)
     right = (outputs.logits.argmax(dim=1) == labels).float().mean()
     return loss, {"batch_accuracy": right.item()}
 
 
-def drawn_triplets(outputs: Outputs, labels: Tensor, margin: float) -> tuple[Tensor, dict[str, float]]:
-    """The triplet loss of a batch (3T,) that was drawn as T anchors, their T positives and their T negatives."""
-    anchors, positives, negatives = torch.arange(len(labels), device=labels.device).chunk(3)
-    return triplet_loss(outputs.embeddings, anchors, positives, negatives, margin)
+def selected_triplets(
+    outputs: Outputs, labels: Tensor, config: RunConfig, epoch: int, draw: torch.Generator
+) -> tuple[Tensor, Diagnostics]:
+    """The loss of the triplets of a batch that count by the run's selection."""
+    selection = "all" if epoch <= config.all_first and config.counted != "drawn" else config.counted
+    rule = choices.load(choices.SELECTIONS[selection].rule)
+    chosen = rule(outputs.embeddings, labels, config.margin, draw)
+    loss, diagnostics = triplets.triplet_loss(
+        outputs.embeddings, chosen, config.margin, config.triplet_loss, config.triplet_mean
+    )
+    anchors = len(labels) // 3 if selection == "drawn" else len(labels)
+    return loss, diagnostics | {
+        "triplet_loss": loss.item(),
+        "anchors_left_out": 0 if selection == "drawn" else triplets.anchors_left_out(chosen, anchors),
+        "spread": triplets.spread(outputs.embeddings),
+    }
+
+
+def held_back_loss(outputs: Outputs, labels: Tensor, config: RunConfig) -> float | None:
+    """The objective on images that are not learnt from, comparable between epochs; None where it cannot be formed.
+
+    Triplets are as many random ones as there are images, always the same: whatever selection the training uses, its
+    hard triplets would be other ones in every epoch. The contrastive loss is the mean over batches of 80 images,
+    always the same ones. No label smoothing.
+    """
+    draw = sampling.generator(config.seed, "test")
+    if config.objective == "cross_entropy":
+        return cross_entropy(outputs, labels)[0].item()
+    if len(labels.unique()) == len(labels):  # one image a class: no positives
+        return None
+    if config.objective == "supervised_contrastive":
+        batches = sampling.shuffled(len(labels), _CONTRASTED, draw)
+        losses = [
+            triplets.supervised_contrastive_loss(outputs.embeddings[batch], labels[batch], config.temperature)
+            for batch in batches
+        ]
+        return torch.stack(losses).mean().item()
+    try:
+        picked = triplets.Triplets(*sampling.random_triplets(labels, len(labels), draw).T)
+    except ConfigError:  # a single class has no negatives
+        return None
+    loss = _mean_over_triplets(outputs.embeddings, picked, config)
+    if config.objective == "cross_entropy_triplet":
+        loss = cross_entropy(outputs, labels)[0].item() + config.triplet_weight * loss
+    return loss
+
+
+def _mean_over_triplets(embeddings: Tensor, picked: triplets.Triplets, config: RunConfig) -> float:
+    """The loss of triplets of a whole set: in parts, because the distances of 10,000 images would fill memory."""
+    total = 0.0
+    for part in zip(*(places.split(500) for places in picked), strict=True):
+        batch = embeddings[torch.cat(part)]  # (3t, D)
+        thirds = triplets.Triplets(*torch.arange(len(batch)).chunk(3))
+        total += triplets.triplet_loss(batch, thirds, config.margin, config.triplet_loss)[0].item() * len(part[0])
+    return total / len(picked.anchors)

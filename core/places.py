@@ -19,3 +19,8 @@ def runs_folder() -> Path:
 def pictures_folder() -> Path:
     """Exported error images, one folder a run: TRIPLETLAB_PICS, or `pics/errors/` in the project."""
     return Path(os.environ.get("TRIPLETLAB_PICS") or ROOT / "pics" / "errors")
+
+
+def uploads_folder() -> Path:
+    """Data sets brought in through the page, a folder each: TRIPLETLAB_UPLOADS, or `uploads/` in the project."""
+    return Path(os.environ.get("TRIPLETLAB_UPLOADS") or ROOT / "uploads")

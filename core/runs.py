@@ -9,17 +9,23 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-Start = Callable[[Callable[[], bool]], Iterator]  # gets `stop_requested`, returns the events to drain
+ERRORS_KEPT = 100
+SHUTDOWN_SECONDS = 20.0  # for the step in progress, which takes seconds in a wide network, and a checkpoint
+
+# A wish is "stop", "pause" or "leave" (the process is about to end); None goes on.
+Control = Callable[[], str | None]
 
 
 @dataclass(eq=False)
 class _Job:
     name: str
-    start: Start
-    dropped: Callable[[], None]
-    stop: threading.Event = field(default_factory=threading.Event)
+    start: Callable[[Control], Iterator]
+    told: Callable[[str], None]
+    dropped: Callable[[str], None]
+    asked: Control
+    wish: str | None = None
 
 
 class RunQueue:
@@ -30,46 +36,67 @@ class RunQueue:
         self._waiting: list[_Job] = []
         self._running: _Job | None = None
         self._closed = False
-        self._errors: dict[str, str] = {}
+        self._errors: dict[str, str] = {}  # the oldest first
         self._thread: threading.Thread | None = None
 
-    def submit(self, name: str, start: Start, dropped: Callable[[], None] = lambda: None) -> None:
+    def submit(
+        self,
+        name: str,
+        start: Callable[[Control], Iterator],
+        told: Callable[[str], None] = lambda wish: None,
+        dropped: Callable[[str], None] = lambda wish: None,
+        asked: Control = lambda: None,
+    ) -> None:
         """Adds a job under a unique name; it starts as soon as those before it have ended.
 
-        `dropped` is called instead if it is stopped before its turn. Raises RuntimeError after `shutdown`.
+        `start` gets a function that says what is wished of the job, and returns the events to drain. `told` is called
+        at once with a wish to the running job, `dropped` with one that came before its turn: it then never starts.
+        `asked` says what others wish of the job while it waits. Raises RuntimeError after `shutdown`.
         """
         with self._changed:
             if self._closed:
                 raise RuntimeError("the lab is shutting down")
-            self._waiting.append(_Job(name, start, dropped))
+            self._errors.pop(name, None)
+            self._waiting.append(_Job(name, start, told, dropped, asked))
             if self._thread is None:  # a daemon: a server that is told to end must not wait for the training
                 self._thread = threading.Thread(target=self._work, name="training", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
-    def stop(self, name: str) -> None:
-        """Asks the running job of this name to end at its next step, or drops the waiting one."""
+    def pause(self, name: str) -> bool:
+        """Asks the running job of this name to pause at its next step, or drops the waiting one; says if it is here."""
+        return self._ask(name, "pause")
+
+    def stop(self, name: str) -> bool:
+        """Asks the running job of this name to end at its next step, or drops the waiting one; says if it is here."""
+        return self._ask(name, "stop")
+
+    def _ask(self, name: str, wish: str) -> bool:
         with self._changed:
-            if self._running and self._running.name == name:
-                self._running.stop.set()
+            running = self._running if self._running and self._running.name == name else None
+            if running:
+                running.wish = wish
             dropped = [job for job in self._waiting if job.name == name]
             self._waiting = [job for job in self._waiting if job.name != name]
             self._changed.notify_all()
+        if running:
+            running.told(wish)
         for job in dropped:
-            job.dropped()
-
-    def stopping(self, name: str) -> bool:
-        """Whether the running job has this name and was asked to end."""
-        with self._changed:
-            return bool(self._running and self._running.name == name and self._running.stop.is_set())
+            self._call(job, job.dropped, wish)
+        return bool(running or dropped)
 
     def names(self) -> list[str]:
         """The running job, then the waiting ones in their order."""
         with self._changed:
             return [job.name for job in [self._running, *self._waiting] if job]
 
+    def position(self, name: str) -> int | None:
+        """How many jobs come before this one: 0 for the next or the running one, None if it is not here."""
+        names = self.names()
+        return names.index(name) if name in names else None
+
     def error(self, name: str) -> str | None:
-        """What a failed job said, or None."""
+        """What a failed job said, or None. Only the last hundred are remembered."""
         with self._changed:
             return self._errors.get(name)
 
@@ -78,33 +105,43 @@ class RunQueue:
         with self._changed:
             return self._changed.wait_for(lambda: not self._running and not self._waiting, timeout)
 
-    def shutdown(self, timeout: float = 60.0) -> bool:
-        """Stops the running job at its next step, drops the waiting ones and takes no more.
-
-        The time is for what the job does after its last step: a wide network takes half a minute to be evaluated.
-        """
+    def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> bool:
+        """Tells all jobs that the process ends, and takes no more; says whether the running one has ended in time."""
         with self._changed:
             self._closed = True
         for name in reversed(self.names()):
-            self.stop(name)
+            self._ask(name, "leave")
         return self.join(timeout)
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                job = self._running = self._waiting.pop(0)
-            error = None
-            try:
-                for _ in job.start(job.stop.is_set):
-                    pass
-            except BaseException as raised:  # the thread must outlive every job; whoever made it was told as well
-                error = str(raised) or type(raised).__name__
+                self._running = self._waiting.pop(0)
+            self._drain(self._running)
             with self._changed:
-                if error:
-                    self._errors[job.name] = error
                 self._running = None
                 self._changed.notify_all()
+
+    def _drain(self, job: _Job) -> None:
+        """Runs a job to its end. A function of its own, so that nothing of the job is held while the thread waits."""
+        self._call(job, self._drain_events, job)
+
+    def _drain_events(self, job: _Job) -> None:
+        for _ in job.start(lambda: job.wish):
+            for other in list(self._waiting):
+                if wish := other.asked():
+                    self._ask(other.name, wish)
+
+    def _call(self, job: _Job, function: Callable, argument) -> None:
+        """Calls something of a job and keeps what it raises: the thread must outlive every job."""
+        try:
+            function(argument)
+        except BaseException as raised:
+            with self._changed:
+                self._errors[job.name] = str(raised) or type(raised).__name__
+                for oldest in list(self._errors)[:-ERRORS_KEPT]:
+                    del self._errors[oldest]
 
 
 def queue() -> RunQueue:

@@ -2,26 +2,29 @@
 
     <runs>/<run id>/
       run.json         settings, status, data fingerprint, machine, versions, result
-      run.lock         held by the one process that writes
+      run.lock         held by the one process that writes; label.json, stop.request and pause.request need no lock
+      label.json       the name that a user gave, and whether the run is archived
       history.csv      a row an epoch           steps.csv        a row every few steps
       last.pt best.pt  see core/experiment.py   embeddings/      epoch_<n>.npz, float16, an epoch each
+      between.pt       a checkpoint within an epoch, until its end
       predictions.csv  mistakes.csv             projection.npz   the last embedding drawn by UMAP
 
-No torch at import: the pages read runs with this module.
+What is read is checked, see core/checks.py. No torch at import: the pages read runs with this module.
 """
 
 import csv
+import errno
 import io
 import json
 import os
 import re
 import secrets
+import shutil
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -30,14 +33,30 @@ import filelock
 import numpy as np
 import pandas as pd
 
-from core.config import ConfigError, RunConfig, check_data, from_dict, to_dict
+from core.checks import (
+    ACTIVE,
+    FORMAT,
+    check,
+    checked_facts,
+    checked_mistakes,
+    checked_name,
+    checked_numbers,
+    read_json,
+)
+from core.config import RunConfig, check_data, from_dict, to_dict
 from core.data import DataSet, load
-from core.events import EpochDone, StepDone
+from core.events import StepDone
+from core.presets import title
 
-FORMAT = 1  # of run.json; a higher number was written by a newer version
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+WISHES = {"stop": "stopping", "pause": "pausing"}  # what another process may ask of a run, and its status until then
 ROWS_AN_EPOCH = 100  # at most, in steps.csv
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
-_DAMAGED_ARRAYS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # what np.load raises
+_DELETED = ".deleted-"
 _one_look_at_a_time = threading.Lock()  # or two readers of one run would take each other for its writer
 
 
@@ -49,8 +68,8 @@ class StoreError(RuntimeError):
 class Run:
     """What run.json says about a run, with a status that is true now.
 
-    `status` is queued, running, done, stopped, failed (see `error`), interrupted (its process ended without a word)
-    or damaged (run.json cannot be read, see `error`; everything below it is empty).
+    `status` is queued, running, pausing, paused, stopping, stopped, done, failed (see `error`), interrupted (its
+    process ended before the run did) or damaged (run.json cannot be read, see `error`; everything below it is empty).
     """
 
     id: str
@@ -65,18 +84,34 @@ class Run:
     # epochs begun, steps of the last one, train_accuracy, test_accuracy, best_test_accuracy, mistakes
     result: dict = field(default_factory=dict)
     error: str = ""
+    diverged: bool = False  # it failed because its weights ran away
+    notes: tuple[str, ...] = ()  # what a reader of its numbers should know, e.g. resumed on another processor
+    name: str = ""  # given by a user
+    archived: bool = False
+    format: int = FORMAT
 
     @property
     def active(self) -> bool:
-        return self.status in ("queued", "running")
+        """Whether some process trains it or will do so."""
+        return self.status in ACTIVE
+
+    @property
+    def title(self) -> str:
+        """What to call it: the name that a user gave, else its preset and settings, else its id."""
+        return self.name or (title(self.config) if self.config else self.id)
 
 
 def list_runs(runs: Path) -> list[Run]:
-    """All runs in the folder, newest first."""
-    if not runs.is_dir():
+    """All runs in the folder, newest first. Raises StoreError if the folder cannot be read."""
+    try:
+        folders = [folder for folder in runs.iterdir() if _RUN_ID.fullmatch(folder.name)]
+    except FileNotFoundError:
         return []
-    folders = [folder for folder in runs.iterdir() if (folder / "run.json").exists()]
-    return sorted((read(folder) for folder in folders), key=lambda run: (run.created, run.id), reverse=True)
+    except OSError as error:
+        raise StoreError(f"{runs} cannot be read as the folder of runs ({error.strerror}); name another") from error
+    found = [read(folder) for folder in folders if os.path.lexists(folder / "run.json")]
+    found = [run for run in found if run.status != "damaged" or run.folder.exists()]  # not those deleted just now
+    return sorted(found, key=lambda run: (run.created, run.id), reverse=True)
 
 
 def find(runs: Path, name: str) -> Run:
@@ -86,25 +121,35 @@ def find(runs: Path, name: str) -> Run:
         if not found:
             raise StoreError(f"there are no runs in {runs}; begin with: python -m core train quick")
         return found[0]
-    if not _RUN_ID.fullmatch(name) or not (runs / name / "run.json").exists():
-        raise StoreError(f"there is no run {name!r} in {runs}; `python -m core runs` lists them")
-    run = read(runs / name)
+    run = read(folder_of(runs, name))
     if run.status == "damaged":
         raise StoreError(run.error)
     return run
 
 
+def folder_of(runs: Path, name: str) -> Path:
+    """The folder of the run with this id, damaged or not. Raises StoreError if there is none."""
+    if not _RUN_ID.fullmatch(name) or not os.path.lexists(runs / name / "run.json"):
+        raise StoreError(f"there is no run {name!r} in {runs}; `python -m core runs` lists them")
+    return runs / name
+
+
 def read(folder: Path) -> Run:
     """The run in `folder`. Never raises: what cannot be read has the status damaged and says why."""
     file = folder / "run.json"
+    name, archived, label_notes = _label(folder)
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        if facts["format"] > FORMAT:
-            raise ValueError(f"written by a newer version of the lab (format {facts['format']})")
-        if facts["status"] in ("queued", "running") and not _is_locked(folder):
-            facts = json.loads(file.read_text(encoding="utf-8"))  # it may have ended just now
-            if facts["status"] in ("queued", "running"):
-                facts["status"] = "interrupted"
+        if folder.is_symlink():
+            raise ValueError("the run's folder is a link; copy the run itself here")
+        facts = checked_facts(read_json(file))
+        if facts["status"] in ACTIVE:
+            if _is_locked(folder):
+                wishes = [WISHES[wish] for wish in WISHES if (folder / f"{wish}.request").exists()]
+                facts["status"] = (wishes or [facts["status"]])[0]
+            else:
+                facts = checked_facts(read_json(file))  # it may have ended just now
+                if facts["status"] in ACTIVE:
+                    facts["status"] = "interrupted"
         return Run(
             id=folder.name,
             folder=folder,
@@ -117,50 +162,119 @@ def read(folder: Path) -> Run:
             seconds=facts["seconds"],
             result=facts["result"],
             error=facts["error"],
+            diverged=facts["diverged"],
+            notes=(*facts["notes"], *label_notes),
+            name=name,
+            archived=archived,
+            format=facts["format"],
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        reason = f"{file} cannot be read ({type(error).__name__}: {error}); the other files of the run may be whole"
-        return Run(id=folder.name, folder=folder, status="damaged", error=reason)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        reason = f"{file} cannot be read ({said or type(error).__name__}); the other files of the run may be whole"
+        reason = " ".join(reason.encode(errors="replace").decode().split())
+        return Run(id=folder.name, folder=folder, status="damaged", error=reason, name=name, archived=archived)
+
+
+def _label(folder: Path) -> tuple[str, bool, tuple[str, ...]]:
+    """The given name, whether the run is archived, and what is wrong with label.json."""
+    file = folder / "label.json"
+    try:
+        if not os.path.lexists(file):
+            return "", False, ()
+        label = read_json(file)
+        right = isinstance(label, dict) and type(label.get("archived")) is bool and isinstance(label.get("name"), str)
+        check(right, "it holds no label")
+        return label["name"] and checked_name(label["name"]), label["archived"], ()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return "", False, (f"{file.name} cannot be read ({type(error).__name__}); name the run again to mend it.",)
+
+
+def rename(run: Run, name: str) -> None:
+    """Gives the run a name, whoever trains it. Raises ConfigError for a name that cannot be one, else StoreError."""
+    _, archived, _ = _label(run.folder)
+    _save_label(run.folder, checked_name(name), archived)
+
+
+def archive(run: Run, archived: bool = True) -> None:
+    """Puts the run away, or back. Nothing is deleted."""
+    name, _, _ = _label(run.folder)
+    _save_label(run.folder, name, archived)
+
+
+def _save_label(folder: Path, name: str, archived: bool) -> None:
+    with replacing(folder / "label.json") as file:
+        file.write(json.dumps({"name": name, "archived": archived}, ensure_ascii=False).encode())
+
+
+def delete(folder: Path) -> None:
+    """Deletes a run, damaged or not. Raises StoreError while it is trained, or if that is impossible.
+
+    It is hidden first: a run that is half deleted is never listed.
+    """
+    if folder.is_symlink():
+        raise StoreError(f"{folder} is a link; remove it by hand")
+    lock = _locked(folder)
+    try:
+        os.rename(folder, folder.with_name(f"{_DELETED}{folder.name}-{secrets.token_hex(4)}"))
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be deleted ({error.strerror}); check the folder's permissions") from error
+    finally:
+        lock.release()
+    for hidden in folder.parent.glob(f"{_DELETED}*"):  # that of a process that was killed in between as well
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def request(run: Run, wish: str) -> None:
+    """Asks the process that trains the run to stop or pause it; it looks before each step."""
+    file = run.folder / f"{wish}.request"
+    try:
+        file.touch()
+    except OSError as error:
+        raise not_written(file, error) from error
 
 
 def data_of(run: Run) -> DataSet:
     """The data set that a run was trained on. Raises StoreError if its folder now holds other images."""
     found = load(Path(run.data["folder"]))
-    if found.fingerprint != run.data["fingerprint"]:
-        raise StoreError(
-            f"run {run.id} was trained on other images than {run.data['folder']} holds now "
-            f"(fingerprint {run.data['fingerprint'][:12]}, found {found.fingerprint[:12]}); put the data set back"
-        )
+    check_same_data(run, found)
     return found
+
+
+def check_same_data(run: Run, images: DataSet) -> None:
+    """Raises StoreError if these are not the images that the run was trained on."""
+    if images.fingerprint != run.data["fingerprint"]:
+        raise StoreError(
+            f"run {run.id} was trained on other images than {images.folder} holds now "
+            f"(fingerprint {run.data['fingerprint'][:12]}, found {images.fingerprint[:12]}); put the data set back"
+        )
 
 
 def history(run: Run) -> pd.DataFrame:
     """A row an evaluated epoch: the fields of EpochDone, its diagnostics, and `seconds` since the start."""
-    return _read_table(run.folder / "history.csv")
+    numbers = ("epoch", "steps", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds")
+    with _file_named(run.folder / "history.csv") as file:
+        return checked_numbers(file, numbers, may_lack=("test_loss",), text=("alarm",))
 
 
 def steps(run: Run) -> pd.DataFrame:
     """A row every few steps: epoch, step, seconds since the start, mean loss and diagnostics since the row before."""
-    return _read_table(run.folder / "steps.csv")
+    with _file_named(run.folder / "steps.csv") as file:
+        return checked_numbers(file, ("epoch", "step", "seconds", "loss"))
 
 
 def mistakes(run: Run) -> pd.DataFrame:
     """A row a misclassified test image of the last epoch, see core/mistakes.py."""
-    return _read_table(run.folder / "mistakes.csv", text=("id", "nearest_true_id", "nearest_predicted_id"))
+    with _file_named(run.folder / "mistakes.csv") as file:
+        return checked_mistakes(file, run.data["train"], run.data["test"], run.data["class_numbers"])
 
 
-def _read_table(file: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The CSV as far as it is complete (a line may be half written just now); empty if there is none."""
+@contextmanager
+def _file_named(file: Path) -> Iterator[Path]:
+    """Makes a StoreError that names the file of what is raised while it is read."""
     try:
-        whole_lines = file.read_text(encoding="utf-8").rpartition("\n")[0]
-        if not whole_lines:
-            return pd.DataFrame()
-        keep = dict.fromkeys(text, str)  # an id such as 0012 or NA stays text
-        return pd.read_csv(io.StringIO(whole_lines), dtype=keep, na_values=[""], keep_default_na=False)
-    except FileNotFoundError:
-        return pd.DataFrame()
+        yield file
     except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read: {error}") from error
+        raise StoreError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
 
 
 class Embedded(NamedTuple):
@@ -178,17 +292,30 @@ def embedded(run: Run, epoch: int) -> Embedded:
     try:
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             train, test = arrays["train"].astype(np.float32), arrays["test"].astype(np.float32)
-            return Embedded(train, test, arrays["predicted"], arrays["scores"])
-    except _DAMAGED_ARRAYS as error:
-        raise StoreError(f"{file} cannot be read: {error}") from error
+            found = Embedded(train, test, arrays["predicted"], arrays["scores"])
+        right = train.ndim == test.ndim == 2 and train.shape[1] == test.shape[1]
+        check(right and len(train) == run.data["train"], "its embeddings are not those of the training images")
+        shape = (run.data["test"],)
+        check(found.predicted.shape == found.scores.shape == test.shape[:1] == shape, "it lacks test images")
+        check(found.predicted.dtype.kind in "iu" and found.scores.dtype.kind == "f", "its predictions are no numbers")
+        classes = len(run.data["classes"])
+        check(((found.predicted >= 0) & (found.predicted < classes)).all(), "it predicts a class that is none")
+        check(all(np.isfinite(array).all() for array in (train, test, found.scores)), "it holds infinite numbers")
+        return found
+    except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StoreError(f"{file} cannot be read: {reason}") from error
 
 
 def projection(run: Run, epoch: int) -> np.ndarray | None:
-    """The stored UMAP frame (N + Q, 2) of this epoch, or None."""
+    """The stored UMAP frame (N + Q, 2) of this epoch, or None, also if the epoch's embeddings were written since."""
+    file, embeddings = run.folder / "projection.npz", run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
     try:
-        with open(run.folder / "projection.npz", "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        if embeddings.exists() and file.stat().st_mtime_ns < embeddings.stat().st_mtime_ns:
+            return None  # a run that was stopped within the epoch was resumed
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return arrays["umap"] if int(arrays["epoch"]) == epoch else None
-    except _DAMAGED_ARRAYS:
+    except Exception:
         return None  # it can be computed again at any time
 
 
@@ -198,17 +325,61 @@ def save_projection(run: Run, epoch: int, frame: np.ndarray) -> None:
         np.savez(file, umap=frame, epoch=epoch)
 
 
-def load_checkpoint(run: Run) -> dict:
-    """What `last.pt` holds, read without running any code that may be in it."""
+def load_checkpoint(run: Run, name: str = "last.pt") -> dict:
+    """What a checkpoint holds, read without running any code that may be in it. Raises StoreError."""
     import torch
 
-    file = run.folder / "last.pt"
+    file = run.folder / name
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise StoreError(f"run {run.id} has no weights yet ({file} is missing)") from None
+        if not os.path.lexists(file):
+            raise StoreError(f"run {run.id} has no weights yet ({file} is missing)")
+        check(file.is_file(), "it is not a file")
+        with zipfile.ZipFile(file) as archive:  # torch looks at neither checksum nor size
+            check(archive.testzip() is None, "a checksum is wrong")
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        check(isinstance(state, dict), "it is none of this lab")
+        check(state.get("format", 1) in range(FORMAT + 1), "written by a newer version of the lab")
+        return state
+    except StoreError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged file, some with dangerous advice
-        raise StoreError(f"{file} is damaged ({type(error).__name__}); train the run again") from error
+        said = str(error) if type(error) is ValueError else type(error).__name__
+        raise StoreError(
+            f"{file} is damaged ({said}); train the run again. Its tables and embeddings can still be looked at."
+        ) from error
+
+
+def newest_checkpoint(run: Run) -> tuple[dict | None, list[str]]:
+    """The checkpoint from which the run can go on, or None if it has none yet; and what a reader should know.
+
+    That is `last.pt` or, within an epoch, `between.pt`: if one is damaged, the other will do, and only takes longer.
+    Raises StoreError if there is none that can be used.
+    """
+    found, problems = [], []
+    for name in ("last.pt", "between.pt"):
+        if not os.path.lexists(run.folder / name):
+            continue
+        try:
+            state = load_checkpoint(run, name)
+            if state.get("format", 1) < FORMAT:
+                raise StoreError(
+                    f"run {run.id} was trained by an older version of the lab, whose checkpoints do not hold all that "
+                    "is needed to go on; train it anew with the same settings"
+                )
+            step = state["training"]["epoch"], state["training"]["step"]
+            check(all(type(number) is int for number in step) and isinstance(state["progress"], dict), "")
+            found.append((step, state))
+        except StoreError as error:
+            problems.append(str(error))
+        except (ValueError, KeyError, TypeError):
+            problems.append(f"{run.folder / name} is no checkpoint of a run; train the run again")
+    if found:
+        return max(found, key=lambda each: each[0])[1], problems
+    if problems:
+        raise StoreError(problems[0])
+    if run.result:
+        raise StoreError(f"{run.folder / 'last.pt'} is missing, so the run cannot go on; train it anew")
+    return None, []
 
 
 @contextmanager
@@ -226,13 +397,22 @@ def replacing(file: Path) -> Iterator[io.BufferedIOBase]:
         os.replace(temporary, file)
         _sync_folder(file.parent)
     except OSError as error:
-        raise StoreError(
-            f"{file} cannot be written ({error.strerror or error}); free some space or check the permissions. "
-            "What was saved before is unharmed."
-        ) from error
+        raise not_written(file, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def not_written(file: Path, error: OSError) -> StoreError:
+    """What to say about a file that cannot be written, with the remedy."""
+    remedy = {
+        errno.ENOENT: "the run's folder is gone: begin the run anew",
+        errno.ENOTDIR: "the run's folder is gone: begin the run anew",
+        errno.ENOSPC: "free some space, then resume the run. What was saved before is unharmed",
+        errno.EDQUOT: "free some space, then resume the run. What was saved before is unharmed",
+    }
+    otherwise = "check the folder's permissions, then resume the run. What was saved before is unharmed"
+    return StoreError(f"{file} cannot be written ({error.strerror or error}): {remedy.get(error.errno, otherwise)}.")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -248,12 +428,29 @@ def _sync_folder(folder: Path) -> None:
 def _is_locked(folder: Path) -> bool:
     """Whether some process, this one included, writes to the run now."""
     try:
+        if fcntl:  # a shared lock: readers do not take each other for the writer
+            with open(folder / "run.lock", "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
         with _one_look_at_a_time, filelock.FileLock(folder / "run.lock", timeout=0):
             return False
-    except filelock.Timeout:
+    except (BlockingIOError, filelock.Timeout):
         return True
-    except OSError:  # a folder that cannot be written to has no writer
+    except OSError:  # without the file, or in a folder that cannot be written to, there is no writer
         return False
+
+
+def _locked(folder: Path) -> filelock.BaseFileLock:
+    """The lock of a run, taken. Raises StoreError if another process has it or it cannot be made."""
+    file = folder / "run.lock"
+    lock = filelock.FileLock(file, thread_local=False)  # taken here, released by the thread that trains
+    try:
+        lock.acquire(timeout=2)  # readers hold it for an instant
+    except filelock.Timeout:
+        raise StoreError(f"run {folder.name} is in the hands of another process, or of another window") from None
+    except OSError as error:
+        raise not_written(file, error) from error
+    return lock
 
 
 class RunWriter:
@@ -265,16 +462,20 @@ class RunWriter:
     def __init__(self, folder: Path):
         self.folder = folder
         self.id = folder.name
-        self._lock = filelock.FileLock(folder / "run.lock", thread_local=False)  # made here, released by the trainer
+        self._changing = threading.Lock()
+        self._steps: io.RawIOBase | None = None
+        self._step_rows = 0  # in steps.csv
+        self._pending_count = 0  # steps since the last row,
+        self._pending: dict[str, float] = {}  # and their sums
+        self._lock = _locked(folder)
         try:
-            self._lock.acquire(timeout=2)  # readers hold it for an instant
-        except filelock.Timeout:
-            raise StoreError(f"run {self.id} is being written by another process") from None
-        file = folder / "run.json"
-        self._facts: dict = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        self._history: list[dict] = []
-        self._steps: io.TextIOBase | None = None
-        self._since_last_row: list[StepDone] = []
+            file = folder / "run.json"
+            self.facts: dict = checked_facts(read_json(file)) if file.exists() else {}
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            self._lock.release()
+            raise StoreError(f"{folder / 'run.json'} cannot be read ({error})") from error
+        self._forget_requests()
+        self._remove_halves()
 
     def __enter__(self) -> "RunWriter":
         return self
@@ -282,48 +483,98 @@ class RunWriter:
     def __exit__(self, kind, error, trace) -> None:
         try:
             if isinstance(error, Exception):
-                self.update(status="failed", error=str(error) or type(error).__name__)
+                with suppress(StoreError):  # on a full disk the first error says more, and reaches the caller
+                    self.update(status="failed", error=str(error) or kind.__name__)
         finally:
             self.close()
 
     def close(self) -> None:
         """Releases the run. What is still marked as running then reads as interrupted."""
-        if self._steps:
-            self._steps.close()
-        self._lock.release()
+        with self._changing:
+            if self._steps:
+                with suppress(OSError):
+                    self._steps.close()
+                self._steps = None
+            self._forget_requests()
+            self._lock.release()
+
+    def _remove_halves(self) -> None:
+        """Removes what a killed writer had begun to write; the files that need no lock are others' business."""
+        for file in [*self.folder.glob(".*.tmp"), *self.folder.glob("embeddings/.*.tmp")]:
+            if not file.name.startswith((".label.json.", ".projection.npz.")):
+                with suppress(OSError):
+                    file.unlink()
+
+    def _forget_requests(self) -> None:
+        for wish in WISHES:
+            self.remove(f"{wish}.request")
 
     def update(self, **facts) -> None:
-        """Changes entries of run.json."""
-        self._facts |= facts
+        """Changes entries of run.json. Any thread may call it."""
+        with self._changing:
+            self._write(self.facts | facts)
+
+    def announce(self, status: str) -> None:
+        """Says what is about to happen, unless the run has ended meanwhile or the disk is full. Any thread may call."""
+        with self._changing, suppress(StoreError):
+            if self._lock.is_locked and self.facts["status"] in ACTIVE and self.facts["status"] != status:
+                self._write(self.facts | {"status": status})
+
+    def _write(self, facts: dict) -> None:
         with replacing(self.folder / "run.json") as file:
-            file.write(json.dumps(self._facts, indent=1, ensure_ascii=False).encode())
+            file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        self.facts = facts
+
+    def wish(self) -> str | None:
+        """What another process asks of the run: "stop" or "pause"."""
+        return next((wish for wish in WISHES if os.path.exists(self.folder / f"{wish}.request")), None)
 
     def add_step(self, event: StepDone, seconds: float) -> None:
         """Adds a row to steps.csv for every so many steps and for the last of an epoch."""
-        self._since_last_row.append(event)
+        self._pending_count += 1
+        for name, value in ({"loss": event.loss} | event.diagnostics).items():
+            self._pending[name] = self._pending.get(name, 0.0) + value
         if event.step % -(-event.steps // ROWS_AN_EPOCH) and event.step < event.steps:
             return
-        events, self._since_last_row = self._since_last_row, []
         row = {"epoch": event.epoch, "step": event.step, "seconds": round(seconds, 3)}
-        row["loss"] = sum(each.loss for each in events) / len(events)
-        for name in event.diagnostics:
-            row[name] = sum(each.diagnostics[name] for each in events) / len(events)
+        row |= {name: total / self._pending_count for name, total in self._pending.items()}
+        self._pending_count, self._pending = 0, {}
+        text = io.StringIO(newline="")
+        if self._step_rows == 0:
+            csv.writer(text).writerow(row)
+        csv.writer(text).writerow(row.values())
+        file = self.folder / "steps.csv"
         try:
             if self._steps is None:
-                self._steps = open(self.folder / "steps.csv", "w", newline="", encoding="utf-8")  # noqa: SIM115
-                csv.writer(self._steps).writerow(row)
-            csv.writer(self._steps).writerow(row.values())
-            self._steps.flush()
+                self._steps = open(file, "ab" if self._step_rows else "wb", buffering=0)  # noqa: SIM115
+            self._steps.write(text.getvalue().encode())
         except OSError as error:
-            raise StoreError(f"{self.folder / 'steps.csv'} cannot be written ({error.strerror})") from error
+            raise not_written(file, error) from error
+        self._step_rows += 1
 
-    def add_epoch(self, event: EpochDone, seconds: float) -> None:
-        """Adds a row to history.csv."""
-        row = asdict(event)
-        row |= row.pop("diagnostics") | {"seconds": round(seconds, 3)}
-        self._history.append(row)
-        self.save_table("history.csv", pd.DataFrame(self._history))
-        self._since_last_row = []
+    def steps_state(self) -> dict:
+        """Where steps.csv ends now, for `restore_steps`: its rows are on the disk when this returns."""
+        if self._steps:
+            try:
+                os.fsync(self._steps.fileno())
+            except OSError as error:
+                raise not_written(self.folder / "steps.csv", error) from error
+        return {"rows": self._step_rows, "pending_count": self._pending_count, "pending": dict(self._pending)}
+
+    def restore_steps(self, state: dict) -> None:
+        """Cuts steps.csv back to what it was at `state`."""
+        self._step_rows, self._pending_count = state["rows"], state["pending_count"]
+        self._pending = dict(state["pending"])
+        file = self.folder / "steps.csv"
+        try:
+            lines = file.read_bytes().splitlines(keepends=True) if self._step_rows else []
+        except OSError:
+            lines = []
+        kept = [line for line in lines[: self._step_rows + 1] if line.endswith(b"\n")]
+        if len(kept) < self._step_rows + 1:
+            self._step_rows = max(0, len(kept) - 1)  # a damaged file: the curve has a gap, the run goes on
+        with replacing(file) as stream:
+            stream.writelines(kept if self._step_rows else [])
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Writes a CSV file of the run."""
@@ -332,52 +583,116 @@ class RunWriter:
 
     def save_embedded(self, epoch: int, embedded: Embedded) -> None:
         """Keeps what the network made of all images after an epoch; the embeddings as float16."""
-        (self.folder / "embeddings").mkdir(exist_ok=True)
+        folder = self.folder / "embeddings"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise not_written(folder, error) from error
         train, test = embedded.train.astype(np.float16), embedded.test.astype(np.float16)
-        with replacing(self.folder / "embeddings" / f"epoch_{epoch:04d}.npz") as file:
+        with replacing(folder / f"epoch_{epoch:04d}.npz") as file:
             np.savez(file, train=train, test=test, predicted=embedded.predicted, scores=embedded.scores)
 
     def save_checkpoint(self, name: str, state: dict) -> None:
         """Writes `state` (tensors and plain values) so that torch.load(weights_only=True) reads it."""
         import torch
 
+        content = io.BytesIO()  # written to the file itself, torch would hide the reason of a full disk
+        torch.save(state, content)
         with replacing(self.folder / name) as file:
-            torch.save(state, file)
+            file.write(content.getbuffer())
+
+    def remove(self, name: str) -> None:
+        """Removes a file of the run that is not needed any more."""
+        with suppress(OSError):
+            (self.folder / name).unlink()
 
 
-def create(config: RunConfig, data: DataSet, runs: Path) -> RunWriter:
+def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunWriter:
     """A new run, queued, with its folder and its writer.
 
-    Raises ConfigError if the settings do not fit the data set, StoreError if the folder cannot be written.
+    Raises ConfigError if the settings do not fit the data set or the name cannot be one, StoreError if the folder
+    cannot be written.
     """
-    check_data(config, np.bincount(data.train.labels).tolist())
+    check_data(config, dict(zip(data.class_numbers, np.bincount(data.train.labels).tolist(), strict=True)))
+    name = name and checked_name(name)
     now = datetime.now()
-    folder = runs / f"{now:%Y%m%d-%H%M%S}-{config.preset}-{secrets.token_hex(2)}"
+    preset = re.sub(r"[^A-Za-z0-9_-]", "", config.preset)[:40]  # that of an uploaded run may be anything
+    folder = runs / f"{now:%Y%m%d-%H%M%S}-{preset}-{secrets.token_hex(2)}"
     try:
         folder.mkdir(parents=True)
-        writer = RunWriter(folder)
     except OSError as error:
         raise StoreError(f"{folder} cannot be made ({error.strerror}); check the folder's permissions") from error
-    writer.update(
+    try:
+        if name:
+            _save_label(folder, name, archived=False)
+        return _begun(folder, config, data, now)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime) -> RunWriter:
+    """The writer of a new folder, with its first run.json."""
+    writer = RunWriter(folder)
+    facts = dict(
         format=FORMAT,
         run=writer.id,
         status="queued",
         created=now.isoformat(timespec="milliseconds"),
         config=to_dict(config),
-        data={
-            "folder": str(data.folder),
-            "source": data.source,
-            "description": data.description,
-            "fingerprint": data.fingerprint,
-            "classes": list(data.classes),
-            "class_numbers": list(data.class_numbers),
-            "train": len(data.train.ids),
-            "test": len(data.test.ids),
-        },
+        data=about(data),
         machine={},
         steps_per_epoch=0,
         seconds=None,
         result={},
         error="",
+        diverged=False,
+        notes=[],
     )
+    try:
+        writer.update(**facts)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
+
+
+def about(data: DataSet) -> dict:
+    """What run.json says about the run's data set."""
+    return {
+        "folder": str(data.folder),
+        "source": data.source,
+        "description": data.description,
+        "fingerprint": data.fingerprint,
+        "classes": list(data.classes),
+        "class_numbers": list(data.class_numbers),
+        "train": len(data.train.ids),
+        "test": len(data.test.ids),
+    }
+
+
+def reopen(run: Run, images: DataSet, add_epochs: int = 0) -> RunWriter:
+    """The writer of a run that has ended before its last epoch, or that shall get some more; it is queued again.
+
+    Raises StoreError if it cannot go on, with what to do, and ConfigError if there would be too many epochs.
+    """
+    if run.config is None:
+        raise StoreError(run.error)
+    writer = RunWriter(run.folder)
+    try:
+        status = writer.facts["status"]  # now that nobody else can change it
+        if status == "done" and not add_epochs:
+            raise StoreError(f"run {run.id} is finished; to train it for longer, add epochs (--add-epochs N)")
+        if status == "failed" and writer.facts["diverged"]:
+            raise StoreError(
+                f"run {run.id} failed because its weights ran away, and would do so again; "
+                "begin anew with a lower learning rate"
+            )
+        check_same_data(run, images)
+        config = replace(run.config, epochs=run.config.epochs + add_epochs)
+        data = run.data | {"folder": str(images.folder)}  # the same images may have moved
+        writer.update(format=FORMAT, status="queued", error="", config=to_dict(config), data=data)
+    except BaseException:
+        writer.close()
+        raise
     return writer

@@ -46,7 +46,8 @@ def name(file: Path) -> str:
 @pytest.fixture(scope="module")
 def loaded() -> dict[str, set[str]]:
     """What each of some modules has loaded once it is imported by a fresh interpreter."""
-    modules = ["core.config", "core.data", "core.sources", "core.runs", "core.store", "core.mistakes"]
+    modules = ["core.choices", "core.config", "core.presets", "core.data", "core.sources", "core.runs"]
+    modules += ["core.store", "core.mistakes", "core.uploads"]
     code = f"""
 import importlib, json, sys
 found = {{}}
@@ -80,11 +81,25 @@ def test_a_network_can_be_copied_onto_a_slide(network):
     assert {each.split(".")[0] for each in imports(ROOT / "core" / f"{network}.py")} == {"torch"}
 
 
-@pytest.mark.parametrize("file", ["triplets", "augment"])
-def test_mathematics_needs_torch_and_the_names_only(file):
-    allowed = ("torch", "core.config")
+@pytest.mark.parametrize(
+    ("file", "allowed"),
+    [("triplets", ("math", "typing", "torch", "core.config")), ("augment", ("math", "torch"))],
+    ids=["triplets", "augment"],
+)
+def test_mathematics_needs_torch_and_the_names_only(file, allowed):
     for found in imports(ROOT / "core" / f"{file}.py"):
         assert any(found == each or found.startswith(f"{each}.") for each in allowed), found
+
+
+@pytest.mark.parametrize(
+    ("file", "allowed"),
+    [("choices", set()), ("config", {"core.choices"}), ("presets", {"core.choices", "core.config"})],
+    ids=["choices", "config", "presets"],
+)
+def test_settings_need_the_standard_library_only(file, allowed):
+    found = imports(ROOT / "core" / f"{file}.py")
+    assert {each for each in found if each.split(".")[0] not in sys.stdlib_module_names | {"core"}} == set()
+    assert {".".join(each.split(".")[:2]) for each in found if each.startswith("core.")} == allowed
 
 
 def test_what_pages_read_with_loads_no_torch(loaded):

@@ -4,7 +4,6 @@ import streamlit as st
 
 from app import cards, charts, pictures, state
 from app.components.plotly_chart import embedding_map
-from core import store
 from core.data import DataSet
 from core.store import Run
 
@@ -16,33 +15,33 @@ METHODS = {
 
 def inspect(run: Run, images: DataSet, index: int) -> None:
     """The image of one point; for a wrong one with its two neighbours."""
-    training, epoch = len(images.train.ids), run.result["epochs"]
+    training = len(images.train.ids)
     if index < training:
         name = images.classes[images.train.labels[index]]
         cards.tiles(pictures.tile(images.train.images[index], f"training image of {name}", images.train.ids[index]))
         return
     row = index - training
-    wrong = state.wrong_images(run.id, epoch, images.fingerprint, images)
+    wrong = state.wrong_images(run, images)
     card = wrong[wrong["test_index"] == row]
     if len(card):
         cards.mistake_grid(card, images)
         return
     heading = f"test image of {images.classes[images.test.labels[row]]}, recognised"
-    score = state.embedded(run.id, epoch).scores[row]
+    score = state.embedded(run).scores[row]
     cards.tiles(pictures.tile(images.test.images[row], heading, images.test.ids[row], f"score {score:.0%}"))
 
 
 @cards.errors_explained()
 def draw(run: Run) -> None:
     """The map and, beside it, the image of the point that was clicked last."""
-    images, epoch = store.data_of(run), run.result["epochs"]
-    points = charts.map_points(images, state.embedded(run.id, epoch).predicted)
+    images = state.images_of(run)
+    points = charts.map_points(images, state.embedded(run).predicted)
     with st.container(horizontal=True, vertical_alignment="center"):
         method = st.segmented_control(
             "Projection", METHODS, default="UMAP", required=True, key="projection", label_visibility="collapsed"
         )
         st.caption(METHODS[method], width="stretch")
-    frame = (state.umap_frame if method == "UMAP" else state.pca_frame)(run.id, epoch)
+    frame = (state.umap_frame if method == "UMAP" else state.pca_frame)(run)
     figure = charts.embedding_map(frame, points, images.classes)
     map_column, image_column = st.columns([3, 1.35], gap="large")
     with map_column:

@@ -1,12 +1,151 @@
 """Home: which images are in use, which runs there are, what to do first."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app import cards, state
-from core.config import title
+from core.checks import LONGEST_NAME
 from core.data import DataError
+from core.store import Run, StoreError
+
+WAITING = 5.0  # seconds between two looks at whether the runs have changed
+
+
+def table_of(runs: list[Run]) -> pd.DataFrame:
+    """The runs as they are listed, one a row; what is not known is empty."""
+    accuracies = [run.result.get("test_accuracy") for run in runs]
+    epochs = [f"{run.result.get('epochs', 0)} of {run.config.epochs}" if run.config else None for run in runs]
+    table = pd.DataFrame(
+        {
+            "Run": [run.title for run in runs],
+            "Begun": pd.Series([run.created if run.config else None for run in runs], dtype="datetime64[ns]"),
+            "Status": [state.status(run) for run in runs],
+            "Epochs": epochs,
+            "Test accuracy": pd.array(accuracies, dtype="Float64") * 100,
+            "Mistakes": pd.array([run.result.get("mistakes") for run in runs], dtype="Int64"),
+            "Time": pd.array([run.seconds for run in runs], dtype="Float64"),
+            "Images": [run.data.get("source") for run in runs],
+            "Id": [run.id for run in runs],
+        }
+    )
+    if any(run.archived for run in runs):
+        table.insert(3, "Archived", ["yes" if run.archived else None for run in runs])
+    return table
+
+
+def ticked_runs(runs: list[Run]) -> list[Run]:
+    """Draws the table; returns the runs that are ticked."""
+    selection = st.dataframe(
+        table_of(runs),
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        on_select="rerun",
+        selection_mode="multi-row",
+        # A tick belongs to a row: with other rows it must not move on to another run
+        key=f"runs_{hash(tuple(run.id for run in runs)) % 2**32}",
+        column_config={
+            "Begun": st.column_config.DatetimeColumn(format="D MMM HH:mm"),
+            "Test accuracy": st.column_config.NumberColumn(
+                format="%.1f %%", help="Share of the test images named rightly after the last epoch."
+            ),
+            "Mistakes": st.column_config.NumberColumn(help="Misclassified test images after the last epoch."),
+            "Time": st.column_config.NumberColumn(format="%.0f s", help="Training and evaluation."),
+            "Images": st.column_config.TextColumn(help="The source of the data set: mnist, digits or a folder."),
+        },
+    )
+    return [runs[row] for row in selection.selection.rows if row < len(runs)]
+
+
+def actions(ticked: list[Run]) -> None:
+    """What can be done with the ticked runs."""
+    ids = tuple(run.id for run in ticked)
+    training = [run for run in ticked if run.active]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if len(ticked) == 1:
+            (run,) = ticked
+            key = f"name_{run.id}"
+            with st.container(width=380):
+                st.text_input("Name", run.name or run.title[:LONGEST_NAME], LONGEST_NAME, key=key)
+            # Looked up when the button is pressed: the click arrives together with what was typed
+            action = lambda: state.rename(run, state.recall(key))  # noqa: E731
+            st.button("Rename", on_click=state.act, args=("runs", ("rename", *ids), action))
+        for archived, label, help in (
+            (True, "Archive", "Puts it away: it is listed only with “Show archived”. Nothing is deleted."),
+            (False, "Take back", "Lists it again."),
+        ):
+            if meant := [run for run in ticked if run.archived != archived]:
+                action = partial(state.archive, meant, archived)
+                st.button(label, help=help, on_click=state.act, args=("runs", (label, *ids), action))
+        st.button(
+            "Delete …",
+            on_click=state.preset_widget,
+            args=("to_delete", ids),
+            disabled=bool(training),
+            help="Being trained: stop it first." if training else "Asks before anything is lost.",
+        )
+    cards.refused("runs")
+
+
+@st.dialog("Delete for good?", on_dismiss=lambda: state.preset_widget("to_delete", ()))
+def confirm_deletion(runs: list[Run]) -> None:
+    """Names the runs and what will be lost."""
+    for run in runs:
+        facts = [f"{run.result.get('epochs', 0)} of {run.config.epochs} epochs"] if run.config else ["damaged"]
+        if accuracy := run.result.get("test_accuracy"):
+            facts.append(f"test accuracy {accuracy:.2%}")
+        st.markdown(f"**{cards.plain(run.title)}** · {' · '.join(facts)}")
+        st.caption(cards.plain(str(run.folder)))
+    st.markdown("Weights, curves, embeddings and mistakes will be lost. Exported pictures stay.")
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", key="delete_for_good"):
+            try:
+                state.delete(runs)
+                state.preset_widget("to_delete", ())
+                st.rerun()
+            except (StoreError, OSError) as error:
+                st.error(cards.plain(str(error)))
+        if st.button("Keep", key="keep"):
+            state.preset_widget("to_delete", ())
+            st.rerun()
+
+
+def runs_section() -> None:
+    """The table of runs and what can be done with them."""
+    runs = state.all_runs()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Runs", width="stretch")
+        if away := sum(run.archived for run in runs):
+            st.toggle(f"Show archived ({away})", key="show_archived")
+    if not (away and state.recall("show_archived")):
+        runs = [run for run in runs if not run.archived]
+    cards.damaged(runs)
+    if runs:
+        ticked = ticked_runs(runs)
+        if len(ticked) == 1 and ticked[0].config:
+            state.choose_run(ticked[0].id)
+            st.caption(f"{ticked[0].id} is now the run on every page.")
+        elif not ticked:
+            st.caption("Tick a run to look at it on the other pages, to name, archive or delete it.")
+        if ticked:
+            actions(ticked)
+    elif away:
+        st.caption("All runs are archived.")
+    else:
+        st.caption("None yet. Runs are kept in the folder checkpoints/ and listed here, also after a restart.")
+    if named := [run for run in runs if run.id in (state.recall("to_delete") or ())]:
+        confirm_deletion(named)
+    st.fragment(look_out, run_every=WAITING)(state.glance(runs, others=True), runs)
+
+
+def look_out(seen: tuple, runs: list[Run]) -> None:
+    """Draws nothing; draws the page anew when something has happened to a run."""
+    if state.glance(runs, others=True) != seen:
+        st.rerun()
+
 
 st.title("TripletLab")
 st.markdown(
@@ -30,6 +169,17 @@ with left:
 
 with right:
     st.subheader("Data set in use")
+    if len(sets := state.data_sets()) > 1:
+        state.preset_widget("data_set", state.chosen_data())
+        st.selectbox(
+            "Data set",
+            list(sets),
+            format_func=lambda name: name or "the lab's own",
+            key="data_set",
+            label_visibility="collapsed",
+            help="For new runs of this browser window. Finished runs keep theirs.",
+            on_change=lambda: state.choose_data(state.recall("data_set")),
+        )
     try:
         images = state.data_set()
         st.markdown(images.description)
@@ -41,7 +191,9 @@ with right:
         )
     except DataError as error:
         st.error(str(error))
-        if st.button("Prepare the data set", help="MNIST if there is a network, otherwise scikit-learn's digits"):
+        if not state.chosen_data() and st.button(
+            "Prepare the data set", help="MNIST if there is a network, otherwise scikit-learn's digits"
+        ):
             with st.status("Preparing the data set …") as progress:
                 try:
                     state.prepare_data_set(progress.write)
@@ -49,45 +201,55 @@ with right:
                 except DataError as failed:
                     st.error(str(failed))
 
-st.subheader("Runs")
-runs = state.all_runs()
-cards.damaged(runs)
-whole = [run for run in runs if run.config]
-if whole:
-    table = pd.DataFrame(
-        {
-            "Run": [title(run.config) for run in whole],
-            "Begun": [run.created for run in whole],
-            "Status": [state.status(run) for run in whole],
-            "Epochs": [f"{run.result.get('epochs', 0)} of {run.config.epochs}" for run in whole],
-            "Test accuracy": [run.result.get("test_accuracy") for run in whole],
-            "Mistakes": pd.array([run.result.get("mistakes") for run in whole], dtype="Int64"),
-            "Time": [run.seconds for run in whole],
-            "Images": [run.data["source"] for run in whole],
-            "Id": [run.id for run in whole],
-        }
+with cards.errors_explained():
+    runs_section()
+
+with st.expander("Bring in a run or a data set, or take a run with you"):
+    if taken := state.recall("brought_in"):
+        st.success(taken)
+        state.preset_widget("brought_in", None)
+    run_column, data_column, download_column = st.columns(3, gap="medium")
+    with run_column, st.form("bring_run", clear_on_submit=True, border=False):
+        st.markdown("**A run** that was downloaded from a lab")
+        file = st.file_uploader("Run", type="zip", key="run_file", label_visibility="collapsed")
+        if st.form_submit_button("Bring in the run"):
+            with cards.errors_explained(), st.spinner("Checking every file of the run …"):
+                if file is None:
+                    st.warning("Choose a zip file first.")
+                else:
+                    run_id = state.bring_in_run(file)
+                    state.choose_run(run_id)
+                    state.preset_widget("brought_in", f"{run_id} is in the list above, and the run on every page.")
+                    st.rerun()
+    with data_column, st.form("bring_data", clear_on_submit=True, border=False):
+        st.markdown("**A data set** in folders, see below")
+        file = st.file_uploader("Data set", type="zip", key="data_file", label_visibility="collapsed")
+        if st.form_submit_button("Bring in the data set"):
+            with cards.errors_explained(), st.spinner("Checking every image …"):
+                if file is None:
+                    st.warning("Choose a zip file first.")
+                else:
+                    folder = state.bring_in_data(file)
+                    state.choose_data(folder.name)
+                    state.preset_widget("brought_in", f"The images are in {folder} and in use for your new runs.")
+                    st.rerun()
+    with download_column:
+        st.markdown("**Take a run with you**, to bring it in elsewhere")
+        chosen = state.chosen_run([run for run in state.all_runs() if run.result and not run.active])
+        if chosen is None:
+            st.caption("There is no finished run yet.")
+        else:
+            st.caption(cards.plain(cards.run_name(chosen)))
+            st.download_button(
+                "Download this run",
+                lambda: state.packed(chosen),
+                file_name=f"{chosen.id}.zip",
+                mime="application/zip",
+                on_click="ignore",
+                help="Settings, curves, weights and embeddings in one zip file. Tick another run above to change it.",
+            )
+    st.caption(
+        "A data set is a zip file with train/CLASS/ID.png and test/CLASS/ID.png; train.csv and test.csv may be there. "
+        "Every file is checked before it is used: only images, numbers and known names are taken, and nothing in it is "
+        "run. Everyone who uses this lab can choose a data set or look at a run that you bring in."
     )
-    selection = st.dataframe(
-        table,
-        hide_index=True,
-        width="stretch",
-        on_select="rerun",
-        selection_mode="single-row",
-        key="runs_table",
-        column_config={
-            "Begun": st.column_config.DatetimeColumn(format="D MMM HH:mm"),
-            "Test accuracy": st.column_config.NumberColumn(
-                format="percent", help="Fraction of the test images named rightly after the last epoch."
-            ),
-            "Mistakes": st.column_config.NumberColumn(help="Misclassified test images after the last epoch."),
-            "Time": st.column_config.NumberColumn(format="%.0f s", help="Training and evaluation."),
-            "Images": st.column_config.TextColumn(help="The source of the data set: mnist, digits or a folder."),
-        },
-    )
-    if rows := selection.selection.rows:
-        state.choose_run(whole[rows[0]].id)
-        st.caption(f"{whole[rows[0]].id} is now the run on every page.")
-    else:
-        st.caption("Tick a run to look at it on the other pages.")
-elif not runs:
-    st.caption("None yet. Runs are kept in the folder checkpoints/ and listed here, also after a restart.")

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from app import cards, state
-from core import mistakes, places, store
+from core import mistakes, places
+from core.choices import CLASSIFIERS
 from core.store import Run
 
 A_PAGE = 12
@@ -32,10 +33,10 @@ def from_the_first_page() -> None:
 @cards.errors_explained()
 def show(run: Run) -> None:
     """Filters, one page of cards, and the export."""
-    images, epoch = store.data_of(run), run.result["epochs"]
-    table = state.wrong_images(run.id, epoch, images.fingerprint, images)
+    images = state.images_of(run)
+    table = state.wrong_images(run, images)
     total, accuracy = len(images.test.ids), run.result["test_accuracy"]
-    rule = "softmax" if run.config.objective == "cross_entropy" else f"kNN, k = {run.config.neighbours}"
+    rule = CLASSIFIERS[run.config.predicts].lower() + f", k = {run.config.neighbours}" * ("knn" in run.config.predicts)
     st.markdown(
         f"**{len(table)} of {total:,} test images are wrong** {cards.after(run)} "
         f"(accuracy {accuracy:.2%}, predicted by {rule}). Distances are between embeddings, from 0 to 20."

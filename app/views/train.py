@@ -1,13 +1,20 @@
 """Train: settings on the left, the run as it goes on the right."""
 
+from functools import partial
+
+import pandas as pd
 import streamlit as st
 
 from app import cards, charts, forms, state
 from app.components.plotly_chart import live_chart
 from core import store
-from core.config import ConfigError, title
-from core.data import DataError
+from core.choices import OBJECTIVES
+from core.config import RunConfig, settings
 from core.store import Run, StoreError
+
+EVERY = 1.0  # seconds between two drawings of a run in training,
+WAITING = 5.0  # and between two looks at whether somebody else has begun or changed something
+MOST_EPOCHS = next(field.metadata["high"] for field in settings() if field.name == "epochs")
 
 
 def minutes(seconds: float) -> str:
@@ -15,15 +22,20 @@ def minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min {seconds % 60:02.0f} s"
 
 
-def progress(run: Run, steps) -> tuple[float, str]:
+def progress(run: Run, steps: pd.DataFrame) -> tuple[float, str]:
     """The share of the run that is done, and the same in words with the elapsed and the expected time."""
-    if run.status == "queued":
+    begins = state.status(run) == "starting"
+    if run.status == "queued" and not begins:
         return 0.0, "Waiting for its turn."
-    if steps.empty:
+    if begins or steps.empty:
         return 0.0, "Loading PyTorch and building the network …" if run.active else "Ended before the first step."
     last = steps.iloc[-1]
-    done = (last["epoch"] - 1 + last["step"] / run.steps_per_epoch) / run.config.epochs
+    done = (last["epoch"] - 1 + last["step"] / max(run.steps_per_epoch, 1)) / run.config.epochs
     words = f"Epoch {last['epoch']:.0f}/{run.config.epochs}"
+    if run.status == "pausing":
+        return done, f"{words} · saving at the next step …"
+    if run.status == "stopping":
+        return done, f"{words} · ending at the next step, then testing the model so far …"
     if run.status != "running":
         return done, f"{words} · {minutes(run.seconds or last['seconds'])} in all"
     phase = "evaluating" if last["step"] == run.steps_per_epoch else f"step {last['step']:.0f}/{run.steps_per_epoch}"
@@ -34,72 +46,199 @@ def progress(run: Run, steps) -> tuple[float, str]:
     return done, f"{words} · {phase} · {minutes(last['seconds'])} elapsed · {left} to go"
 
 
-@cards.errors_explained()
-def watch(run_id: str) -> None:
-    """One run: its state, numbers and curves. Redraws itself while the run goes on."""
-    run = state.find_run(run_id)
-    if run.config is None:
-        st.warning(run.error)
-        return
-    history, steps = store.history(run), store.steps(run)
+def going_on(run: Run) -> str | None:
+    """Where a run that has ended would go on, as a sentence; None if it cannot, which is then said here."""
+    if run.status == "done" or run.diverged:
+        return None
+    try:
+        epoch, step = state.goes_on_at(run)
+    except StoreError as error:
+        st.info(f"This run cannot go on. {cards.plain(str(error))}")
+        return None
+    if run.steps_per_epoch and step > run.steps_per_epoch:
+        return f"Resume goes on with the test after epoch {epoch}."
+    return f"Resume goes on at epoch {epoch}, step {step}."
+
+
+def controls(run: Run, resumable: bool) -> None:
+    """The buttons that make sense in the run's state."""
+
+    def button(label: str, name: str, what: tuple, action, help: str, **options) -> None:
+        arguments = (run.id, (name, run.id, *what), action)
+        st.button(label, key=name, on_click=state.act, args=arguments, help=help, **options)
+
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(title(run.config), width="stretch")
-        cards.status_badge(run)
-        if run.active and state.mine(run):
-            st.button("Stop", key="stop", on_click=state.stop, args=(run,), help="Keeps the model so far.")
+        if run.active:
+            ending = run.status in ("pausing", "stopping")
+            button("Pause", "pause", (), partial(state.pause, run), "Saves at the next step and ends.", disabled=ending)
+            button(
+                "Stop",
+                "stop",
+                (),
+                partial(state.stop, run),
+                "Ends at the next step and tests the model so far, which is kept.",
+                disabled=run.status == "stopping",
+            )
+        elif resumable:
+            resume = partial(state.resume, run)
+            button("Resume", "resume", (), resume, "Goes on as if there had been no interruption.", type="primary")
+        elif run.status == "done":
+            more_epochs(run, button)
+        if not run.active:
+            again = partial(state.begin, run.config)
+            button("Run again", "again", (), again, "A new run with the same settings, on the images in use now.")
+        use = partial(state.fill_form, run.config)
+        button("Use these settings", "use", (), use, "Puts them into the form on the left, to change and start.")
+
+
+def more_epochs(run: Run, button) -> None:
+    """A number and a button that trains a finished run for longer."""
+    room = MOST_EPOCHS - run.config.epochs
+    if run.format < store.FORMAT or room < 1:
+        return
+    if run.result["epochs"] < run.config.epochs:
+        st.caption("It ended early: its validation accuracy had not become better.")
+        return
+    with st.container(width=130):
+        more = st.number_input("More epochs", 1, room, min(5, room), key="more_epochs", label_visibility="collapsed")
+    button(
+        f"Continue by {more} epoch{'s' * (more > 1)}",
+        "continue",
+        (run.config.epochs,),
+        lambda: state.resume(run, state.recall("more_epochs")),  # what was typed last, see home.py
+        "Goes on with this run. A cosine or one-cycle schedule is stretched to the new number of epochs.",
+    )
+
+
+def messages(run: Run, how: str | None) -> None:
+    """What there is to say about the run's state."""
+    cards.refused(run.id)
     if reason := state.failure(run):
-        st.error(f"This run failed: {reason}")
-    share, words = progress(run, steps)
-    st.progress(min(share, 1.0), text=words)
+        st.error(f"This run failed: {cards.plain(reason)}")
+        if how:
+            st.info(how)
+    elif how and run.status == "interrupted":
+        st.info(f"The process that trained it ended; nothing saved is lost. {how}")
+    elif how and run.status == "stopped":
+        st.info(f"Stopped. What is shown is the model so far. {how}" if run.result else f"Stopped. {how}")
+    elif how:
+        st.info(f"Paused. {how}")
+    if run.active and not state.mine(run):
+        st.caption("Trained by another process, a second dashboard or a command line, which hears Pause and Stop.")
+    for note in run.notes:
+        st.info(cards.plain(note))
+    if alarm := run.result.get("alarm"):
+        st.warning(f"After epoch {run.result['epochs']}: {cards.plain(alarm)}", icon="⚠️")
+
+
+def numbers(run: Run, history: pd.DataFrame) -> None:
+    """The last epoch in figures."""
     last = history.iloc[-1] if len(history) else {}
-    columns = st.columns(4)
     after = cards.after(run) if run.result else "after the last epoch"
     shown = [
         ("Test accuracy", "test_accuracy", "{:.2%}", f"Share of the test images named rightly {after}."),
-        ("Train accuracy", "train_accuracy", "{:.2%}", "The same for the training images, without augmentation."),
+        ("Train accuracy", "train_accuracy", "{:.2%}", "The same for the images learnt from, without augmentation."),
         ("Train loss", "train_loss", "{:.4f}", "Mean over the steps of the last epoch."),
         ("Test loss", "test_loss", "{:.4f}", f"Measured {after}."),
     ]
-    for column, (label, name, form, help) in zip(columns, shown, strict=True):
-        column.metric(label, form.format(last[name]) if name in last else "–", help=help)
+    if run.config.validation_share:
+        kept = "Share of the training images kept for validation that are named rightly."
+        shown.insert(1, ("Validation accuracy", "validation_accuracy", "{:.2%}", kept))
+    for column, (label, name, form, help) in zip(st.columns(len(shown)), shown, strict=True):
+        known = name in last and pd.notna(last[name])
+        column.metric(label, form.format(last[name]) if known else "–", help=help)
+
+
+def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
+    """The charts: two for every run, two more for those with triplets."""
+    span = (run.steps_per_epoch, run.config.epochs)
     left, right = st.columns(2)
     with left:
-        live_chart(
-            charts.loss_curves(history, steps, run.steps_per_epoch, run.config.epochs),
-            key=f"loss_{run_id}",
-            alt="loss over epochs",
+        live_chart(charts.loss_curves(history, steps, *span), key=f"loss_{run.id}", alt="loss over epochs")
+    with right:
+        live_chart(charts.accuracy_curves(history, *span), key=f"accuracy_{run.id}", alt="accuracy over epochs")
+    if not OBJECTIVES[run.config.objective].triplets:
+        return
+    left, right = st.columns(2)
+    with left:
+        shares = charts.triplet_curves(history, steps, *span)
+        live_chart(shares, key=f"triplets_{run.id}", alt="shares of easy and hard triplets over epochs")
+        st.caption(
+            "Shares of the triplets that counted. Easy: right by the margin. Semi-hard: right, but not by the margin. "
+            "Hard: wrong. Active: those that still change the network."
         )
     with right:
-        live_chart(
-            charts.accuracy_curves(history, run.steps_per_epoch, run.config.epochs),
-            key=f"accuracy_{run_id}",
-            alt="accuracy over epochs",
+        distances = charts.distance_curves(history, steps, *span)
+        live_chart(distances, key=f"distances_{run.id}", alt="distances in the embedding space over epochs")
+        st.caption(
+            "From anchors to positives, d(a, p), and to negatives, d(a, n): mean, and in colour the middle 80 %; from "
+            "0 to 20. The spread is the embeddings' distance from their centre, from 0 to 10."
         )
-    if run.active != state.recall("was_active"):
-        st.rerun()  # begun or ended: the page sets its clock anew
+
+
+@cards.errors_explained()
+def watch(run_id: str, active: bool) -> None:
+    """One run: its state, numbers and curves. Redraws itself while the run goes on."""
+    run = state.find_run(run_id)
+    if state.outdated() or run.active != active:
+        st.rerun()  # the whole page: another run, other settings, or another clock
+    if run.config is None:
+        st.warning(cards.plain(run.error))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(cards.plain(run.title), width="stretch", anchor=False)
+        cards.status_badge(run)
+    bar = st.container()
+    how = None if run.active else going_on(run)
+    with bar:
+        controls(run, how is not None)
+    messages(run, how)
+    history, steps = store.history(run), store.steps(run)
+    share, words = progress(run, steps)
+    st.progress(min(share, 1.0), text=words)
+    numbers(run, history)
+    curves(run, history, steps)
     if run.result and not run.active:
         with st.container(horizontal=True):
             st.page_link("views/mistakes.py", label=f"→ See the {run.result['mistakes']} mistakes")
             st.page_link("views/embedding.py", label="→ See the embedding")
 
 
+def look_out(seen: tuple, shown: list[Run]) -> None:
+    """Draws nothing; draws the page anew when somebody else has changed the run, or begun the first one."""
+    if state.glance(shown, others=not shown) != seen:
+        st.rerun()
+
+
+def start(config: RunConfig | None, clash: str) -> None:
+    """The button, and why it cannot be pressed or why the last press of it began nothing."""
+    if st.button("Start", type="primary", width="stretch", disabled=config is None):
+        # Not a callback: that would know the settings of the drawing before
+        state.act("form", ("start", config), partial(state.begin, config))
+    if clash:
+        st.error(cards.worded(clash))
+    else:
+        cards.refused("form")
+
+
 settings_column, run_column = st.columns([1, 2.2], gap="large")
 
 with settings_column:
-    begin = st.container()
-    config = forms.run_form()
-    with begin:
-        if st.button("Start", type="primary", width="stretch", disabled=config is None):
-            try:
-                state.choose_run(state.start(config))
-            except (ConfigError, DataError, StoreError, RuntimeError) as error:
-                st.error(str(error))
+    top = st.container()
+    config, clash = forms.run_form()
+    with top:
+        if name := state.chosen_data():
+            st.caption(f"New runs use the images brought in as {cards.plain(name)}.")
+        start(config, clash)
 
 with run_column:
     runs = [run for run in state.all_runs() if run.config]
     run = cards.pick_run(runs, key="run_on_train")
+    state.outdated()  # not any more
     if run is None:
         st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
     else:
-        state.preset_widget("was_active", run.active)
-        st.fragment(watch, run_every=1.0 if run.active else None)(run.id)
+        st.fragment(watch, run_every=EVERY if run.active else None)(run.id, run.active)
+    if run is None or not run.active:
+        shown = [run] if run else []
+        st.fragment(look_out, run_every=WAITING)(state.glance(shown, others=not shown), shown)

@@ -91,6 +91,7 @@ def _answers(url: str) -> bool:
 def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
     """Open the URL in a fresh Chromium; yields Playwright's page with two lists, both empty on a healthy page.
 
+    They are those of all tabs; page.context.new_page() opens another one.
     page.console_errors: error messages of the console and uncaught exceptions.
     page.foreign_requests: addresses of requests to any other machine.
     """
@@ -100,11 +101,12 @@ def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-background-networking"]
         )
-        page = browser.new_page(viewport={"width": width, "height": height})
+        window = browser.new_context(viewport={"width": width, "height": height})
+        page = window.new_page()
         page.console_errors, page.foreign_requests = [], []
-        page.on("console", lambda message: _note_error(message, page.console_errors))
-        page.on("pageerror", lambda error: page.console_errors.append(str(error)))
-        page.on("request", lambda request: _note_foreign(request.url, page.foreign_requests))
+        window.on("console", lambda message: _note_error(message, page.console_errors))
+        window.on("weberror", lambda error: page.console_errors.append(str(error.error)))
+        window.on("request", lambda request: _note_foreign(request.url, page.foreign_requests))
         try:
             page.goto(url)
             yield page

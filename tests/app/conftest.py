@@ -1,14 +1,24 @@
 """Pages over small real runs."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from core import experiment, store
+from core.runs import queue
 from core.store import Run
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def clean_caches():
+    st.cache_data.clear()
+    yield
+    assert queue().join(60), "a test left a run behind"
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +37,7 @@ def lab(digits, tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("TRIPLETLAB_DATA", str(digits.folder))
     monkeypatch.setenv("TRIPLETLAB_RUNS", str(runs))
     monkeypatch.setenv("TRIPLETLAB_PICS", str(tmp_path / "pics"))
+    monkeypatch.setenv("TRIPLETLAB_UPLOADS", str(tmp_path / "uploads"))
     return runs
 
 
@@ -34,7 +45,7 @@ def lab(digits, tmp_path, monkeypatch) -> Path:
 def lab_with_runs(lab, trained, tiny, digits) -> Path:
     """The same with four runs: finished, failed, interrupted (its process is gone) and damaged."""
     lab.mkdir()
-    (lab / trained.id).symlink_to(trained.folder)
+    shutil.copytree(trained.folder, lab / trained.id)
     with pytest.raises(RuntimeError), store.create(tiny, digits, lab):
         raise RuntimeError("the loss is not finite")
     store.create(dataclasses.replace(tiny, seed=7), digits, lab).close()

@@ -78,7 +78,7 @@ def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
         page.get_by_text("Epoch 1/50 · step").wait_for(timeout=60_000)
         page.reload()  # a reload changes nothing: the run is found again
         page.get_by_text("Epoch 1/50").wait_for(timeout=30_000)
-        page.get_by_role("button", name="Stop").click()
+        page.locator(".st-key-stop button").first.click()
         page.get_by_text("stopped", exact=True).first.wait_for(timeout=60_000)
         (run,) = store.list_runs(tmp_path / "runs")
         assert run.status == "stopped"

@@ -1,39 +1,23 @@
 """Each page without a browser: empty, with runs of every kind, with bad input. Nothing trains for long."""
 
+import dataclasses
+import io
 import json
+import shutil
 import threading
+import zipfile
+from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import experiment, store
-from core.config import PRESETS, from_preset, settings
+from core import experiment, store, uploads
+from core.config import applies, settings, written
+from core.presets import PRESETS, from_preset
 from core.runs import queue
 from tests.app.conftest import ROOT
-
-PAGES = ["views/home.py", "views/train.py", "views/embedding.py", "views/mistakes.py"]
-
-
-@pytest.fixture(autouse=True)
-def clean_caches():
-    st.cache_data.clear()
-    yield
-    assert queue().join(60), "a test left a run behind"
-
-
-def open_page(page: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
-    if page != PAGES[0]:
-        app.switch_page(page).run()
-    assert not app.exception
-    return app
-
-
-def texts(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success, app.title, app.subheader)
-    html = [element.proto.body for element in app.get("html")]
-    return "\n".join([element.value for kind in kinds for element in kind] + html)
+from tests.app.pages import PAGES, open_page, texts
+from tests.core.folders import write_set
 
 
 @pytest.mark.parametrize(
@@ -53,22 +37,22 @@ def test_without_a_data_set_home_offers_to_prepare_one(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIPLETLAB_DATA", str(tmp_path / "none"))
     monkeypatch.setenv("TRIPLETLAB_RUNS", str(tmp_path / "runs"))
     app = open_page(PAGES[0])
-    assert str(tmp_path / "none") in app.error[0].value
-    assert [button.label for button in app.button] == ["Prepare the data set"]
+    assert str(tmp_path / "none") in texts(app)
+    assert app.button[0].label == "Prepare the data set"
     app = open_page(PAGES[1])
     next(button for button in app.button if button.label == "Start").click().run()
-    assert str(tmp_path / "none") in app.error[0].value
+    assert str(tmp_path / "none") in texts(app)
 
 
 def test_home_names_the_data_set_and_lists_the_runs(lab_with_runs, digits, trained):
     app = open_page(PAGES[0])
     assert digits.description in texts(app)
     table = app.dataframe[0].value
-    assert sorted(table["Status"]) == ["done", "failed", "interrupted"]
+    assert sorted(table["Status"]) == ["damaged", "done", "failed", "interrupted"]
     row = table[table["Id"] == trained.id].iloc[0]
-    assert row["Test accuracy"] == trained.result["test_accuracy"]
+    assert row["Test accuracy"] == 100 * trained.result["test_accuracy"]
     assert row["Mistakes"] == len(store.mistakes(trained))
-    assert "20260101-000000-broken-0000 is damaged" in app.warning[0].value
+    assert "20260101-000000-broken-0000 is damaged" in texts(app)
 
 
 def test_the_form_shows_each_setting_with_its_help_and_bounds(lab):
@@ -78,11 +62,11 @@ def test_the_form_shows_each_setting_with_its_help_and_bounds(lab):
         config = from_preset(preset)
         widgets = {widget.key: widget for widget in [*app.number_input, *app.selectbox, *app.text_input] if widget.key}
         for field in settings():
-            wanted = all(getattr(config, name) == value for name, value in field.metadata["only_with"].items())
+            wanted = applies(field, dataclasses.asdict(config))
             assert (f"set_{field.name}" in widgets) == wanted, field.name
             if wanted:
                 widget, value = widgets[f"set_{field.name}"], getattr(config, field.name)
-                assert widget.value == (", ".join(map(str, value)) if field.name == "blocks" else value)
+                assert widget.value == (written(value) if isinstance(value, tuple) else value)
                 assert field.metadata["help"] in widget.help
                 if hasattr(widget, "min"):
                     assert (widget.min, widget.max) == (field.metadata["low"], field.metadata["high"])
@@ -98,7 +82,7 @@ def test_a_new_architecture_brings_its_blocks(lab):
 def test_settings_that_clash_are_named_and_cannot_be_started(lab):
     app = open_page(PAGES[1])
     app.text_input(key="set_blocks").set_value("2, two").run()
-    assert "blocks" in app.error[0].value
+    assert "Blocks in each stage: " in texts(app)
     assert next(button for button in app.button if button.label == "Start").disabled
 
 
@@ -113,7 +97,7 @@ def test_the_form_keeps_its_values_over_a_page_change(lab):
 def test_a_run_started_in_the_page_ends_with_what_was_asked(lab):
     app = open_page(PAGES[1])
     app.selectbox(key="form_preset").select("facenet").run()
-    asked = {"triplets": 16, "batch_size": 8, "epochs": 1, "width": 4, "embedding_size": 8, "threads": 1}
+    asked = {"triplets": 16, "batch_size": 8, "epochs": 1, "width": 8, "embedding_size": 8, "threads": 1}
     app.text_input(key="set_blocks").set_value("1, 1")
     for name, value in asked.items():
         app.number_input(key=f"set_{name}").set_value(value)
@@ -142,12 +126,12 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
         assert run.status == "stopped"
     finally:
         free.set()
-    stops = iter([False, False, True, True])
+    stops = iter([None, None, "stop"])
     with store.create(tiny, digits, lab) as writer:
-        for _ in experiment.run(writer, digits, lambda: next(stops)):
+        for _ in experiment.run(writer, digits, lambda: next(stops, "stop")):
             pass
     app = open_page(PAGES[3])
-    app.selectbox(key="run_on_mistakes").select(writer.id).run()
+    next(box for box in app.selectbox if box.label == "Run").select(writer.id).run()
     assert "after 2 of 3 steps of epoch 1" in texts(app)
 
 
@@ -156,8 +140,8 @@ def test_a_failed_run_shows_its_reason(lab_with_runs):
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
     app.query_params["run"] = failed.id
     app.run().switch_page(PAGES[1]).run()
-    app.selectbox(key="run_on_train").select(failed.id).run()
-    assert "the loss is not finite" in app.error[0].value
+    next(box for box in app.selectbox if box.label == "Run").select(failed.id).run()
+    assert "the loss is not finite" in texts(app)
 
 
 def test_mistakes_shows_every_wrong_image_with_its_neighbours(lab_with_runs, trained):
@@ -190,5 +174,94 @@ def test_a_run_on_other_images_is_named_not_drawn(lab_with_runs, trained, tmp_pa
     for page in PAGES[2:]:
         app = open_page(page)
         app.selectbox[0].select(copy.name).run()
-        assert "trained on other images" in app.error[0].value
+        assert "trained on other images" in texts(app)
         assert not app.exception
+
+
+def zip_of(run) -> bytes:
+    stream = io.BytesIO()
+    uploads.export_run(run, stream)
+    return stream.getvalue()
+
+
+def bring_in(app: AppTest, key: str, label: str, name: str, content: bytes) -> AppTest:
+    app.file_uploader(key=key).upload(name, content, "application/zip")
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception
+    return app
+
+
+def test_an_exported_run_is_brought_in_and_chosen(lab, trained):
+    app = bring_in(open_page(PAGES[0]), "run_file", "Bring in the run", "../../x.zip", zip_of(trained))
+    (run,) = store.list_runs(lab)
+    assert f"{run.id} is in the list above" in texts(app)
+    assert app.query_params["run"] == run.id
+    assert app.dataframe[0].value["Test accuracy"].item() == 100 * trained.result["test_accuracy"]
+    assert app.get("download_button")
+    app.run()
+    assert "is in the list above" not in texts(app)
+    assert len(store.list_runs(lab)) == 1  # not again with every refresh
+    app.switch_page(PAGES[3]).run()
+    assert f"{len(store.mistakes(trained))} of" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"\x80\x04.", "not a zip file"), (None, "Choose a zip file first"), (b"run", "holds code")]
+)
+def test_a_bad_run_is_refused_in_one_line(lab, trained, content, reason):
+    app = open_page(PAGES[0])
+    if content is None:
+        next(button for button in app.button if button.label == "Bring in the run").click().run()
+    else:
+        if content == b"run":
+            stream = io.BytesIO()
+            with zipfile.ZipFile(io.BytesIO(zip_of(trained))) as old, zipfile.ZipFile(stream, "w") as new:
+                for name in old.namelist():
+                    code = b"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00exittR."
+                    packed = io.BytesIO()
+                    with zipfile.ZipFile(packed, "w") as archive:
+                        archive.writestr("archive/data.pkl", code)
+                    new.writestr(name, packed.getvalue() if name.endswith("last.pt") else old.read(name))
+            content = stream.getvalue()
+        bring_in(app, "run_file", "Bring in the run", "run.zip", content)
+    assert reason in texts(app)
+    assert len(app.error) + len(app.warning) == 1
+    assert not lab.exists() or not list(lab.iterdir())
+
+
+def test_a_data_set_is_brought_in_used_and_left_again(lab, tmp_path):
+    write_set(tmp_path / "made", {"cat": 0, "dog": 1}, train=4, test=2)
+    file = shutil.make_archive(str(tmp_path / "Cats & Dogs"), "zip", tmp_path / "made")
+    app = open_page(PAGES[0])
+    bring_in(app, "data_file", "Bring in the data set", "Cats & Dogs.zip", Path(file).read_bytes())
+    (folder,) = (tmp_path / "uploads").iterdir()
+    assert folder.name.startswith("cats-dogs-")
+    assert f"The images are in {folder}" in texts(app)
+    assert "2 classes" in texts(app)
+    assert app.query_params["data"] == folder.name
+    app.switch_page(PAGES[1]).run()
+    assert folder.name in texts(app)
+    for name, value in {"width": 8, "epochs": 1, "threads": 1}.items():
+        app.number_input(key=f"set_{name}").set_value(value)
+    app.run()
+    next(button for button in app.button if button.label == "Start").click().run()
+    assert queue().join(60)
+    (run,) = store.list_runs(lab)
+    assert (run.status, run.data["folder"], run.error) == ("done", str(folder), "")
+    other = open_page(PAGES[0])
+    assert "data" not in other.query_params  # another browser goes on with the lab's own
+    assert "4 classes" in texts(other)
+    app.switch_page(PAGES[0]).run()
+    app.selectbox(key="data_set").select("").run()
+    assert "4 classes" in texts(app)
+    assert "data" not in app.query_params
+
+
+def test_a_bad_data_set_is_refused_in_one_line(lab, tmp_path):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("train/<img src=x onerror=alert(1)>/x.png", b"")
+    app = bring_in(open_page(PAGES[0]), "data_file", "Bring in the data set", "x.zip", stream.getvalue())
+    assert "with a meaning of its own in a name" in texts(app)
+    assert "<" not in "".join(error.value for error in app.error)
+    assert not list((tmp_path / "uploads").iterdir())

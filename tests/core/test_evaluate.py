@@ -7,13 +7,16 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix
 
-from core import evaluate, models, sampling
+from core import classify, evaluate, models, objectives, sampling
+from core.choices import CLASSIFIERS
 from core.config import RunConfig
 from core.evaluate import LabelledImages
 from core.machine import Machine
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = Machine("cpu", "float32", 1)
-TINY = RunConfig(blocks=(1,), width=4, embedding_size=6, neighbours=3)
+TINY = RunConfig(blocks=(1,), width=8, embedding_size=6, neighbours=3)
 CLASSIFIER = dataclasses.replace(TINY, objective="cross_entropy")
 
 
@@ -23,19 +26,13 @@ def pictures(labels: list[int], seed: int = 0) -> LabelledImages:
     draw = torch.Generator().manual_seed(seed)
     noise = torch.randint(100, (len(labels), 28, 28), generator=draw)
     grey = 30 * labels + torch.randint(90, (len(labels),), generator=draw)
-    return LabelledImages((noise + grey[:, None, None]).to(torch.uint8), labels)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on two busy cores wait for each other far longer than such small networks compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    return LabelledImages((noise + grey[:, None, None]).to(torch.uint8), labels, tuple(range(3)))
 
 
 TRAIN, TEST = pictures([0, 1, 2] * 6), pictures([2, 0, 0, 1, 2, 1, 0, 1, 2, 0, 1], seed=1)
+NONE_HELD = torch.zeros(18, dtype=torch.bool)
+HELD = torch.zeros(18, dtype=torch.bool)
+HELD[[0, 4, 5, 9, 13, 17]] = True  # two of each class
 
 
 def network(config: RunConfig, seed: int = 0) -> models.Network:
@@ -110,6 +107,16 @@ def test_confusion_matrix():
     assert by_hand.tolist() == [[0, 2], [0, 0]]  # row = true, column = predicted
 
 
+def test_per_class():
+    confusion = torch.tensor([[3, 1, 0], [0, 0, 0], [2, 2, 1]])
+    assert evaluate.per_class(confusion) == [3 / 4, None, 1 / 5]
+    draw = torch.Generator().manual_seed(0)
+    true, predicted = torch.randint(4, (2, 200), generator=draw)
+    found = evaluate.per_class(evaluate.confusion_matrix(predicted, true, class_count=4))
+    expected = [float((predicted[true == label] == label).double().mean()) for label in range(4)]
+    assert found == pytest.approx(expected)
+
+
 # Retrieval
 
 
@@ -167,7 +174,7 @@ def test_retrieval_of_many_queries():
 
 def test_evaluation_of_a_classifier():
     made = network(CLASSIFIER)
-    found = evaluate.evaluate(made, TRAIN, TEST, CLASSIFIER, CPU)
+    found = evaluate.evaluate(made, TRAIN, NONE_HELD, TEST, CLASSIFIER, CPU)
     known = evaluate.embed_all(made, TRAIN.images, 3, CPU)
     asked = evaluate.embed_all(made, TEST.images, 3, CPU)
     assert torch.equal(found.train_embeddings, known.embeddings)
@@ -198,7 +205,7 @@ def knn_accuracy(queries, labels, gallery, gallery_labels, k: int, own_vote: boo
 @pytest.mark.parametrize("k", [1, 4])
 def test_evaluation_of_a_metric_learner(k):
     config = dataclasses.replace(TINY, neighbours=k, margin=6.0)
-    found = evaluate.evaluate(network(config), TRAIN, TEST, config, CPU)
+    found = evaluate.evaluate(network(config), TRAIN, NONE_HELD, TEST, config, CPU)
     train_embeddings, test_embeddings = found.train_embeddings.numpy(), found.test_embeddings.numpy()
     train_labels, test_labels = TRAIN.labels.numpy(), TEST.labels.numpy()
     expected = knn_accuracy(train_embeddings, train_labels, train_embeddings, train_labels, k, own_vote=False)
@@ -218,7 +225,63 @@ def test_evaluation_of_a_metric_learner(k):
 
 def test_one_test_image_a_class_gives_no_triplet_loss():
     lonely = pictures([0, 1, 2], seed=2)
-    found = evaluate.evaluate(network(TINY), TRAIN, lonely, TINY, CPU)
+    found = evaluate.evaluate(network(TINY), TRAIN, NONE_HELD, lonely, TINY, CPU)
     assert found.test_loss is None
     assert 0 <= found.test_accuracy <= 1
-    assert evaluate.evaluate(network(CLASSIFIER), TRAIN, lonely, CLASSIFIER, CPU).test_loss > 0
+    assert evaluate.evaluate(network(CLASSIFIER), TRAIN, NONE_HELD, lonely, CLASSIFIER, CPU).test_loss > 0
+
+
+# Images learnt from, and those kept for validation
+
+
+def test_without_validation_images_there_are_no_validation_numbers():
+    for config in (TINY, CLASSIFIER):
+        found = evaluate.evaluate(network(config), TRAIN, NONE_HELD, TEST, config, CPU)
+        assert found.validation_accuracy is None
+        assert found.validation_loss is None
+        assert found.train_confusion.sum() == 18
+
+
+@pytest.mark.parametrize("rule", CLASSIFIERS)
+def test_every_image_is_asked_with_its_own_gallery(rule):
+    config = dataclasses.replace(CLASSIFIER, classifier=rule)
+    made = network(config)
+    found = evaluate.evaluate(made, TRAIN, HELD, TEST, config, CPU)
+    known, asked = (evaluate.embed_all(made, each.images, 3, CPU) for each in (TRAIN, TEST))
+    learnt, kept = (
+        models.Outputs(known.embeddings[which], known.logits[which]) for which in ((~HELD).nonzero()[:, 0], HELD)
+    )
+    labels, kept_labels = TRAIN.labels[~HELD], TRAIN.labels[HELD]
+
+    def predicted(outputs, gallery, gallery_labels, **options):
+        return classify.predict(rule, outputs, gallery, gallery_labels, 3, **options).labels
+
+    of_train = predicted(learnt, learnt.embeddings, labels, leave_one_out=True)
+    assert found.train_accuracy == pytest.approx((of_train == labels).float().mean().item())
+    np.testing.assert_array_equal(found.train_confusion, confusion_matrix(labels, of_train))
+    assert found.train_confusion.sum() == 12
+    of_kept = predicted(kept, learnt.embeddings, labels)  # no validation image has a say in it
+    assert found.validation_accuracy == pytest.approx((of_kept == kept_labels).float().mean().item())
+    of_test = predicted(asked, known.embeddings, TRAIN.labels)  # all training images have
+    assert torch.equal(found.test_prediction.labels, of_test)
+    assert found.test_accuracy == pytest.approx((of_test == TEST.labels).float().mean().item())
+    assert len(found.train_embeddings) == 18  # those kept for validation, too
+
+
+@pytest.mark.parametrize("config", [dataclasses.replace(TINY, margin=6.0), CLASSIFIER])
+def test_validation_loss_is_that_of_the_images_kept(config):
+    made = network(config)
+    found = evaluate.evaluate(made, TRAIN, HELD, TEST, config, CPU)
+    kept = evaluate.embed_all(made, TRAIN.images[HELD], 3, CPU)
+    expected = objectives.held_back_loss(kept, TRAIN.labels[HELD], config)
+    assert found.validation_loss == pytest.approx(expected, rel=1e-4)
+    assert found.validation_loss > 0
+    assert found.test_loss == evaluate.evaluate(made, TRAIN, NONE_HELD, TEST, config, CPU).test_loss
+
+
+def test_the_confusion_has_a_row_for_every_class_of_the_training_images():
+    """Also where none is left to be predicted; pairs of classes are drawn from it (core/sampling.py)."""
+    found = evaluate.evaluate(network(TINY), TRAIN, NONE_HELD, pictures([0, 0, 1], seed=3), TINY, CPU)
+    assert found.train_confusion.shape == (3, 3)
+    assert found.train_confusion.sum(dim=1).tolist() == [6, 6, 6]
+    assert found.train_confusion.dtype == torch.int64

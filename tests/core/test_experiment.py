@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
+import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from core import experiment, store
 from core.config import ConfigError, RunConfig
 from core.data import DataSet
 from core.events import EpochDone, Event, Finished, StepDone
-from core.store import Run, StoreError
+from core.store import Run, RunWriter, StoreError
 from core.train import Diverged
 
 FILES = [
@@ -27,22 +27,22 @@ DIVERGING = dict(objective="cross_entropy", learning_rate=10.0, weight_decay=1.0
 
 
 def train(
-    config: RunConfig, data: DataSet, runs: Path, stop: Callable[[], bool] = lambda: False
+    config: RunConfig, data: DataSet, runs: Path, steps: int = 10**9, wish: str = "stop"
 ) -> tuple[Run, list[Event]]:
-    with store.create(config, data, runs) as writer:
-        events = list(experiment.run(writer, data, stop))
+    """A new run that is asked to end after so many steps."""
+    return drain(store.create(config, data, runs), data, steps, wish)
+
+
+def drain(writer: RunWriter, data: DataSet, steps: int = 10**9, wish: str = "stop") -> tuple[Run, list[Event]]:
+    events: list[Event] = []
+
+    def control() -> str | None:
+        return wish if sum(isinstance(event, StepDone) for event in events) >= steps else None
+
+    with writer:
+        for event in experiment.run(writer, data, control):
+            events.append(event)
     return store.read(writer.folder), events
-
-
-def stop_after(steps: int) -> Callable[[], bool]:
-    """For `stop`, which is asked once before every step."""
-    asked = []
-
-    def stop() -> bool:
-        asked.append(True)
-        return len(asked) > steps
-
-    return stop
 
 
 def predictions(run: Run) -> pd.DataFrame:
@@ -88,7 +88,9 @@ def test_the_numbers_agree(done, digits):
     assert history.epoch.tolist() == [1, 2, 3]
     for row, event in zip(history.itertuples(), (each for each in events if isinstance(each, EpochDone)), strict=True):
         for name, value in (dataclasses.asdict(event) | event.diagnostics).items():
-            if name != "diagnostics":
+            if value in (None, ""):
+                assert pd.isna(getattr(row, name))
+            elif name != "diagnostics":
                 assert getattr(row, name) == pytest.approx(value, rel=1e-12)
     assert len(steps) == 9
     for epoch, rows in steps.groupby("epoch"):
@@ -106,9 +108,11 @@ def test_the_numbers_agree(done, digits):
         "train_accuracy": last.train_accuracy,
         "test_accuracy": last.test_accuracy,
         "best_test_accuracy": history.test_accuracy.max(),
+        "validation_accuracy": None,
+        "alarm": "",
         "mistakes": len(mistakes),
     }
-    assert accuracy == last.test_accuracy == finished.test_accuracy == 1 - len(mistakes) / 24
+    assert accuracy == last.test_accuracy == finished.test_accuracy == pytest.approx(1 - len(mistakes) / 24)
     assert finished.train_accuracy == last.train_accuracy
     assert (finished.run, finished.status, finished.epochs) == (run.id, "done", 3)
 
@@ -168,7 +172,7 @@ def test_checkpoints_are_plain(done):
     last = torch.load(run.folder / "last.pt", weights_only=True)
     best = torch.load(run.folder / "best.pt", weights_only=True)
     assert (last["epoch"], last["steps"]) == (3, 3)
-    assert last["optimiser"]["state"]  # the momentum
+    assert last["training"]["optimiser"]["state"]  # the momentum
     history = store.history(run)
     assert history.test_accuracy[best["epoch"] - 1] == history.test_accuracy.max()
     assert best["epoch"] == history.test_accuracy.idxmax() + 1  # the first of equally good ones
@@ -222,7 +226,7 @@ def test_another_seed_is_another_run(done, digits, tmp_path):
 
 def test_stopped_in_the_second_epoch(done, digits, tmp_path):
     whole, _ = done
-    run, events = train(whole.config, digits, tmp_path, stop_after(4))
+    run, events = train(whole.config, digits, tmp_path, 4)
     assert run.status == "stopped"
     assert [type(event) for event in events] == [*[StepDone] * 3, EpochDone, StepDone, EpochDone, Finished]
     history = store.history(run)
@@ -237,11 +241,11 @@ def test_stopped_in_the_second_epoch(done, digits, tmp_path):
 
 
 def test_stopped_after_the_last_step_is_done(tiny, digits, tmp_path):
-    assert train(tiny, digits, tmp_path, stop_after(6))[0].status == "done"
+    assert train(tiny, digits, tmp_path, 6)[0].status == "done"
 
 
 def test_stopped_before_the_first_step(tiny, digits, tmp_path):
-    run, events = train(tiny, digits, tmp_path, lambda: True)
+    run, events = train(tiny, digits, tmp_path, 0)
     assert [type(event) for event in events] == [Finished]
     assert (events[0].status, events[0].epochs, events[0].test_accuracy) == ("stopped", 0, None)
     assert (run.status, run.result) == ("stopped", {})
@@ -267,13 +271,78 @@ def test_progress_is_on_the_disk_when_the_event_is_told(tiny, digits, tmp_path):
                 assert run.status == "done"
 
 
+# Resumed
+
+
+def same(first, second) -> bool:
+    """Whether two checkpoints hold the same bits, but for the clock and the run's id."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        names = first.keys() - {"seconds", "run"}
+        return first.keys() == second.keys() and all(same(first[name], second[name]) for name in names)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+def check_resumed(whole: Run, run: Run):
+    """The whole folder, but for the clock and the names."""
+    check_same(whole, run, whole.config.epochs)
+    for name in ("last.pt", "best.pt"):
+        assert same(store.load_checkpoint(whole, name), store.load_checkpoint(run, name)), name
+    assert (whole.folder / "mistakes.csv").read_bytes() == (run.folder / "mistakes.csv").read_bytes()
+    assert (run.status, run.result) == (whole.status, whole.result)
+    assert {file.name for file in run.folder.iterdir()} == {file.name for file in whole.folder.iterdir()}
+    seconds = store.steps(run).seconds
+    assert (seconds.diff().dropna() >= 0).all()  # the clock goes on where it stood
+    assert run.seconds >= store.history(run).seconds.iloc[-1] >= seconds.iloc[-1]
+
+
+@pytest.mark.parametrize("wish", ["stop", "pause", "leave"])
+@pytest.mark.parametrize("steps", range(9))
+def test_interrupted_after_any_step_and_again_two_later(done, digits, tmp_path, steps, wish):
+    whole, _ = done
+    run, _ = train(whole.config, digits, tmp_path, steps, wish)
+    expected = {"stop": "stopped", "pause": "paused", "leave": "interrupted"}[wish]
+    assert run.status == expected
+    if wish == "stop":
+        assert (run.folder / "last.pt").exists() == (steps > 0)
+        assert run.result.get("steps", 0) == (0 if steps == 0 else (steps - 1) % 3 + 1)
+    else:
+        assert len(store.history(run)) == max(0, steps - 1) // 3  # no evaluation was waited for
+    run, _ = drain(RunWriter(run.folder), digits, 2, wish)
+    assert run.status == (expected if steps < 7 or (steps == 7 and wish != "stop") else "done")
+    run, _ = drain(RunWriter(run.folder), digits)
+    check_resumed(whole, run)
+
+
+def test_checkpoints_within_an_epoch(done, digits, tmp_path, monkeypatch):
+    """Killed without a word after any step: the run goes on from the newest checkpoint."""
+    whole, _ = done
+    monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(experiment, "CHECKPOINT_SHARE", math.inf)
+    for steps in range(1, 9):
+        writer, taken = store.create(whole.config, digits, tmp_path), 0
+        with writer:
+            for event in experiment.run(writer, digits):
+                taken += isinstance(event, StepDone)
+                if taken == steps:
+                    break
+        run = store.read(writer.folder)
+        assert run.status == "interrupted"
+        run, events = drain(RunWriter(run.folder), digits)
+        assert sum(isinstance(event, StepDone) for event in events) == 9 - steps
+        check_resumed(whole, run)
+
+
 # Diverged
 
 
-def run_that_fails(config: RunConfig, data: DataSet, runs: Path, stop=lambda: False) -> Run:
+def run_that_fails(config: RunConfig, data: DataSet, runs: Path, control=lambda: None) -> Run:
     writer = store.create(config, data, runs)
     with pytest.raises(Diverged, match="Lower the learning rate") as caught, writer:
-        list(experiment.run(writer, data, stop))
+        list(experiment.run(writer, data, control))
     run = store.read(writer.folder)
     assert (run.status, run.error) == ("failed", str(caught.value))
     return run
@@ -292,7 +361,7 @@ def test_diverging_run_keeps_its_earlier_epochs(tiny, digits, tmp_path):
 
 def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_path, monkeypatch):
     """The loss of that step was still finite, but the network it leaves gives only NaN."""
-    made, optimiser, stop = [], experiment.train.optimiser, stop_after(4)
+    made, optimiser = [], experiment.train.optimiser
 
     def remember(network, config):
         made.append(network)
@@ -300,12 +369,15 @@ def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_
 
     monkeypatch.setattr(experiment.train, "optimiser", remember)
 
-    def spoil() -> bool:
-        stopped = stop()
-        if stopped:
-            with torch.no_grad():
-                next(made[0].parameters()).fill_(torch.nan)
-        return stopped
+    asked = []
+
+    def spoil() -> str | None:
+        asked.append(True)
+        if not made[0].training or len(asked) < 7:  # four steps, and two batches of the evaluation between them
+            return None
+        with torch.no_grad():
+            next(made[0].parameters()).fill_(torch.nan)
+        return "stop"
 
     run = run_that_fails(tiny, digits, tmp_path, spoil)
     assert "epoch 2" in run.error
@@ -323,7 +395,7 @@ def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_
     [
         dict(architecture="densenet", blocks=(1, 1, 1, 1), growth_rate=2),
         dict(architecture="resnext", blocks=(1, 1), cardinality=2, bottleneck_width=2),
-        dict(architecture="resnet", blocks=(1, 1), width=4, channels=1),
+        dict(architecture="resnet", blocks=(1, 1), width=8, channels=1),
     ],
     ids=lambda network: network["architecture"],
 )

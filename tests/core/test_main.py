@@ -18,7 +18,7 @@ from core.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 TINY = [
-    "blocks=1,1", "width=4", "embedding_size=8", "triplets=24", "batch_size=8", "epochs=2", "neighbours=3",
+    "blocks=1,1", "width=8", "embedding_size=8", "triplets=24", "batch_size=8", "epochs=2", "neighbours=3",
     "precision=float32", "threads=1",
 ]  # fmt: skip
 SETTINGS = [part for each in TINY for part in ("--set", each)]
@@ -156,7 +156,7 @@ def test_folders_come_from_the_environment(call, digits, tmp_path, monkeypatch):
 def test_evaluate(call, call_json, trained, runs, digits):
     result = call_json("evaluate", trained["run"], "--runs", runs)
     assert result.keys() == {
-        "accuracy", "correct", "total", "confusion", "precision_at_1", "r_precision", "map_at_r",
+        "accuracy", "correct", "total", "confusion", "per_class", "precision_at_1", "r_precision", "map_at_r",
     }  # fmt: skip
     assert result["accuracy"] == trained["test_accuracy"]
     assert result["total"] == 24
@@ -172,11 +172,12 @@ def test_runs(call, call_json, trained, tmp_path):
     (tmp_path / "20260101-000000-broken-0000" / "run.json").write_text("{")
     assert call_json("runs", "--runs", tmp_path) == {
         "runs": [
-            {"run": "20260101-000000-broken-0000", "status": "damaged", "preset": None, "test_accuracy": None},
+            {"run": "20260101-000000-broken-0000", "status": "damaged", "preset": None, "test_accuracy": None}
+            | {"title": "20260101-000000-broken-0000", "archived": False}
         ]
     }
     status, out, _ = call("runs", "--runs", tmp_path)
-    assert (status, out.split()) == (0, ["20260101-000000-broken-0000", "damaged"])
+    assert (status, out.split()) == (0, ["20260101-000000-broken-0000", "damaged", "20260101-000000-broken-0000"])
     assert call_json("runs", "--runs", tmp_path / "none") == {"runs": []}
 
 
@@ -184,6 +185,7 @@ def test_runs_lists_the_trained_one(call_json, trained, runs):
     listed = [run for run in call_json("runs", "--runs", runs)["runs"] if run["run"] == trained["run"]]
     assert listed == [
         {"run": trained["run"], "status": "done", "preset": "facenet", "test_accuracy": trained["test_accuracy"]}
+        | {"title": store.find(runs, trained["run"]).title, "archived": False}
     ]
 
 
@@ -344,8 +346,8 @@ def test_help_names_every_setting(call):
 # Real processes
 
 
-def interrupted(arguments) -> tuple[subprocess.Popen, str, str]:
-    """A long training that gets Ctrl-C after its first epoch; the process, its standard output and standard error."""
+def interrupted(arguments, number: int = signal.SIGINT) -> tuple[subprocess.Popen, str, str]:
+    """A long training that gets a signal after its first epoch; the process, its standard output and error."""
     line = [sys.executable, "-m", "core", *map(str, arguments)]
     process = subprocess.Popen(
         line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -356,7 +358,7 @@ def interrupted(arguments) -> tuple[subprocess.Popen, str, str]:
             err += text
             if text.startswith("epoch 1/"):
                 break
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         out, rest = process.communicate(timeout=60)
     finally:
         process.kill()
@@ -391,3 +393,211 @@ def test_lab_data(lab_data):
     assert done.returncode == 0
     assert found["classes"] == 10
     assert found["train"] >= 1160
+
+
+# Control of runs
+
+
+@pytest.fixture
+def stopped(trained, digits, tiny, tmp_path) -> store.Run:
+    """A run that was stopped after four of six steps, in a folder of its own."""
+    return stop_after(4, store.create(tiny, digits, tmp_path / "runs"), digits)
+
+
+def stop_after(steps: int, writer: store.RunWriter, digits, wish: str = "stop") -> store.Run:
+    from core import experiment
+
+    seen: list = []
+
+    def control() -> str | None:
+        return wish if len(seen) >= steps else None
+
+    with writer:
+        for event in experiment.run(writer, digits, control):
+            seen += [event] * hasattr(event, "step")
+    return store.read(writer.folder)
+
+
+def test_resume_finishes_what_was_stopped(call, call_json, stopped):
+    runs = stopped.folder.parent
+    status, out, err = call("resume", stopped.id, "--runs", runs, "--json")
+    assert status == 0, err
+    assert f"run {stopped.id} goes on in epoch 2, after 1 of its steps" in err
+    result = last_line(out)
+    assert result.keys() == {"run", "status", "epochs", "train_accuracy", "test_accuracy", "seconds"}
+    assert (result["run"], result["status"], result["epochs"]) == (stopped.id, "done", 2)
+    assert len(store.history(stopped)) == 2
+    check_failure(call("resume", stopped.id, "--runs", runs), 1, "add epochs (--add-epochs N)")
+    longer = call_json("resume", "latest", "--runs", runs, "--add-epochs", "1")
+    assert (longer["status"], longer["epochs"], store.read(stopped.folder).config.epochs) == ("done", 3, 3)
+    check_failure(call("resume", "latest", "--runs", runs, "--add-epochs", "1000"), 2, "epochs: 1003 is out of bounds")
+    assert call("resume", "latest", "--runs", runs, "--add-epochs", "0")[0] == 2
+
+
+def test_two_epochs_and_one_more_are_three(call, digits, tmp_path):
+    shared = ["--data", digits.folder, "--set", "decay_every=1"]
+    for name, epochs in (("a", 2), ("b", 3)):
+        arguments = ["train", "facenet", *SETTINGS, *shared, "--set", f"epochs={epochs}", "--runs", tmp_path / name]
+        assert call(*arguments)[0] == 0
+    assert call("resume", "latest", "--add-epochs", "1", "--runs", tmp_path / "a")[0] == 0
+    shorter, longer = (store.find(tmp_path / name, "latest") for name in "ab")
+    left, right = (store.history(run).drop(columns="seconds") for run in (shorter, longer))
+    assert left.equals(right)
+    left, right = (store.load_checkpoint(run)["network"] for run in (shorter, longer))
+    assert all((left[name] == right[name]).all() for name in left)
+
+
+def test_resume_elsewhere_says_what_differs(call, stopped):
+    facts = json.loads((stopped.folder / "run.json").read_text())
+    facts["machine"] |= {"processor": "an abacus", "threads": 2}
+    (stopped.folder / "run.json").write_text(json.dumps(facts))
+    status, _, err = call("resume", stopped.id, "--runs", stopped.folder.parent)
+    assert status == 0
+    assert "Resumed with another processor (an abacus instead of" in err or "instead of an abacus" in err
+    run = store.read(stopped.folder)
+    assert len(run.notes) == 1
+    assert "may differ in the last digits" in run.notes[0]
+    assert run.machine["threads"] == 2  # as it began
+
+
+def test_resume_with_moved_and_with_other_images(call, stopped, digits, tmp_path):
+    runs = stopped.folder.parent
+    facts = json.loads((stopped.folder / "run.json").read_text())
+    facts["data"]["folder"] = str(tmp_path / "moved away")
+    (stopped.folder / "run.json").write_text(json.dumps(facts))
+    check_failure(call("resume", stopped.id, "--runs", runs), 1, "the data set is not there")
+    shutil.copytree(digits.folder, tmp_path / "other")
+    lines = (tmp_path / "other" / "train.csv").read_text().splitlines()
+    (tmp_path / "other" / "train.csv").write_text("\n".join(lines[:-1]) + "\n")
+    other = ["--data", tmp_path / "other"]
+    check_failure(call("resume", stopped.id, "--runs", runs, *other), 1, "was trained on other images")
+    assert store.read(stopped.folder).status == "stopped"
+    assert call("resume", stopped.id, "--runs", runs, "--data", digits.folder)[0] == 0
+    assert store.read(stopped.folder).data["folder"] == str(digits.folder)
+
+
+def test_resume_of_what_cannot_go_on(call, stopped, tmp_path):
+    runs = stopped.folder.parent
+    file, facts = stopped.folder / "run.json", json.loads((stopped.folder / "run.json").read_text())
+    file.write_text(json.dumps(facts | {"status": "failed", "error": "nan", "diverged": True}))
+    check_failure(call("resume", stopped.id, "--runs", runs), 1, "begin anew with a lower learning rate")
+    file.write_text(json.dumps(facts | {"status": "failed", "error": "disk full"}))
+    checkpoint = (stopped.folder / "last.pt").read_bytes()
+    (stopped.folder / "last.pt").write_bytes(checkpoint[:5000])
+    (stopped.folder / "between.pt").unlink(missing_ok=True)
+    check_failure(call("resume", stopped.id, "--runs", runs), 1, "last.pt is damaged")
+    (stopped.folder / "last.pt").unlink()
+    check_failure(call("resume", stopped.id, "--runs", runs), 1, "last.pt is missing, so the run cannot go on")
+    (stopped.folder / "last.pt").write_bytes(checkpoint)
+    with store.RunWriter(stopped.folder):
+        check_failure(call("resume", stopped.id, "--runs", runs), 1, "in the hands of another process")
+    assert call("resume", stopped.id, "--runs", runs)[0] == 0
+
+
+def test_a_run_of_an_older_version_is_read_but_not_resumed(call, call_json, stopped):
+    import torch
+
+    runs = stopped.folder.parent
+    facts = json.loads((stopped.folder / "run.json").read_text()) | {"format": 1}
+    del facts["diverged"], facts["notes"]
+    (stopped.folder / "run.json").write_text(json.dumps(facts))
+    state = store.load_checkpoint(stopped)
+    old = {name: state[name] for name in ("epoch", "steps", "network")} | {"optimiser": {}}
+    torch.save(old, stopped.folder / "last.pt")
+    assert call_json("evaluate", stopped.id, "--runs", runs)["accuracy"] == stopped.result["test_accuracy"]
+    check_failure(call("resume", stopped.id, "--runs", runs), 1, "trained by an older version of the lab")
+
+
+def test_names_and_archive(call, call_json, stopped):
+    runs = stopped.folder.parent
+    given = call_json("rename", stopped.id, "  A wide net – 2 ", "--runs", runs)
+    assert given == {"run": stopped.id, "name": "A wide net – 2"}
+    assert call_json("archive", stopped.id, "--runs", runs) == {"run": stopped.id, "archived": True}
+    (listed,) = call_json("runs", "--runs", runs)["runs"]
+    assert (listed["title"], listed["archived"]) == ("A wide net – 2", True)
+    assert "A wide net – 2 (archived)" in call("runs", "--runs", runs)[1]
+    assert call_json("archive", stopped.id, "--undo", "--runs", runs) == {"run": stopped.id, "archived": False}
+    for name in ("", "   ", "x" * 61, "a\nb", "a\x1b[31m", "a\u202eb", "\0"):
+        check_failure(call("rename", stopped.id, name, "--runs", runs), 2, "a run's name has 1 to 60 characters")
+    assert store.read(stopped.folder).name == "A wide net – 2"
+    assert call("rename", stopped.id, "../../etc", "--runs", runs)[0] == 0  # only ever shown
+
+
+def test_train_with_a_name(call, digits, tmp_path):
+    arguments = ["train", "facenet", *SETTINGS, "--set", "epochs=1", "--data", digits.folder, "--runs", tmp_path]
+    check_failure(call(*arguments, "--name", "x" * 61), 2, "a run's name has 1 to 60 characters")
+    assert store.list_runs(tmp_path) == []
+    assert call(*arguments, "--name", "mine")[0] == 0
+    assert store.find(tmp_path, "latest").title == "mine"
+
+
+def test_delete(call, call_json, stopped, monkeypatch):
+    runs = stopped.folder.parent
+    check_failure(call("delete", stopped.id, "--runs", runs), 2, "add --yes")  # nobody to ask
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda *_: "n")
+    assert call_json("delete", stopped.id, "--runs", runs) == {"run": stopped.id, "deleted": False}
+    with store.RunWriter(stopped.folder):
+        check_failure(call("delete", stopped.id, "--yes", "--runs", runs), 1, "in the hands of another process")
+    assert stopped.folder.exists()
+    (runs / ".deleted-left-behind").mkdir()
+    assert call_json("delete", stopped.id, "--yes", "--runs", runs) == {"run": stopped.id, "deleted": True}
+    assert list(runs.iterdir()) == []
+    check_failure(call("delete", stopped.id, "--yes", "--runs", runs), 1, "there is no run")
+    for name in ("..", ".", "../runs", "/"):
+        check_failure(call("delete", name, "--yes", "--runs", runs), 1, "there is no run")
+
+
+def test_a_damaged_run_can_be_deleted(call, stopped):
+    (stopped.folder / "run.json").write_text("{")
+    assert call("delete", stopped.id, "--yes", "--runs", stopped.folder.parent)[0] == 0
+    assert not stopped.folder.exists()
+
+
+@pytest.mark.parametrize("command", ["pause", "stop"])
+def test_what_is_not_in_training_cannot_be_asked(call, stopped, command):
+    check_failure(call(command, stopped.id, "--runs", stopped.folder.parent), 1, "nothing trains it now")
+    assert not list(stopped.folder.glob("*.request"))
+
+
+def test_folder_of_runs_that_is_a_file(call, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    check_failure(call("runs", "--runs", tmp_path / "file"), 1, "cannot be read as the folder of runs")
+
+
+@pytest.mark.parametrize(("wish", "status"), [("pause", "paused"), ("stop", "stopped")])
+def test_another_process_is_asked(call_json, digits, tmp_path, wish, status):
+    """A command line beside the one that trains."""
+    arguments = ["train", "facenet", *SETTINGS, "--set", "epochs=1000", "--data", digits.folder, "--runs", tmp_path]
+    line = [sys.executable, "-m", "core", *map(str, arguments), "--json"]
+    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for text in process.stderr:
+            if text.startswith("epoch 1/"):
+                break
+        (run,) = store.list_runs(tmp_path)
+        assert run.status == "running"
+        asked = call_json(wish, run.id, "--runs", tmp_path)
+        assert asked["status"] in (store.WISHES[wish], status)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (process.returncode, last_line(out)["status"]) == (0, status), err
+    assert f"to go on: python -m core resume {run.id}" in err
+    assert store.read(run.folder).status == status
+    assert not list(run.folder.glob("*.request"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_run_that_can_go_on(call, digits, tmp_path, number):
+    arguments = ["train", "facenet", *SETTINGS, "--set", "epochs=1000", "--data", digits.folder, "--runs", tmp_path]
+    process, _, err = interrupted(arguments, number)
+    assert (process.returncode, "Traceback" in err) == (130, False), err
+    run = store.find(tmp_path, "latest")
+    assert run.status == ("stopped" if number == signal.SIGINT else "interrupted")
+    facts = json.loads((run.folder / "run.json").read_text())
+    facts["config"]["epochs"] = run.result["epochs"] + 1  # or it would take all night
+    (run.folder / "run.json").write_text(json.dumps(facts))
+    assert call("resume", "latest", "--runs", tmp_path)[0] == 0
+    assert store.find(tmp_path, "latest").status == "done"

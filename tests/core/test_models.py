@@ -1,4 +1,4 @@
-"""Every preset with both objectives; the facts of the architecture page; the one normalisation of images."""
+"""Every architecture with every objective; the facts of the architecture page; the one normalisation of images."""
 
 import dataclasses
 import json
@@ -8,9 +8,13 @@ import torch
 from torch import nn
 
 from core import models
-from core.config import DEFAULT_BLOCKS, OBJECTIVES, PRESETS, RunConfig, from_preset
+from core.choices import ARCHITECTURES, OBJECTIVES, load
+from core.config import RunConfig
+from core.presets import PRESETS, from_preset
 
-SMALL = dict(blocks=(1, 1), width=4, embedding_size=8)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = dict(blocks=(1, 1), width=8, embedding_size=8)
 
 
 def small(seed: int = 0, **changes) -> models.Network:
@@ -23,28 +27,81 @@ def images_like_training(count: int, channels: int = 3) -> torch.Tensor:
     return models.prepare(torch.randint(256, (count, 28, 28), generator=draw, dtype=torch.uint8), channels)
 
 
+def of_architecture(name: str, **changes) -> dict:
+    """Settings of a small network of this kind."""
+    small_one = dict(blocks=(1,) * len(ARCHITECTURES[name].blocks), growth_rate=4, cardinality=2, bottleneck_width=2)
+    return small_one | dict(architecture=name) | changes
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_with_every_objective(preset, objective, channels):
-    config = from_preset(preset, objective=objective, channels=channels)
-    torch.manual_seed(0)
-    network = models.build(config, class_count=7)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_heads(architecture, objective, channels):
+    network = small(**of_architecture(architecture, objective=objective, channels=channels))
+    needs, features = OBJECTIVES[objective], network.backbone.feature_size
+    assert isinstance(network.backbone, load(ARCHITECTURES[architecture].make))
     embeddings, logits = network(images_like_training(2, channels))
-    size = config.embedding_size if objective == "triplet" else network.backbone.feature_size
+    size = 8 if needs.embeds else features
     assert embeddings.shape == (2, size)
     assert network.embedding_size == size
-    assert embeddings.isfinite().all()
     torch.testing.assert_close(embeddings.norm(dim=1), torch.full((2,), 10.0))
-    if objective == "cross_entropy":
-        assert logits.shape == (2, 7)
-        loss = nn.functional.cross_entropy(logits, torch.tensor([0, 6]))
+    heads = {name: layer for name, layer in network.named_children() if name != "backbone"}
+    expected = {"classifier": (features, 5)} if needs.classifies else {}
+    expected |= {"projection": (features, 8)} if needs.embeds else {}
+    assert {name: (layer.in_features, layer.out_features) for name, layer in heads.items()} == expected
+    loss = embeddings[:, 0].sum()
+    if needs.classifies:
+        assert logits.shape == (2, 5)
+        loss = loss + nn.functional.cross_entropy(logits, torch.tensor([0, 4]))
     else:
         assert logits is None
-        loss = embeddings[:, 0].sum()
     loss.backward()
-    assert all(weights.grad.isfinite().all() for weights in network.parameters())
+    assert all(weights.grad.isfinite().all() for weights in network.parameters())  # none is without
     assert network.backbone.stem.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_preset_with_every_objective(preset, objective):
+    config = from_preset(preset, objective=objective, sampling="auto", selection="auto", classifier="auto")
+    needs = OBJECTIVES[objective]
+    assert models.summarise(config, class_count=7).fully_connected == needs.classifies + needs.embeds
+
+
+def test_both_heads_see_the_features():
+    network = small(objective="cross_entropy_triplet").eval()
+    images = images_like_training(3)
+    features, outputs = network.backbone(images), network(images)
+    projected = network.projection(features)
+    torch.testing.assert_close(outputs.embeddings, 10 * projected / projected.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(outputs.logits, network.classifier(features))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("momentum", [0.1, 0.25, 1.0])
+def test_momentum_of_batch_normalisation(architecture, momentum):
+    network = small(**of_architecture(architecture, norm_momentum=momentum))
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    assert len(layers) > 2
+    assert {layer.momentum for layer in layers} == {momentum}
+    first = next(layer for layer in layers if layer.num_features)
+    seen = []
+    first.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0].detach()))
+    network(images_like_training(4))
+    mean = seen[0].mean(dim=(0, 2, 3))
+    torch.testing.assert_close(first.running_mean, momentum * mean, rtol=1e-3, atol=1e-5)  # it began at zero
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_network_is_loaded_by_the_name_of_its_weights(architecture):
+    """What a run has saved fits what `build` makes of its settings."""
+    values = of_architecture(architecture, objective="cross_entropy_triplet")
+    first, second = small(1, **values).eval(), small(2, **values).eval()
+    images = images_like_training(2)
+    assert not torch.equal(first(images).logits, second(images).logits)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(images).logits, second(images).logits)
+    assert torch.equal(first(images).embeddings, second(images).embeddings)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -64,10 +121,9 @@ def test_with_cross_entropy_the_embedding_is_what_the_classifier_sees():
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("architecture", DEFAULT_BLOCKS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_embeddings_are_float32_under_bfloat16_autocast(architecture, objective):
-    config = dict(blocks=(1,) * len(DEFAULT_BLOCKS[architecture]), growth_rate=4, cardinality=2, bottleneck_width=2)
-    network = small(architecture=architecture, objective=objective, **config).eval()
+    network = small(**of_architecture(architecture, objective=objective)).eval()
     images = images_like_training(2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert network.backbone(images).dtype == torch.bfloat16
@@ -149,8 +205,8 @@ def test_summary_shows_the_pooling_of_transitions():
 
 def test_summary_draws_nothing_and_takes_no_memory():
     before = torch.get_rng_state()
-    largest = models.summarise(RunConfig(blocks=(64,) * 6, width=128))  # 100 GB of weights if it were built
-    assert largest.parameters > 25e9
+    large = models.summarise(RunConfig(blocks=(8,) * 6, width=128))  # 13 GB of weights if it were built
+    assert large.parameters > 3e9
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.zeros(1).device.type == "cpu"
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ class FakeRun:
         self.end = ""
         self.thread: threading.Thread | None = None
 
-    def __call__(self, stop_requested):
+    def __call__(self, control):
         self.thread = threading.current_thread()
         self.started.set()
         for step in range(self.steps):
@@ -34,8 +35,8 @@ class FakeRun:
                 self.end = "failed"
                 raise self.error
             assert self.released.acquire(timeout=SOON)
-            if stop_requested():
-                self.end = "stopped"
+            if wish := control():
+                self.end = wish
                 return
             self.done.append(step)
             yield step
@@ -70,7 +71,7 @@ def test_done(queue):
     queue.submit("a", job)
     assert queue.join(SOON)
     assert (job.done, job.end) == ([0, 1, 2], "done")
-    assert (queue.names(), queue.error("a"), queue.stopping("a")) == ([], None, False)
+    assert (queue.names(), queue.error("a"), queue.position("a")) == ([], None, None)
     assert job.thread is not threading.current_thread()
     assert job.thread.daemon  # a server that is told to end does not wait for it
 
@@ -79,9 +80,9 @@ def test_one_after_the_other_in_the_order_of_submission(queue):
     order, jobs = [], {name: FakeRun() for name in "abc"}
 
     def start(name):
-        def events(stop):
+        def events(control):
             order.append(name)
-            return jobs[name](stop)
+            return jobs[name](control)
 
         return events
 
@@ -89,6 +90,7 @@ def test_one_after_the_other_in_the_order_of_submission(queue):
         queue.submit(name, start(name))
     assert jobs["a"].started.wait(SOON)
     assert queue.names() == ["a", "b", "c"]
+    assert [queue.position(name) for name in "abcd"] == [0, 1, 2, None]
     assert not queue.join(0.05)
     assert not jobs["b"].started.is_set()  # while a runs
     jobs["a"].release()
@@ -101,46 +103,125 @@ def test_one_after_the_other_in_the_order_of_submission(queue):
     assert len({job.thread for job in jobs.values()}) == 1
 
 
-def test_stop_while_running(queue):
-    job, other = FakeRun(), FakeRun().release()
-    queue.submit("a", job)
+@pytest.mark.parametrize("wish", ["stop", "pause"])
+def test_asked_while_running(queue, wish):
+    job, other, told = FakeRun(), FakeRun().release(), []
+    queue.submit("a", job, told=told.append)
     queue.submit("b", other)
     job.release(2)
     assert until(lambda: len(job.done) == 2)
-    assert not queue.stopping("a")
-    queue.stop("a")
-    assert queue.stopping("a")
-    assert not queue.stopping("b")
+    assert getattr(queue, wish)("a")
+    assert told == [wish]  # at once: a page shows it before the step has ended
     job.release()
     assert queue.join(SOON)
-    assert (job.done, job.end) == ([0, 1], "stopped")
+    assert (job.done, job.end) == ([0, 1], wish)
     assert other.end == "done"
-    assert not queue.stopping("a")
 
 
-def test_stop_while_waiting(queue):
+@pytest.mark.parametrize("wish", ["stop", "pause"])
+def test_asked_while_waiting(queue, wish):
     """It leaves the queue at once, however long the job before it takes, and whoever submitted it is told."""
     job, other, dropped = FakeRun(), FakeRun(), []
-    queue.submit("a", job, lambda: dropped.append("a"))
-    queue.submit("b", other, lambda: dropped.append("b"))
+    queue.submit("a", job, dropped=lambda wish: dropped.append(("a", wish)))
+    queue.submit("b", other, dropped=lambda wish: dropped.append(("b", wish)))
     assert job.started.wait(SOON)
-    queue.stop("b")
-    assert (queue.names(), dropped) == (["a"], ["b"])
+    assert getattr(queue, wish)("b")
+    assert (queue.names(), dropped) == (["a"], [("b", wish)])
     job.release()
     other.release()
     assert queue.join(SOON)
     assert job.end == "done"
     assert not other.started.is_set()
-    assert dropped == ["b"]
+    assert dropped == [("b", wish)]
 
 
-def test_stop_of_an_unknown_or_finished_job_does_nothing(queue):
+def test_asked_by_others_while_waiting(queue):
+    """Another process can say that a waiting job shall not begin; the queue looks after each event of a running one."""
+    job, other, wishes, dropped = FakeRun(), FakeRun(), [], []
+    queue.submit("a", job)
+    queue.submit("b", other, dropped=dropped.append, asked=lambda: wishes[0] if wishes else None)
+    job.release(1)
+    assert until(lambda: job.done == [0])
+    assert queue.names() == ["a", "b"]
+    wishes.append("pause")
+    job.release(1)
+    assert until(lambda: dropped == ["pause"])
+    assert queue.names() == ["a"]
+    job.release()
+    assert queue.join(SOON)
+    assert not other.started.is_set()
+
+
+def test_an_unknown_or_finished_job_is_not_here(queue):
     job = FakeRun().release()
     queue.submit("a", job)
     assert queue.join(SOON)
-    queue.stop("a")
-    queue.stop("nobody")
-    assert not queue.stopping("a")
+    assert not queue.stop("a")
+    assert not queue.pause("nobody")
+
+
+def test_the_wish_of_an_earlier_turn_is_forgotten(queue):
+    """A paused job that is put back runs on."""
+    for _ in range(2):
+        job = FakeRun()
+        queue.submit("a", job)
+        assert job.started.wait(SOON)
+        queue.pause("a")
+        job.release()
+        assert queue.join(SOON)
+        assert job.end == "pause"
+    job = FakeRun().release()
+    queue.submit("a", job)
+    assert queue.join(SOON)
+    assert job.end == "done"
+
+
+def test_what_the_owner_of_a_job_raises_is_kept(queue):
+    def fail(wish):
+        raise OSError(f"cannot {wish}")
+
+    job, other = FakeRun(), FakeRun()
+    queue.submit("a", job)
+    queue.submit("b", other, dropped=fail)
+    assert job.started.wait(SOON)
+    queue.stop("b")
+    assert queue.error("b") == "cannot stop"
+    job.release()
+
+
+def test_errors_are_forgotten_in_time_and_by_another_turn(queue):
+    for number in range(runs.ERRORS_KEPT + 5):
+        queue.submit(str(number), FakeRun(failing_after=0, error=ValueError(f"error {number}")))
+    assert queue.join(SOON)
+    assert queue.error("4") is None
+    assert queue.error("5") == "error 5"
+    queue.submit("5", FakeRun().release())
+    assert queue.join(SOON)
+    assert queue.error("5") is None
+
+
+def test_nothing_of_a_job_is_kept():
+    """Neither when it has ended nor when it failed: its weights would stay in memory."""
+    queue, left = RunQueue(), []
+
+    class Weights:
+        pass
+
+    def submit(failing: bool):
+        weights = Weights()
+        left.append(weakref.ref(weights))
+
+        def events(control):
+            yield weights
+            if failing:
+                raise ValueError(f"no more of {weights}")
+
+        queue.submit("a", events, told=lambda wish: weights, dropped=lambda wish: weights)
+
+    for failing in (False, True):
+        submit(failing)
+        assert queue.join(SOON)
+    assert until(lambda: all(ref() is None for ref in left))
 
 
 @pytest.mark.parametrize(
@@ -193,17 +274,17 @@ def test_shutdown_stops_the_running_job_and_drops_the_waiting_one():
     queue = RunQueue()
     job, other = FakeRun(), FakeRun()
     dropped = []
-    queue.submit("a", job, lambda: dropped.append("a"))
-    queue.submit("b", other, lambda: dropped.append("b"))
+    queue.submit("a", job, dropped=lambda wish: dropped.append(("a", wish)))
+    queue.submit("b", other, dropped=lambda wish: dropped.append(("b", wish)))
     assert job.started.wait(SOON)
     job.release(1)
     assert until(lambda: job.done == [0])
     assert not queue.shutdown(0.05)  # the job is in a step
     job.release()
     assert queue.shutdown(SOON)
-    assert (job.done, job.end) == ([0], "stopped")
+    assert (job.done, job.end) == ([0], "leave")
     assert not other.started.is_set()
-    assert (queue.names(), dropped) == ([], ["b"])
+    assert (queue.names(), dropped) == ([], [("b", "leave")])
     with pytest.raises(RuntimeError, match="shutting down"):
         queue.submit("c", FakeRun())
     assert queue.names() == []
@@ -255,22 +336,22 @@ print("one")
 
 
 def test_process_ends_while_a_job_runs():
-    """At the end of the process the running job is asked to stop, so that its model is kept."""
+    """At the end of the process the running job is asked to leave, so that its weights are kept."""
     code = """
 import sys, threading, time
 from core.runs import queue
 started = threading.Event()
-def events(stop):
+def events(control):
     started.set()
-    while not stop():
+    while not control():
         time.sleep(0.01)
         yield 1
-    print("stopped", flush=True)
+    print(control(), flush=True)
 queue().submit("a", events)
 started.wait()
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "leave\n", "")
 
 
 def test_the_same_queue_for_every_thread():

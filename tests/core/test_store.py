@@ -18,12 +18,13 @@ import torch
 from core import store
 from core.config import ConfigError
 from core.data import DataError
-from core.events import EpochDone, StepDone
+from core.events import StepDone
 from core.store import Embedded, StoreError
 
 ROOT = Path(__file__).parents[2]
 FACTS = {
     "format", "run", "status", "created", "config", "data", "machine", "steps_per_epoch", "seconds", "result", "error",
+    "diverged", "notes",
 }  # fmt: skip
 
 
@@ -41,13 +42,6 @@ def writer(tiny, digits, runs):
 
 def step(number: int, steps: int = 3, epoch: int = 1, loss: float = 1.5) -> StepDone:
     return StepDone(epoch=epoch, step=number, steps=steps, loss=loss, diagnostics={"share": loss / 3})
-
-
-def epoch_done(epoch: int = 1) -> EpochDone:
-    return EpochDone(
-        epoch=epoch, steps=3, learning_rate=0.1, train_loss=1.0, train_accuracy=0.5, test_loss=None, test_accuracy=0.25,
-        diagnostics={"share": 0.5},
-    )  # fmt: skip
 
 
 def in_another_process(code: str) -> subprocess.Popen:
@@ -123,10 +117,10 @@ def test_folder_that_cannot_be_written(tiny, digits, tmp_path, below):
 
 
 def test_a_second_writer_is_refused(writer):
-    with pytest.raises(StoreError, match="is being written by another process"):
+    with pytest.raises(StoreError, match="is in the hands of another process"):
         store.RunWriter(writer.folder)
     other = in_another_process(f"store.RunWriter(Path({str(writer.folder)!r}))")
-    assert f"run {writer.id} is being written by another process" in other.communicate(timeout=60)[1]
+    assert f"run {writer.id} is in the hands of another process" in other.communicate(timeout=60)[1]
     assert other.returncode == 1
     writer.close()
     store.RunWriter(writer.folder).close()
@@ -228,25 +222,38 @@ def test_rows_of_a_long_epoch_are_means_of_several_steps(writer):
     assert table.share.to_numpy() == pytest.approx(table.loss / 3)
 
 
-def test_steps_after_a_partial_epoch_are_not_averaged_with_it(writer):
-    writer.add_step(step(1, 250, loss=100), 0)
-    writer.add_epoch(epoch_done(), 0)
+def test_steps_go_on_where_they_were(writer, digits):
+    """What was written after the checkpoint is cut off; a row that had begun is finished."""
+    whole = store.create(store.read(writer.folder).config, digits, writer.folder.parent / "other")
+    for number in range(1, 251):
+        whole.add_step(step(number, 250, loss=1 / number), seconds=number)
+    for number in range(1, 109):  # the last row is that of step 108, but the state that of step 107
+        if number == 108:
+            state = writer.steps_state()
+        writer.add_step(step(number, 250, loss=1 / number), seconds=number)
+    writer.close()
+    with open(writer.folder / "steps.csv", "a") as file:
+        file.write("1,111,9.0,0.")  # a kill within a line
+    with store.RunWriter(writer.folder) as again:
+        again.restore_steps(state)
+        assert len(store.steps(store.read(writer.folder))) == 35
+        for number in range(108, 251):
+            again.add_step(step(number, 250, loss=1 / number), seconds=number)
+    whole.close()
+    assert (writer.folder / "steps.csv").read_bytes() == (whole.folder / "steps.csv").read_bytes()
+
+
+def test_steps_that_are_lost_leave_a_gap(writer, digits):
     for number in (1, 2, 3):
-        writer.add_step(step(number, 250, epoch=2, loss=1), 0)
-    assert store.steps(store.read(writer.folder)).loss.tolist() == [1.0]
-
-
-def test_history(writer):
-    writer.add_epoch(epoch_done(1), 1.23456)
-    writer.add_epoch(epoch_done(2), 2)
-    table = store.history(store.read(writer.folder))
-    assert table.columns.tolist() == [
-        "epoch", "steps", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "share",
-        "seconds",
-    ]  # fmt: skip
-    assert table.epoch.tolist() == [1, 2]
-    assert table.seconds.tolist() == [1.235, 2]
-    assert table.test_loss.isna().all()
+        writer.add_step(step(number), 0)
+    state = writer.steps_state()
+    for content in (b"", b"epoch,step\r\n", None):
+        file = writer.folder / "steps.csv"
+        file.unlink() if content is None else file.write_bytes(content)
+        with store.create(store.read(writer.folder).config, digits, writer.folder.parent) as again:
+            again.restore_steps(state)
+            again.add_step(step(1, epoch=2), 0)
+            assert store.steps(store.read(again.folder)).epoch.tolist() == [2]
 
 
 def test_half_a_line_is_not_read(writer):
@@ -271,7 +278,7 @@ def test_reading_while_writing(writer):
         while not stop.is_set():
             run = store.read(writer.folder)
             steps, history = store.steps(run), store.history(run)
-            if run.status == "damaged" or steps.isna().any(axis=None) or len(history) < run.result.get("epochs", 0):
+            if run.status == "damaged" or steps.isna().any(axis=None) or len(history) < run.steps_per_epoch:
                 damage.append((run, steps, history))
 
     thread = threading.Thread(target=look)
@@ -279,8 +286,10 @@ def test_reading_while_writing(writer):
     for epoch in range(1, 31):
         for number in (1, 2, 3):
             writer.add_step(step(number, epoch=epoch, loss=epoch + 0.123456789), 0)
-        writer.add_epoch(epoch_done(epoch), 0)
-        writer.update(result={"epochs": epoch})
+        names = dict.fromkeys(("steps", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds"), 1)
+        rows = {"epoch": range(1, epoch + 1), "test_loss": None} | names
+        writer.save_table("history.csv", pd.DataFrame(rows))
+        writer.update(steps_per_epoch=epoch)  # stands for the epochs, which are written last
     stop.set()
     thread.join()
     assert damage == []
@@ -288,8 +297,10 @@ def test_reading_while_writing(writer):
 
 def test_ids_stay_text(writer):
     ids = ["0012", "NA", "1e5", "null"]
-    numbers = {"true": [3] * 4, "predicted": [4] * 4, "score": [0.5] * 4}
+    numbers = {"true": [7] * 4, "predicted": [1] * 4, "score": [0.5] * 4, "test_index": [0] * 4}
     neighbours = {"nearest_true_id": ids[::-1], "nearest_predicted_id": ids}
+    for kind in ("true", "predicted"):
+        neighbours |= {f"nearest_{kind}_index": [1] * 4, f"nearest_{kind}_distance": [0.25] * 4}
     writer.save_table("mistakes.csv", pd.DataFrame({"id": ids} | numbers | neighbours))
     run = store.read(writer.folder)
     assert store.mistakes(run).id.tolist() == ids
@@ -313,8 +324,8 @@ def test_nothing_saved_yet(writer):
 
 def some_embedded(seed: int) -> Embedded:
     draw = np.random.default_rng(seed)
-    train, test = (draw.normal(size=(count, 8)).astype(np.float32) for count in (50, 20))
-    return Embedded(train, test, draw.integers(0, 4, 20), draw.random(20, np.float32))
+    train, test = (draw.normal(size=(count, 8)).astype(np.float32) for count in (48, 24))
+    return Embedded(train, test, draw.integers(0, 4, 24), draw.random(24, np.float32))
 
 
 def test_embeddings_and_projection(writer):
@@ -402,17 +413,17 @@ def test_damaged_tables_are_named(writer):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda text: "", "JSONDecodeError"),
-        (lambda text: text[: len(text) // 2], "JSONDecodeError"),
-        (lambda text: "[]", "TypeError"),
-        (lambda text: "null", "TypeError"),
-        (lambda text: "{}", "KeyError: 'format'"),
-        (lambda text: text.replace('"format": 1', '"format": 2'), "written by a newer version of the lab (format 2)"),
+        (lambda text: "", "Expecting value"),
+        (lambda text: text[: len(text) // 2], "line "),
+        (lambda text: "[]", "it holds no JSON object"),
+        (lambda text: "null", "it holds no JSON object"),
+        (lambda text: "{}", "it has no entry 'format'"),
+        (lambda text: text.replace('"format": 2', '"format": 3'), "written by a newer version of the lab (format 3)"),
         (lambda text: text.replace('"margin"', '"marginal"'), "unknown setting marginal: written by a newer version"),
         (lambda text: text.replace('"epochs": 2', '"epochs": 0'), "epochs: 0 is out of bounds"),
-        (lambda text: text.replace('"status"', '"state"'), "KeyError: 'status'"),
+        (lambda text: text.replace('"status"', '"state"'), "it has no entry 'status'"),
         (lambda text: text.replace('"created": "2', '"created": "x2'), "Invalid isoformat"),
-        (lambda text: "\ud800", "UnicodeDecodeError"),
+        (lambda text: "\ud800", "can't decode byte"),
     ],
 )
 def test_damaged_run(writer, tiny, digits, runs, change, reason):
@@ -525,3 +536,172 @@ def test_a_writer_of_an_existing_run_keeps_what_its_run_json_says(tiny, digits, 
         raise RuntimeError("out of memory")
     again = store.read(run.folder)
     assert (again.status, again.error, again.config) == ("failed", "out of memory", tiny)
+
+
+# Foreign things in the place of a run
+
+
+def test_a_link_is_named(writer, runs, tmp_path):
+    (runs / "linked").symlink_to(writer.folder)
+    outside = tmp_path / "outside"
+    shutil.copytree(writer.folder, outside)
+    (runs / "outwards").symlink_to(outside)
+    found = {run.id: run for run in store.list_runs(runs)}
+    for name in ("linked", "outwards"):
+        assert found[name].status == "damaged"
+        assert "is a link" in found[name].error
+        with pytest.raises(StoreError, match="is a link; remove it by hand"):
+            store.delete(runs / name)
+    assert outside.exists()
+    assert found[writer.id].status == "queued"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_a_pipe_is_not_waited_for(writer):
+    for name in ("run.json", "label.json", "history.csv", "last.pt"):
+        (writer.folder / name).unlink(missing_ok=True)
+        os.mkfifo(writer.folder / name)
+    run = store.read(writer.folder)
+    assert (run.status, "it is not a file" in run.error) == ("damaged", True)
+    for table in (store.history, store.load_checkpoint):
+        with pytest.raises(StoreError, match="it is not a file"):
+            table(run)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1,2,x,0.5,0.5", "line 3, seconds: 'x' makes no sense"),
+        ("1,2,3.0,0.5", "line 3 has 4 values instead of 5"),
+        ("1,2,3.0,0.5,0.5,7", "line 3 has 6 values instead of 5"),
+        ("1,2,3.0,inf,0.5", "line 3, loss: 'inf' makes no sense"),
+        (",2,3.0,0.5,0.5", "line 3, epoch: 'nan' makes no sense"),
+    ],
+)
+def test_a_bad_line_is_named(writer, line, reason):
+    for number in (1, 2, 3):
+        writer.add_step(step(number), 0)
+    file = writer.folder / "steps.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:2], line, *lines[3:]]) + "\n")
+    with pytest.raises(StoreError) as caught:
+        store.steps(store.read(writer.folder))
+    assert str(caught.value) == f"{file} cannot be read: {reason}"
+
+
+def test_mistakes_that_point_nowhere(writer):
+    numbers = {"true": [7], "predicted": [1], "score": [0.5], "test_index": [0]}
+    ids = {name: ["a"] for name in ("id", "nearest_true_id", "nearest_predicted_id")}
+    for kind in ("true", "predicted"):
+        numbers |= {f"nearest_{kind}_index": [1], f"nearest_{kind}_distance": [0.25]}
+    run = store.read(writer.folder)
+    for change in (
+        {"test_index": [24]},
+        {"nearest_true_index": [-1]},
+        {"true": [8]},
+        {"score": ["much"]},
+        {"id": [None]},
+    ):
+        writer.save_table("mistakes.csv", pd.DataFrame(numbers | ids | change))
+        with pytest.raises(StoreError, match=next(iter(change))):
+            store.mistakes(run)
+    writer.save_table("mistakes.csv", pd.DataFrame(numbers | ids))
+    assert len(store.mistakes(run)) == 1
+
+
+# Labels, requests, leftovers
+
+
+def test_label_needs_no_lock_and_its_damage_costs_only_the_name(writer):
+    run = store.read(writer.folder)
+    store.rename(run, "mine")
+    store.archive(store.read(writer.folder))
+    run = store.read(writer.folder)
+    assert (run.title, run.archived, run.status) == ("mine", True, "queued")
+    for content in ("", "[]", '{"name": 3, "archived": false}', '{"name": "a\\nb", "archived": true}', "\ud800"):
+        (writer.folder / "label.json").write_bytes(content.encode(errors="surrogatepass"))
+        run = store.read(writer.folder)
+        assert (run.name, run.archived, run.status) == ("", False, "queued")
+        assert "label.json cannot be read" in run.notes[0]
+    store.rename(run, "again")
+    assert store.read(writer.folder).notes == ()
+
+
+def test_requests_are_for_whoever_trains_now(writer):
+    run = store.read(writer.folder)
+    assert writer.wish() is None
+    store.request(run, "pause")
+    assert (writer.wish(), store.read(writer.folder).status) == ("pause", "pausing")
+    store.request(run, "stop")
+    assert (writer.wish(), store.read(writer.folder).status) == ("stop", "stopping")
+    writer.close()
+    assert store.read(writer.folder).status == "interrupted"
+    store.request(run, "stop")  # too late: nobody is there
+    with store.RunWriter(writer.folder) as again:
+        assert again.wish() is None
+
+
+def test_an_announcement_after_the_end_is_too_late(writer):
+    writer.announce("pausing")
+    assert store.read(writer.folder).status == "pausing"
+    writer.update(status="done")
+    writer.announce("stopping")
+    assert store.read(writer.folder).status == "done"
+    writer.close()
+    writer.announce("stopping")
+    assert store.read(writer.folder).status == "done"
+
+
+def test_halves_of_a_killed_writer_are_removed(writer):
+    writer.save_embedded(1, some_embedded(0))
+    writer.close()
+    for name in (".last.pt.0a1b.tmp", "embeddings/.epoch_0001.npz.0a1b.tmp"):
+        (writer.folder / name).write_text("half")
+    store.RunWriter(writer.folder).close()
+    assert not list(writer.folder.rglob(".*.tmp"))
+    assert (writer.folder / "embeddings" / "epoch_0001.npz").exists()
+
+
+def test_no_preset_leads_out_of_the_folder(tiny, digits, runs):
+    with store.create(dataclasses.replace(tiny, preset="../../x"), digits, runs) as made:
+        assert made.folder.parent == runs
+        assert store.list_runs(runs)[0].id == made.id
+
+
+def test_readers_do_not_disturb_the_writer(writer):
+    """Others look at the run without a break while it is closed and taken up again."""
+    stop, seen = threading.Event(), set()
+
+    def look():
+        while not stop.is_set():
+            seen.add(store.read(writer.folder).status)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    writer.close()
+    for _ in range(20):
+        store.RunWriter(writer.folder).close()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert seen <= {"queued", "interrupted"}
+
+
+def test_deleted_while_others_look(tiny, digits, runs):
+    stop, seen = threading.Event(), []
+
+    def look():
+        while not stop.is_set():
+            seen.extend(run for run in store.list_runs(runs) if run.status == "damaged")
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(20):
+        made = store.create(tiny, digits, runs)
+        made.close()
+        store.delete(made.folder)
+    stop.set()
+    thread.join()
+    assert seen == []
+    assert os.listdir(runs) == []

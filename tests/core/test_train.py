@@ -1,19 +1,22 @@
 """The loop: order of events, the same steps as a plain one, stopping, divergence, and that it learns."""
 
 import dataclasses
+import io
 import math
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from core import augment, evaluate, models, objectives, sampling, train
+from core import evaluate, models, objectives, sampling, train
 from core.classify import Prediction
-from core.config import RunConfig, from_preset
+from core.config import RunConfig
 from core.evaluate import Evaluation, LabelledImages
 from core.events import EpochDone, StepDone
 from core.machine import Machine
+from core.presets import PRESETS, from_preset
 
 CPU = Machine("cpu", "float32", 1)
 TRIPLETS = RunConfig(
@@ -32,7 +35,9 @@ EITHER = pytest.mark.parametrize("config", [TRIPLETS, CLASSIFIER], ids=["triplet
 IMAGES = LabelledImages(
     torch.randint(256, (20, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8),
     torch.arange(20) % 4,
+    (0, 1, 2, 3),
 )
+NOBODY = torch.zeros(20, dtype=torch.bool)  # is held out for validation
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -61,12 +66,25 @@ def network(config: RunConfig) -> models.Network:
 def anything(epoch: int) -> Evaluation:
     """An evaluation for tests in which it does not matter; its numbers tell the epoch."""
     nothing = torch.zeros(0)
-    return Evaluation(nothing, nothing, Prediction(nothing, nothing), 0.1 * epoch, 0.2 * epoch, 0.3 * epoch)
+    return Evaluation(
+        train_embeddings=nothing,
+        test_embeddings=nothing,
+        test_prediction=Prediction(nothing, nothing),
+        train_accuracy=0.1 * epoch,
+        train_confusion=torch.eye(4, dtype=torch.int64) + epoch,
+        validation_accuracy=None,
+        validation_loss=None,
+        test_accuracy=0.2 * epoch,
+        test_loss=0.3 * epoch,
+    )
 
 
-def fit(config: RunConfig, made=None, evaluation=anything, stop=lambda: False, machine=CPU, descent=None):
-    made = made or network(config)
-    return train.fit(made, descent or train.optimiser(made, config), IMAGES, config, machine, evaluation, stop)
+def begun(config: RunConfig, made=None) -> train.Training:
+    return train.Training(made or network(config), config)
+
+
+def fit(config: RunConfig, made=None, evaluation=anything, control=lambda: None, machine=CPU, training=None):
+    return train.fit(training or begun(config, made), IMAGES, config, machine, evaluation, control)
 
 
 def weights_of(made: models.Network) -> list[torch.Tensor]:
@@ -97,12 +115,139 @@ def test_a_factor_of_one_keeps_the_learning_rate():
     assert {train.learning_rate(config, epoch) for epoch in range(1, 20)} == {config.learning_rate}
 
 
+def rates(config: RunConfig, steps: int) -> list[float]:
+    """The learning rate of every step of a run."""
+    return [
+        train.learning_rate(config, epoch, step, steps)
+        for epoch in range(1, config.epochs + 1)
+        for step in range(1, steps + 1)
+    ]
+
+
+def test_cosine_is_half_a_wave():
+    config = RunConfig(schedule="cosine", learning_rate=0.5, epochs=4)
+    expected = [0.25 * (1 + math.cos(math.pi * step / 40)) for step in range(40)]
+    assert rates(config, 10) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step"])
+def test_warm_up_rises_in_a_line_and_only_at_the_beginning(schedule):
+    config = RunConfig(schedule=schedule, learning_rate=0.5, epochs=4, warm_up=1.5, decay_every=100)
+    found = rates(config, 10)
+    assert found[0] == pytest.approx(0.02)  # 4 % of it: not zero, or the first step would be for nothing
+    assert np.diff(found[:16]) == pytest.approx(np.full(15, 0.48 / 15))
+    assert found[15] == pytest.approx(0.5) == max(found)
+    assert found[-1] == pytest.approx(0.5 if schedule == "step" else 0.25 * (1 + math.cos(math.pi * 24 / 25)))
+
+
+def test_one_cycle_rises_for_thirty_percent_and_falls_to_zero():
+    found = rates(RunConfig(schedule="one_cycle", learning_rate=0.5, epochs=10), 20)
+    assert found.index(max(found)) == 60
+    assert max(found) == pytest.approx(0.5)
+    assert np.diff(found[:61]) == pytest.approx(np.full(60, 0.48 / 60))
+    assert all(np.diff(found[60:]) < 0)
+    assert found[-1] < 0.001
+
+
+def test_the_rate_of_a_step_is_what_the_optimiser_uses():
+    config = dataclasses.replace(CLASSIFIER, schedule="one_cycle", epochs=3)
+    training, used = begun(config), []
+    training.optimiser.register_step_pre_hook(lambda optimiser, *_: used.append(optimiser.param_groups[0]["lr"]))
+    done = [event for event in fit(config, training=training) if isinstance(event, EpochDone)]
+    assert used == pytest.approx(rates(config, 4))
+    assert [event.learning_rate for event in done] == pytest.approx(used[3::4])
+
+
+# Optimisers, averaging, validation
+
+
+def test_adamw():
+    config = dataclasses.replace(CLASSIFIER, optimiser="adamw", learning_rate=0.001, weight_decay=0.3)
+    made = train.optimiser(network(config), config)
+    assert isinstance(made, torch.optim.AdamW)
+    assert made.defaults["weight_decay"] == 0.3
+    assert isinstance(train.optimiser(network(CLASSIFIER), CLASSIFIER), torch.optim.SGD)
+
+
+def test_the_average_of_the_weights_is_what_is_judged():
+    config = dataclasses.replace(CLASSIFIER, weight_average=0.7)
+    training = begun(config)
+    expected = None
+    for event in fit(config, training=training):
+        if isinstance(event, StepDone):
+            now = {name: value.clone() for name, value in training.network.state_dict().items()}
+            if expected is None:
+                expected = now
+            for name, value in now.items():
+                if value.is_floating_point():
+                    expected[name] = 0.7 * expected[name] + 0.3 * value
+    for name, value in training.judged.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name])
+    assert not equal(weights_of(training.judged), weights_of(training.network))
+    assert begun(CLASSIFIER).judged is not None
+
+
+def validated(accuracies: list[float]):
+    """An evaluation that finds these validation accuracies, one after the other."""
+
+    def evaluation(epoch: int) -> Evaluation:
+        return anything(epoch)._replace(validation_accuracy=accuracies[epoch - 1], validation_loss=1.0)
+
+    return evaluation
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "epochs"),
+    [
+        ([0.5, 0.6, 0.6, 0.6, 0.9, 0.9], 2, 4),  # no better one in epochs 3 and 4
+        ([0.5, 0.6, 0.6, 0.7, 0.7, 0.7], 2, 6),
+        ([0.5, 0.4, 0.3, 0.2, 0.1, 0.0], 1, 2),
+        ([0.5, 0.4, 0.3, 0.2, 0.1, 0.0], 0, 6),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 1, 6),
+    ],
+)
+def test_stopping_early(accuracies, patience, epochs):
+    config = dataclasses.replace(CLASSIFIER, epochs=6, validation_share=0.2, patience=patience)
+    training = begun(config)
+    events = [event for event in fit(config, training=training, evaluation=validated(accuracies))]
+    done = [event for event in events if isinstance(event, EpochDone)]
+    assert len(done) == epochs
+    assert [event.validation_accuracy for event in done] == accuracies[:epochs]
+    assert training.ended(config)
+    assert list(fit(config, training=training)) == []
+
+
+def test_the_confusion_of_an_epoch_reaches_the_next():
+    config = dataclasses.replace(TRIPLETS, sampling="confused_triplets", triplets=40, batch_size=40)
+    zeros = torch.zeros(4, 4, dtype=torch.int64)
+    zeros[1, 3] = 5  # classes 1 and 3 are confused, so all triplets are of these two
+    training, seen = begun(config), []
+
+    def evaluation(epoch: int) -> Evaluation:
+        return anything(epoch)._replace(train_confusion=zeros)
+
+    batches = sampling.batches(config, IMAGES.labels, IMAGES.class_numbers, zeros, 2)
+    expected = [models.prepare(IMAGES.images[batch], 1) for batch in batches]
+    training.network.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    list(fit(config, training=training, evaluation=evaluation))
+    assert torch.equal(seen[-1], expected[-1])
+    assert {label for batch in sampling.batches(config, IMAGES.labels, (0, 1, 2, 3), zeros, 2)
+            for label in IMAGES.labels[batch].tolist()} == {1, 3}  # fmt: skip
+
+
+def test_an_alarm_stands_in_the_event():
+    config = dataclasses.replace(CLASSIFIER, learning_rate=10.0, momentum=0.9, epochs=4)
+    done = [event for event in fit(config) if isinstance(event, EpochDone)]
+    assert any(event.alarm.startswith("diverged: the loss is") for event in done)
+
+
 # Events
 
 
 @EITHER
 def test_order_of_events(config):
-    steps = sampling.steps_per_epoch(config, 20)
+    steps = sampling.steps_per_epoch(config, IMAGES.labels)
     events = list(fit(config))
     expected = [(epoch, step) for epoch in (1, 2) for step in [*range(1, steps + 1), None]]
     assert [(event.epoch, event.step if isinstance(event, StepDone) else None) for event in events] == expected
@@ -142,7 +287,7 @@ def test_the_evaluation_comes_after_the_last_step_of_its_epoch():
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_nothing_is_left_switched_on_while_the_consumer_works(config, precision):
     for _ in fit(config, machine=Machine("cpu", precision, 1), made=(made := network(config)),
-                 evaluation=lambda _: evaluate.evaluate(made, IMAGES, IMAGES, config, CPU)):  # fmt: skip
+                 evaluation=lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)):  # fmt: skip
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
         assert not torch.is_autocast_enabled("cpu")
@@ -153,14 +298,14 @@ def test_nothing_is_left_switched_on_while_the_consumer_works(config, precision)
 
 def plain_loop(config: RunConfig, made: models.Network) -> list[float]:
     """The same training, written out: gradients by torch, the descent by hand. Returns the losses."""
-    objective = objectives.build(config)
     velocities = [torch.zeros_like(weights) for weights in made.parameters()]
     losses = []
     for epoch in range(1, config.epochs + 1):
         rate = config.learning_rate / config.decay_factor ** ((epoch - 1) // config.decay_every)
-        for batch in sampling.batches(config, IMAGES.labels, epoch):
+        for batch in sampling.batches(config, IMAGES.labels, IMAGES.class_numbers, None, epoch):
             made.train()
-            loss, _ = objective(made(models.prepare(IMAGES.images[batch], config.channels)), IMAGES.labels[batch])
+            outputs = made(models.prepare(IMAGES.images[batch], config.channels))
+            loss, _ = objectives.batch_loss(outputs, IMAGES.labels[batch], config, epoch, torch.Generator())
             gradients = torch.autograd.grad(loss, list(made.parameters()))
             with torch.no_grad():
                 for weights, velocity, gradient in zip(made.parameters(), velocities, gradients, strict=True):
@@ -176,7 +321,7 @@ def test_against_a_plain_loop(config):
     made, other = network(config), network(config)
     losses = plain_loop(config, other)
     # An evaluation leaves the network in eval mode; the next epoch has to train all the same.
-    events = list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, IMAGES, config, CPU)))
+    events = list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
     assert [event.loss for event in events if isinstance(event, StepDone)] == pytest.approx(losses, rel=1e-4)
     for (name, values), expected in zip(made.state_dict().items(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name} {text}")
@@ -221,18 +366,19 @@ def test_augmentation_only_in_training(config, monkeypatch):
     """The augmented images are replaced by black ones, so that they can be told apart."""
     keys = []
 
-    def blacken(images, draw):
+    def blacken(images, kind, draw):
+        assert kind == "crop_flip"
         keys.append(draw.initial_seed())
         return torch.full_like(images, -1.0)
 
-    monkeypatch.setattr(augment, "crop_flip", blacken)
+    monkeypatch.setattr(train, "augment", blacken)
     config = dataclasses.replace(config, augmentation="crop_flip")
     made, black, seen = network(config), [], []
     made.register_forward_pre_hook(
         lambda layer, inputs: black.append((inputs[0] == -1).all()) if layer.training else seen.append(inputs[0])
     )
-    list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, IMAGES, config, CPU)))
-    steps = config.epochs * sampling.steps_per_epoch(config, 20)
+    list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
+    steps = config.epochs * sampling.steps_per_epoch(config, IMAGES.labels)
     assert len(black) == steps
     assert all(black)
     assert len(seen) == 2 * config.epochs
@@ -243,31 +389,34 @@ def test_augmentation_only_in_training(config, monkeypatch):
     assert len(keys) == len(expected) == steps  # new in every step
 
 
-def test_no_augmentation_unless_chosen(monkeypatch):
-    monkeypatch.setattr(augment, "crop_flip", None)
-    list(fit(CLASSIFIER))
-    with pytest.raises(TypeError):
-        list(fit(dataclasses.replace(CLASSIFIER, augmentation="crop_flip")))
+@pytest.mark.parametrize("kind", ["crop_flip", "affine", "affine_elastic"])
+def test_augmentation_changes_what_is_learnt(kind):
+    list(fit(CLASSIFIER, plain := network(CLASSIFIER)))
+    config = dataclasses.replace(CLASSIFIER, augmentation=kind)
+    list(fit(config, made := network(config)))
+    list(fit(config, again := network(config)))
+    assert equal(weights_of(made), weights_of(again))
+    assert not equal(weights_of(made), weights_of(plain))
 
 
 # Stopping
 
 
-def stop_after(answers: int):
-    """Says no so many times, then yes."""
+def after(answers: int, wish: str = "stop"):
+    """A control that wants to go on so many times, and then not any more."""
     asked = []
 
-    def stop() -> bool:
+    def control() -> str | None:
         asked.append(True)
-        return len(asked) > answers
+        return wish if len(asked) > answers else None
 
-    return stop
+    return control
 
 
 @EITHER
 def test_stop_in_an_epoch_evaluates_what_there_is(config):
     wanted = []
-    for event in fit(config, stop=lambda: len(wanted) >= 2):
+    for event in fit(config, control=lambda: "stop" if len(wanted) >= 2 else None):
         wanted.append(event)
     assert [type(event) for event in wanted] == [StepDone, StepDone, EpochDone]
     done = wanted[-1]
@@ -278,7 +427,7 @@ def test_stop_in_an_epoch_evaluates_what_there_is(config):
 
 def test_stop_before_the_first_step():
     evaluated = []
-    assert list(fit(CLASSIFIER, evaluation=evaluated.append, stop=lambda: True)) == []
+    assert list(fit(CLASSIFIER, evaluation=evaluated.append, control=lambda: "stop")) == []
     assert evaluated == []
 
 
@@ -290,7 +439,7 @@ def test_stop_at_any_time(answers):
         evaluated.append(epoch)
         return anything(epoch)
 
-    events = list(fit(CLASSIFIER, evaluation=evaluation, stop=stop_after(answers)))
+    events = list(fit(CLASSIFIER, evaluation=evaluation, control=after(answers)))
     steps = [event for event in events if isinstance(event, StepDone)]
     assert steps == [event for event in whole if isinstance(event, StepDone)][: len(steps)]
     assert evaluated == sorted({step.epoch for step in steps})  # no epoch without a step, none left out
@@ -300,17 +449,17 @@ def test_stop_at_any_time(answers):
 
 
 def test_one_yes_is_enough():
-    answers = iter([False, True])
-    events = list(fit(CLASSIFIER, stop=lambda: next(answers)))
+    answers = iter([None, "stop"])
+    events = list(fit(CLASSIFIER, control=lambda: next(answers)))
     assert [type(event) for event in events] == [StepDone, EpochDone]
 
 
 @EITHER
 def test_closing_the_generator_leaves_a_usable_model(config):
     made = network(config)
-    descent = train.optimiser(made, config)
+    training = begun(config, made)
     before = weights_of(made)
-    running = fit(config, made, descent=descent)
+    running = fit(config, training=training)
     next(running)
     next(running)
     running.close()
@@ -318,7 +467,98 @@ def test_closing_the_generator_leaves_a_usable_model(config):
     assert torch.is_grad_enabled()
     assert not torch.is_autocast_enabled("cpu")
     assert evaluate.embed_all(made, IMAGES.images, 1, CPU).embeddings.isfinite().all()
-    assert len(list(fit(config, made, descent=descent))) == 2 * (sampling.steps_per_epoch(config, 20) + 1)
+    assert len(list(fit(config, training=training))) == 2 * (sampling.steps_per_epoch(config, IMAGES.labels) + 1) - 2
+
+
+# Going on
+
+
+def kept(training: train.Training, config: RunConfig) -> train.Training:
+    """The same training in a new process: written, read and put into a network with other weights."""
+    file = io.BytesIO()
+    torch.save(training.state_dict(), file)
+    file.seek(0)
+    torch.manual_seed(99)
+    made = models.Network(Backbone(), config.objective, 4, 8)
+    again = train.Training(made, config)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    return again
+
+
+def same(first, second) -> bool:
+    """Whether two states hold the same bits."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+@EITHER
+@pytest.mark.parametrize("wish", ["stop", "pause", "leave"])
+def test_interrupted_at_any_step_and_twice_it_is_the_same_training(config, wish):
+    config = dataclasses.replace(config, augmentation="crop_flip", decay_every=1, weight_decay=0.1)
+    whole = begun(config)
+    expected = list(fit(config, training=whole))
+    for first in range(9):
+        training, events = begun(config), []
+        for answers in (first, 2, 1000):
+            events += list(fit(config, training=training, control=after(answers, wish)))
+            training = kept(training, config)
+        events = [
+            event for event in events if event in expected or not isinstance(event, EpochDone)
+        ]  # less the partial
+        assert events == expected
+        assert same(training.state_dict(), whole.state_dict())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_interrupted_and_goes_on_as_the_same_training(preset):
+    changes = dict(epochs=3, triplets=8, batch_size=4, images_per_class=2, neighbours=1, embedding_size=8)
+    config = from_preset(preset, **changes, channels=1, learning_rate=0.01, validation_share=0.0, patience=0)
+
+    def evaluation(epoch: int) -> Evaluation:
+        return evaluate.evaluate(training.judged, IMAGES, NOBODY, IMAGES, config, CPU)
+
+    training = whole = begun(config)
+    expected = list(fit(config, training=whole, evaluation=evaluation))
+    training, events = begun(config), []
+    for answers in (1, 4, 1000):
+        events += list(fit(config, training=training, control=after(answers, "pause"), evaluation=evaluation))
+        training = kept(training, config)
+    assert events == expected
+    assert same(training.state_dict(), whole.state_dict())
+    assert all(math.isfinite(event.loss) for event in events if isinstance(event, StepDone))
+
+
+def test_a_partial_evaluation_leaves_no_trace():
+    training = begun(CLASSIFIER)
+    *_, partial = fit(CLASSIFIER, training=training, control=after(2))
+    assert (partial.epoch, partial.steps) == (1, 2)
+    assert (training.epoch, training.step) == (1, 2)
+    again = next(fit(CLASSIFIER, training=training))
+    assert (again.epoch, again.step) == (1, 3)
+
+
+@EITHER
+@pytest.mark.parametrize("wish", ["pause", "leave"])
+def test_a_pause_evaluates_nothing(config, wish):
+    events = list(fit(config, control=after(2, wish), evaluation=None))
+    assert [type(event) for event in events] == [StepDone, StepDone]
+
+
+@EITHER
+def test_more_epochs_continue_the_schedule(config):
+    config = dataclasses.replace(config, decay_every=1, epochs=3)
+    whole, shorter = begun(config), begun(config)
+    expected = list(fit(config, training=whole))
+    events = list(fit(dataclasses.replace(config, epochs=2), training=shorter))
+    assert (
+        events + list(fit(config, training=kept(shorter, config))) == expected[: len(events)] + expected[len(events) :]
+    )
+    assert list(fit(config, training=whole)) == []  # all is done
 
 
 # Divergence
@@ -361,7 +601,7 @@ def test_a_real_network_overfits_twenty_digits(config):
     digits = load_digits()
     chosen = [index for label in range(4) for index in (digits.target == label).nonzero()[0][:5]]
     images = torch.tensor(digits.images[chosen] * 255 / 16).to(torch.uint8)
-    known = LabelledImages(images, torch.tensor(digits.target[chosen]))
+    known = LabelledImages(images, torch.tensor(digits.target[chosen]), (0, 1, 2, 3))
     config = dataclasses.replace(
         config, width=8, blocks=(1, 1, 1), batch_size=10, triplets=20, epochs=30, learning_rate=0.1, decay_every=20
     )
@@ -369,10 +609,10 @@ def test_a_real_network_overfits_twenty_digits(config):
     made = models.build(config, class_count=4)
 
     def evaluation(epoch: int) -> Evaluation:
-        return evaluate.evaluate(made, known, known, config, CPU)
+        return evaluate.evaluate(made, known, NOBODY, known, config, CPU)
 
     before = evaluation(0)
-    *_, last = train.fit(made, train.optimiser(made, config), known, config, CPU, evaluation, lambda: False)
+    *_, last = train.fit(begun(config, made), known, config, CPU, evaluation)
     assert before.train_accuracy < 0.9
     assert last.train_accuracy == 1.0
     assert last.train_loss < 0.2

@@ -1,0 +1,50 @@
+"""What has gone wrong with an epoch, in words and with the remedy; shown wherever the run is shown."""
+
+import math
+
+from core.choices import OBJECTIVES
+from core.config import RunConfig
+from core.events import EpochDone
+
+_ONE_POINT = 0.5  # spread of the embeddings, of at most 10, below which they are one point to the eye
+_STARVED = 0.002  # fraction of active triplets below which hardly any step changes the network
+_WORSE = 1.05  # times the loss of guessing
+_BY_HEART = 0.995  # train accuracy
+_GAP = 0.05  # between train accuracy and that of images that were not learnt
+
+
+def alarm(config: RunConfig, done: EpochDone, class_count: int) -> str:
+    """The alarm of an epoch, or an empty text.
+
+    collapsed: the loss sits where it is if all distances are equal (at the margin; at ln 2 for the soft margin) and
+    the embeddings are one point. starved: almost no triplet is active. diverged: cross-entropy is worse than that of
+    guessing, ln C. overfitted: the training images are known by heart and others much worse. A loss that is no number
+    ends the run at once, see core/train.py.
+    """
+    seen = done.diagnostics
+    if OBJECTIVES[config.objective].triplets:
+        resting = config.margin if config.triplet_loss == "margin" else math.log(2)
+        if seen["spread"] < _ONE_POINT and abs(seen["triplet_loss"] - resting) < 0.1 * max(resting, 0.1):
+            return (
+                f"collapsed: all images lie almost at one point (spread {seen['spread']:.2f} of 10) and the loss rests "
+                f"at {resting:.2f}. Lower the learning rate, or begin with all triplets for some epochs (all_first)."
+            )
+        if seen["active_fraction"] < _STARVED and done.train_accuracy < 1:
+            return (
+                f"starved: only {seen['active_fraction']:.2%} of the triplets are wrong enough to teach anything. "
+                "Choose harder ones (batch_hard, semi_hard), take the mean over active ones, or raise the margin."
+            )
+    guessing = math.log(class_count)
+    if config.objective == "cross_entropy" and done.train_loss > _WORSE * guessing:
+        return (
+            f"diverged: the loss is {done.train_loss:.3g}, where guessing would give {guessing:.2f}: the steps are so "
+            f"long that they undo what was learnt. Lower the learning rate (it was {done.learning_rate:g})."
+        )
+    known = done.test_accuracy if done.validation_accuracy is None else done.validation_accuracy
+    if done.train_accuracy >= _BY_HEART and done.train_accuracy - known > _GAP:
+        images = "test" if done.validation_accuracy is None else "validation"
+        return (
+            f"overfitted: {done.train_accuracy:.1%} of the images learnt from are right, but only {known:.1%} of the "
+            f"{images} images. Learn from more images, add augmentation or weight decay, or stop earlier."
+        )
+    return ""

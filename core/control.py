@@ -1,0 +1,102 @@
+"""Control of runs from a page: begin, resume, pause, stop, and what a run is doing now.
+
+A run is trained by this process's queue, or by another process: another dashboard, or a command line. That one is asked
+through a small file in the run's folder. Renaming, archiving and deleting need neither: see core/store.py.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from core import store
+from core.config import RunConfig
+from core.data import DataSet
+from core.runs import Control, queue
+from core.store import Run, RunWriter, StoreError
+
+_ENDED = {"stop": "stopped", "pause": "paused", "leave": "interrupted"}
+
+
+def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "") -> str:
+    """Puts a new run into the queue and returns its id. Raises ConfigError or StoreError."""
+    writer = store.create(config, images, runs, name)
+    _submit(writer, images)
+    return writer.id
+
+
+def resume(run: Run, images: DataSet, add_epochs: int = 0) -> None:
+    """Puts a run that has ended back into the queue; raises ConfigError or StoreError if it cannot go on.
+
+    `images` are those it was trained on. A run that is done needs `add_epochs`.
+    """
+    _submit(store.reopen(run, images, add_epochs), images)
+
+
+def pause(run: Run) -> None:
+    """Saves the run at its next step and lets go of it, or takes it out of the queue; `resume` goes on from there."""
+    if not queue().pause(run.id):
+        _request(run, "pause")
+
+
+def stop(run: Run) -> None:
+    """Ends the run at its next step and evaluates the model so far, or takes it out of the queue."""
+    if not queue().stop(run.id):
+        _request(run, "stop")
+
+
+def mine(run: Run) -> bool:
+    """Whether this process trains the run or will do so."""
+    return queue().position(run.id) is not None
+
+
+def position(run: Run) -> int | None:
+    """How many runs of this process's queue come before this one, or None if it is not among them."""
+    return queue().position(run.id)
+
+
+def status(run: Run) -> str:
+    """The run's status; failed also where the disk was too full to write that down."""
+    lost = run.status == "interrupted" and not mine(run) and queue().error(run.id)
+    return "failed" if lost else run.status
+
+
+def failure(run: Run) -> str:
+    """Why a run failed: what it could write down itself, else what its thread said (a full disk, for example)."""
+    return run.error or queue().error(run.id) or ""
+
+
+def _request(run: Run, wish: str) -> None:
+    now = store.read(run.folder)
+    if not now.active:
+        raise StoreError(f"run {run.id} is {now.status}: nothing trains it now")
+    store.request(now, wish)
+
+
+def _submit(writer: RunWriter, images: DataSet) -> None:
+    try:
+        queue().submit(
+            writer.id,
+            lambda control: _train(writer, images, control),
+            told=lambda wish: writer.announce(store.WISHES.get(wish, "stopping")),
+            dropped=lambda wish: _drop(writer, wish),
+            asked=writer.wish,
+        )
+    except RuntimeError:  # the process is about to end
+        _drop(writer, "leave")
+        raise
+
+
+def _train(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    with writer:
+        from core import experiment  # here: the background thread waits for torch, the page does not
+
+        yield from experiment.run(writer, images, control)
+
+
+def _drop(writer: RunWriter, wish: str) -> None:
+    """Ends a run before its turn."""
+    try:
+        with suppress(StoreError):  # on a full disk it reads as interrupted
+            writer.update(status=_ENDED[wish])
+    finally:
+        writer.close()

@@ -1,0 +1,150 @@
+"""Named recipes: what each is for, what to expect of it, and the settings that differ from RunConfig's defaults."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from core.choices import ARCHITECTURES
+from core.config import ConfigError, RunConfig, applies, from_dict, settings, written
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe; `expect` says in one line what will happen and why."""
+
+    title: str
+    expect: str
+    values: dict
+
+
+# The lab sheet's classifiers
+_SHEET = dict(
+    objective="cross_entropy",
+    epochs=20,
+    batch_size=64,
+    learning_rate=0.01,
+    decay_factor=10.0,
+    decay_every=50,
+    momentum=0.9,
+    weight_decay=5e-4,
+    augmentation="crop_flip",
+)
+# Metric learners that are narrow enough for a lesson: 48,000 images seen, as many as 16,000 triplets show
+_NARROW = dict(architecture="resnet", width=16, channels=1, objective="triplet", learning_rate=0.008)
+_BALANCED = _NARROW | dict(sampling="balanced", images_per_class=8, epochs=24, schedule="cosine")
+# The most accurate ones: warped images, averaged weights, one long cycle
+_BEST = dict(schedule="one_cycle", augmentation="affine_elastic", weight_average=0.99)
+_QUICK = dict(objective="cross_entropy", architecture="resnet", width=16, channels=1, batch_size=32)
+
+PRESETS = {
+    "quick": Preset(
+        "Quick look",
+        "A narrow ResNet that learns to name the class from warped images: about 98 % within a minute.",
+        _QUICK | dict(optimiser="adamw", learning_rate=0.003, schedule="one_cycle", augmentation="affine", epochs=8),
+    ),
+    "facenet": Preset(
+        "FaceNet",
+        "The lab sheet's metric learner: ResNet-18, embedding 128, 8,000 random triplets an epoch, kNN with k = 5.",
+        dict(),
+    ),
+    "densenet52": Preset(
+        "DenseNet-52",
+        "The lab sheet's classifier with dense blocks 2, 2, 4, 16: 52 convolutions and one fully connected layer.",
+        dict(architecture="densenet", blocks=(2, 2, 4, 16)) | _SHEET,
+    ),
+    "densenet39": Preset(
+        "DenseNet-39",
+        "The lab sheet's smaller DenseNet with dense blocks 2, 5, 4, 6: 38 convolutions and one fully connected layer.",
+        dict(architecture="densenet", blocks=(2, 5, 4, 6)) | _SHEET,
+    ),
+    "resnext32": Preset(
+        "ResNeXt-32 (16x8d)",
+        "The lab sheet's widest network: 16 parallel paths of 8 channels. The slowest by far on a laptop.",
+        dict(architecture="resnext", blocks=(3, 3, 3), cardinality=16, bottleneck_width=8) | _SHEET,
+    ),
+    "facenet-batch-hard": Preset(
+        "FaceNet, batch-hard",
+        "A narrow FaceNet that looks at the hardest triplet of each anchor: learns much more from as many images.",
+        _BALANCED | dict(selection="batch_hard", triplet_loss="soft_margin", all_first=3),
+    ),
+    "facenet-semi-hard": Preset(
+        "FaceNet, semi-hard",
+        "A narrow FaceNet that looks at triplets that are right, but not by the margin: steady, safe from outliers.",
+        _BALANCED | dict(selection="semi_hard"),
+    ),
+    "facenet-chosen-classes": Preset(
+        "FaceNet, confused classes",
+        "A narrow FaceNet that, after each epoch, draws half of its triplets from the classes that it still confuses.",
+        _NARROW | dict(sampling="confused_triplets", chosen_share=0.5, triplets=2000, epochs=8, schedule="cosine"),
+    ),
+    "densenet52-best": Preset(
+        "DenseNet-52, most accurate",
+        "Three times the sheet's epochs, warped images and averaged weights: far fewer mistakes from the same 2,000.",
+        dict(architecture="densenet", blocks=(2, 2, 4, 16), channels=1, objective="cross_entropy", batch_size=64)
+        | dict(optimiser="adamw", learning_rate=0.004, weight_decay=0.01, label_smoothing=0.1, epochs=60)
+        | _BEST,
+    ),
+    "resnext32-best": Preset(
+        "ResNeXt, most accurate",
+        "A ResNeXt of a quarter of the width, so that warped images can be shown often enough on a laptop.",
+        dict(architecture="resnext", blocks=(3, 3, 3), cardinality=8, bottleneck_width=4, channels=1, batch_size=64)
+        | dict(objective="cross_entropy", optimiser="adamw", learning_rate=0.004, weight_decay=0.01)
+        | dict(label_smoothing=0.1, epochs=60)
+        | _BEST,
+    ),
+    "facenet-best": Preset(
+        "FaceNet, most accurate",
+        "The supervised contrastive loss on warped images: every image is compared with all others of its batch.",
+        dict(architecture="resnet", width=32, channels=1, objective="supervised_contrastive", images_per_class=8)
+        | dict(optimiser="adamw", learning_rate=0.003, weight_decay=0.01, epochs=40)
+        | _BEST,
+    ),
+    "collapse": Preset(
+        "Fails: collapse",
+        "Batch-hard triplets from a cold start at a large learning rate pull all images into one point; the loss rests "
+        "at the margin. Remedy: a lower rate, or all triplets first.",
+        _BALANCED | dict(selection="batch_hard", learning_rate=0.3, schedule="step", epochs=5),
+    ),
+    "learning-rate-too-high": Preset(
+        "Fails: learning rate too high",
+        "Every step overshoots and the loss soars, at times until it is no number. At 0.05 the network learns well.",
+        _QUICK | dict(learning_rate=10.0, decay_factor=1.0, epochs=4),
+    ),
+    "overfit": Preset(
+        "Fails: overfitting",
+        "Learns 200 images by heart and is much worse on the 1,800 others, which are kept for validation.",
+        _QUICK | dict(learning_rate=0.05, batch_size=16, decay_factor=1.0, validation_share=0.9, epochs=12),
+    ),
+}
+
+
+def from_preset(name: str, **changes) -> RunConfig:
+    """The configuration of a preset with some settings changed.
+
+    Another architecture brings its own default blocks unless blocks are changed as well.
+    Raises ConfigError for an unknown preset or setting.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    values = {"preset": name} | PRESETS[name].values
+    before = RunConfig(**values).architecture
+    if changes.get("architecture", before) != before and changes["architecture"] in ARCHITECTURES:
+        values["blocks"] = ARCHITECTURES[changes["architecture"]].blocks
+    return from_dict(values | changes)
+
+
+def changes(config: RunConfig) -> dict[str, object]:
+    """The settings in which a configuration differs from its preset (or the defaults), where they have an effect."""
+    now = dataclasses.asdict(config)
+    before = dataclasses.asdict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
+    fields = [field for field in settings() if applies(field, now)]
+    return {field.name: now[field.name] for field in fields if now[field.name] != before[field.name]}
+
+
+def title(config: RunConfig) -> str:
+    """What a run is called: its preset and what was changed, e.g. "FaceNet, epochs 1"."""
+    name = PRESETS[config.preset].title if config.preset in PRESETS else config.preset
+
+    def short(value) -> str:
+        return written(value).replace(", ", "-").replace("_", " ")
+
+    return ", ".join([name, *(f"{key.replace('_', ' ')} {short(value)}" for key, value in changes(config).items())])

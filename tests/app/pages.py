@@ -1,0 +1,29 @@
+"""What tests of the pages without a browser share."""
+
+import re
+
+from streamlit.testing.v1 import AppTest
+
+from tests.app.conftest import ROOT
+
+PAGES = ["views/home.py", "views/train.py", "views/embedding.py", "views/mistakes.py"]
+
+
+def open_page(page: str, run: str = "") -> AppTest:
+    """A page, and with the id of a run its address."""
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    if run:
+        app.query_params["run"] = run
+    app.run()
+    if page != PAGES[0]:
+        app.switch_page(page).run()
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest) -> str:
+    """All that is written on the page, without the labels of widgets and the signs that guard text from Markdown."""
+    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success, app.title, app.subheader)
+    html = [element.proto.body for element in app.get("html")]
+    written = "\n".join(element.value for kind in kinds for element in kind)
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", written) + "\n" + "\n".join(html)

@@ -1,0 +1,120 @@
+"""Every alarm is raised by numbers made for it, names its remedy, and stays silent for healthy ones."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from core import alarms
+from core.config import RunConfig
+
+MARGIN = RunConfig(margin=2.0)
+SOFT = RunConfig(triplet_loss="soft_margin")
+BOTH = RunConfig(objective="cross_entropy_triplet", margin=2.0)
+CLASSIFIER = RunConfig(objective="cross_entropy")
+CONTRASTIVE = RunConfig(objective="supervised_contrastive")
+LEARNING = {"spread": 7.0, "triplet_loss": 0.8, "active_fraction": 0.3}
+
+
+def alarm(config: RunConfig, done) -> str:
+    return alarms.alarm(config, done, class_count=10)
+
+
+def epoch(train=0.9, test=0.88, validation=None, **diagnostics) -> SimpleNamespace:
+    """An epoch's numbers; healthy ones unless others are given."""
+    seen = LEARNING | diagnostics
+    return SimpleNamespace(
+        train_accuracy=train,
+        test_accuracy=test,
+        validation_accuracy=validation,
+        diagnostics=seen,
+        train_loss=0.8,
+        learning_rate=0.5,
+    )
+
+
+@pytest.mark.parametrize("config", [MARGIN, SOFT, BOTH, CLASSIFIER, CONTRASTIVE])
+def test_healthy_numbers_raise_none(config):
+    assert alarm(config, epoch()) == ""
+    assert alarm(config, epoch(train=0.1, test=0.1)) == ""  # at the beginning
+    assert alarm(config, epoch(train=1.0, test=0.97)) == ""  # at the end
+    assert alarm(config, epoch(train=0.99, test=0.98, active_fraction=0.01, triplet_loss=0.004)) == ""
+
+
+def test_objectives_without_triplets_need_no_diagnostics_of_them():
+    for config in (CLASSIFIER, CONTRASTIVE):
+        done = SimpleNamespace(**vars(epoch()) | {"diagnostics": {}})
+        assert alarm(config, done) == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "resting"),
+    [
+        (MARGIN, 2.0),
+        (RunConfig(margin=0.2), 0.2),
+        (RunConfig(margin=0.0), 0.0),
+        (SOFT, math.log(2)),
+        (RunConfig(triplet_loss="soft_margin", margin=5.0), math.log(2)),  # the margin has no effect
+        (BOTH, 2.0),
+    ],
+)
+def test_collapsed(config, resting):
+    for share in (0.95, 1.0, 1.05):
+        text = alarm(config, epoch(spread=0.02, triplet_loss=share * resting, active_fraction=1.0, train=0.1))
+        assert text.startswith("collapsed: ")
+        assert f"{resting:.2f}" in text
+        assert "spread 0.02" in text
+        assert "learning rate" in text
+        assert "all_first" in text
+    assert alarm(config, epoch(spread=3.0, triplet_loss=resting)) == ""  # at the margin, but not one point
+    assert alarm(config, epoch(spread=0.02, triplet_loss=resting + 0.5)) == ""  # near each other, yet not resting
+
+
+def test_starved():
+    for config in (MARGIN, SOFT, BOTH):
+        text = alarm(config, epoch(active_fraction=0.0005, triplet_loss=0.001))
+        assert text.startswith("starved: ")
+        assert "0.05%" in text
+        assert "batch_hard" in text
+    assert alarm(MARGIN, epoch(active_fraction=0.0, triplet_loss=0.0, train=1.0, test=0.99)) == ""  # nothing to learn
+    assert alarm(CLASSIFIER, epoch(active_fraction=0.0)) == ""
+
+
+@pytest.mark.parametrize("config", [MARGIN, SOFT, BOTH, CLASSIFIER, CONTRASTIVE])
+def test_overfitted(config):
+    text = alarm(config, epoch(train=0.999, test=0.8))
+    assert text.startswith("overfitted: ")
+    assert "99.9%" in text
+    assert "80.0% of the test images" in text
+    assert "augmentation" in text
+    assert alarm(config, epoch(train=0.98, test=0.8)) == ""  # not known by heart
+    assert alarm(config, epoch(train=0.999, test=0.96)) == ""
+
+
+def test_overfitted_is_told_by_the_validation_images_where_there_are_some():
+    text = alarm(CLASSIFIER, epoch(train=1.0, test=0.99, validation=0.7))
+    assert "70.0% of the validation images" in text
+    assert alarm(CLASSIFIER, epoch(train=1.0, test=0.7, validation=0.99)) == ""
+    assert alarm(CLASSIFIER, epoch(train=1.0, test=0.99, validation=0.0)).startswith("overfitted: ")  # 0 is a number
+
+
+def test_the_worst_comes_first():
+    assert alarm(MARGIN, epoch(train=1.0, test=0.2, spread=0.1, triplet_loss=2.0)).startswith("collapsed: ")
+
+
+def test_an_alarm_is_one_line():
+    for done in (epoch(spread=0.0, triplet_loss=2.0), epoch(active_fraction=0.0), epoch(train=1.0, test=0.1)):
+        text = alarm(MARGIN, done)
+        assert text.endswith(".")
+        assert "\n" not in text
+
+
+def test_diverged():
+    done = epoch(train=0.1, test=0.1)
+    for loss, rings in ((2.2, False), (math.log(10), False), (2.6, True), (1e18, True)):
+        done.train_loss = loss
+        text = alarm(CLASSIFIER, done)
+        assert text.startswith("diverged: ") == rings == bool(text)
+        assert "Lower the learning rate (it was 0.5)" in text or not rings
+        assert alarm(CONTRASTIVE, done) == ""  # its loss has another scale
+    assert alarms.alarm(CLASSIFIER, SimpleNamespace(**vars(done) | {"train_loss": 3.0}), class_count=47) == ""

@@ -1,0 +1,141 @@
+"""Runs in the queue of this process: paused, resumed, stopped, dropped, failed."""
+
+import dataclasses
+import os
+import threading
+
+import pytest
+
+from core import control, experiment, store
+from core.config import ConfigError
+from core.runs import queue
+from core.store import StoreError
+from tests.core.test_experiment import check_resumed, done  # noqa: F401
+
+SOON = 60  # seconds
+
+
+@pytest.fixture
+def long(tiny):
+    """A run that does not end by itself within a test."""
+    return dataclasses.replace(tiny, triplets=4000, epochs=1000)
+
+
+@pytest.fixture(autouse=True)
+def empty_queue():
+    yield
+    for name in queue().names():
+        queue().stop(name)
+    assert queue().join(SOON)
+
+
+def wait_for(run_folder, *statuses: str):
+    """The run once it has one of these statuses."""
+    for _ in range(SOON * 200):
+        run = store.read(run_folder)
+        if run.status in statuses:
+            return run
+        threading.Event().wait(0.005)
+    raise AssertionError(f"{run.status} instead of {statuses}")
+
+
+def test_paused_and_resumed_it_is_the_same_run(done, digits, tmp_path):  # noqa: F811
+    whole, _ = done
+    run_id = control.begin(whole.config, digits, tmp_path, name="mine")
+    folder = tmp_path / run_id
+    for _ in range(3):
+        control_of = store.read(folder)
+        if control.mine(control_of):
+            control.pause(control_of)
+        assert queue().join(SOON)
+        if store.read(folder).status == "done":
+            break
+        assert store.read(folder).status == "paused"
+        control.resume(store.read(folder), digits)
+    assert queue().join(SOON)
+    run = store.read(folder)
+    assert (run.status, run.title) == ("done", "mine")
+    (folder / "label.json").unlink()
+    check_resumed(whole, store.read(folder))
+
+
+def test_stop_of_a_running_and_of_a_waiting_run(long, digits, tmp_path):
+    first, second = (tmp_path / control.begin(long, digits, tmp_path) for _ in range(2))
+    run = wait_for(first, "running")
+    assert (control.position(run), control.position(store.read(second))) == (0, 1)
+    control.stop(store.read(second))
+    assert store.read(second).status == "stopped"
+    control.stop(run)
+    assert store.read(first).status in ("stopping", "stopped")
+    assert queue().join(SOON)
+    assert store.read(first).status == "stopped"
+    with pytest.raises(StoreError, match="nothing trains it now"):
+        control.stop(store.read(first))
+
+
+def test_a_waiting_run_is_paused_by_another_process(long, digits, tmp_path):
+    first, second = (tmp_path / control.begin(long, digits, tmp_path) for _ in range(2))
+    wait_for(first, "running")
+    store.request(store.read(second), "pause")
+    assert store.read(second).status in ("pausing", "paused")
+    wait_for(second, "paused")
+    assert queue().names() == [first.name]
+    control.resume(store.read(second), digits)
+    assert queue().names() == [first.name, second.name]
+    control.stop(store.read(second))
+
+
+def test_a_disk_too_full_to_say_so(tiny, digits, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    run_id = control.begin(dataclasses.replace(tiny, epochs=1000), digits, tmp_path)
+    wait_for(tmp_path / run_id, "running")
+    monkeypatch.setattr(os, "replace", refuse)
+    assert queue().join(SOON)
+    monkeypatch.undo()
+    run = store.read(tmp_path / run_id)
+    assert (run.status, control.status(run)) == ("interrupted", "failed")
+    assert "No space left on device): free some space, then resume" in control.failure(run)
+    assert not list(tmp_path.rglob("*.tmp"))
+    control.resume(run, digits)
+    assert control.status(wait_for(run.folder, "running")) == "running"
+    assert control.failure(store.read(run.folder)) == ""
+
+
+def test_refused(done, digits, tmp_path):  # noqa: F811
+    whole, _ = done
+    with pytest.raises(StoreError, match="is finished"):
+        control.resume(whole, digits)
+    with pytest.raises(ConfigError, match="out of bounds"):
+        control.resume(whole, digits, add_epochs=1000)
+    assert store.read(whole.folder) == whole
+    with pytest.raises(ConfigError, match="1 to 60 characters"):
+        control.begin(whole.config, digits, tmp_path, name="\n")
+    assert store.list_runs(tmp_path) == []
+    assert queue().names() == []
+
+
+def test_an_evaluation_is_not_waited_for(tiny, digits, tmp_path, monkeypatch):
+    """Pause within the evaluation of an epoch, which takes half a minute in a wide network."""
+    evaluate, began, asked = experiment.evaluate.evaluate, threading.Event(), threading.Event()
+
+    def slowly(*arguments):
+        began.set()
+        assert asked.wait(SOON)
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(experiment.evaluate, "evaluate", slowly)
+    run_id = control.begin(tiny, digits, tmp_path)
+    assert began.wait(SOON)
+    control.pause(store.read(tmp_path / run_id))
+    assert store.read(tmp_path / run_id).status == "pausing"
+    asked.set()
+    assert queue().join(SOON)
+    run = store.read(tmp_path / run_id)
+    assert (run.status, len(store.history(run)), run.result) == ("paused", 0, {})
+    checkpoint, _ = store.newest_checkpoint(run)
+    assert (checkpoint["training"]["epoch"], checkpoint["training"]["step"]) == (1, 3)
+    control.resume(run, digits)
+    assert queue().join(SOON)
+    assert store.read(run.folder).status == "done"

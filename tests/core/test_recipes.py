@@ -1,0 +1,141 @@
+"""The promise of the README's "Adding an architecture or a selection rule", really tried: a file and a line each.
+
+A copy of core/ gets them, and a fresh interpreter builds the network and makes one step with the rule.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CORE = Path(__file__).parents[2] / "core"
+
+VGG = '''"""VGG: plain 3x3 convolutions, halved in size after each stage (arXiv:1409.1556)."""
+
+from torch import Tensor, nn
+
+
+class VGG(nn.Module):
+    """Stages of convolutions for images of 32x32 pixels; `blocks` counts those of each stage."""
+
+    def __init__(self, blocks: tuple[int, ...] = (1, 1, 2), width: int = 64, channels: int = 3):
+        super().__init__()
+        layers, inputs = [], channels
+        for number, count in enumerate(blocks):
+            for _ in range(count):
+                outputs = width * 2**number
+                convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
+                layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+                inputs = outputs
+            layers.append(nn.AvgPool2d(2))
+        self.stages = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.feature_size = outputs
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, channels, 32, 32) -> pooled features (B, feature_size)."""
+        return self.pool(self.stages(images)).flatten(1)
+'''
+VGG_LINE = """    "vgg": Architecture("VGG", "core.vgg:VGG", (1, 1, 2), ("width",)),"""
+
+EASY_POSITIVE = '''"""Easy positives: each anchor's nearest positive and closest negative (arXiv:1904.04370)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from core.triplets import Triplets, pairwise_distances
+
+
+def easy_positive(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
+    """An image need not be near all others of its class: one is enough, so that a class may keep its several styles."""
+    same = labels[:, None] == labels[None, :]  # (B, B)
+    positive, negative = same.clone().fill_diagonal_(False), ~same
+    distances = pairwise_distances(embeddings.detach(), embeddings.detach())  # (B, B)
+    anchors = (positive.any(dim=1) & negative.any(dim=1)).nonzero().flatten()
+    nearest_positive = distances.masked_fill(~positive, math.inf).argmin(dim=1)  # (B,)
+    closest_negative = distances.masked_fill(~negative, math.inf).argmin(dim=1)  # (B,)
+    return Triplets(anchors, nearest_positive[anchors], closest_negative[anchors])
+'''
+EASY_POSITIVE_LINE = """    "easy_positive": Selection("Easy positives", "core.easy_positive:easy_positive"),"""
+
+STEP = """
+import json
+import torch
+from core import models, objectives, sampling
+from core.config import check_data, from_dict, to_dict
+from core.presets import from_preset, title
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+config = from_preset("facenet", **CHANGES, margin=20.0)
+assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+labels = torch.arange(4).repeat(8)
+check_data(config, dict.fromkeys(range(4), 8))
+batch = next(iter(sampling.batches(config, labels, (0, 1, 2, 3), None, 1)))
+network = models.build(config, class_count=4)
+images = torch.randint(256, (len(batch), 28, 28), dtype=torch.uint8)
+outputs = network(models.prepare(images, config.channels))
+loss, seen = objectives.batch_loss(outputs, labels[batch], config, 1, sampling.generator(0))
+loss.backward()
+print(json.dumps({
+    "title": title(config), "backbone": type(network.backbone).__name__, "selection": config.counted,
+    "batches": config.batches, "loss": loss.item(), "active": seen["active_fraction"],
+    "convolutions": models.summarise(config).convolutions,
+    "gradients": all(bool(each.grad.abs().sum() > 0) for each in network.backbone.parameters() if each.dim() > 1),
+}))
+"""
+
+
+def add(core: Path, file: str, text: str, line: str, listed_in: str) -> None:
+    """A new file, and one line at the end of one of the tables in choices.py."""
+    assert not (core / file).exists()
+    (core / file).write_text(text)
+    choices = (core / "choices.py").read_text().splitlines(keepends=True)
+    start = next(place for place, each in enumerate(choices) if each.startswith(f"{listed_in} = {{"))
+    end = next(place for place, each in enumerate(choices) if place > start and each.startswith("}"))
+    choices.insert(end, line + "\n")
+    (core / "choices.py").write_text("".join(choices))
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    return Path(shutil.copytree(CORE, tmp_path / "core", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def run(core: Path, code: str) -> dict:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=core.parent, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_fourth_architecture_and_a_new_selection_rule(copy):
+    add(copy, "vgg.py", VGG, VGG_LINE, "ARCHITECTURES")
+    add(copy, "easy_positive.py", EASY_POSITIVE, EASY_POSITIVE_LINE, "SELECTIONS")
+    changes = dict(architecture="vgg", width=8, embedding_size=8, selection="easy_positive")
+    found = run(copy, STEP.replace("**CHANGES", f"**{changes}"))
+    assert found["title"].startswith("FaceNet, architecture vgg, blocks 1-1-2, width 8")
+    assert found["title"].endswith("selection easy positive, margin 20.0")
+    assert (found["backbone"], found["convolutions"]) == ("VGG", 4)
+    assert (found["selection"], found["batches"]) == ("easy_positive", "balanced")
+    assert found["loss"] > 0
+    assert found["active"] == 1  # every triplet is within such a margin
+    assert found["gradients"]
+
+
+README = (CORE.parent / "README.md").read_text()
+
+
+@pytest.mark.skipif("## Adding an architecture" not in README, reason="the README has no such section yet")
+def test_the_readme_shows_these_files_and_lines():
+    """The text in the README is what is tried here, to the letter."""
+    for text in (VGG, VGG_LINE, EASY_POSITIVE, EASY_POSITIVE_LINE):
+        assert text.strip("\n") in README
