@@ -46,7 +46,7 @@ from tests.conftest import write_digits
 
 RESULTS = Path(__file__).parent / "results" / "faults.csv"
 TINY = dict(blocks=(1, 1), width=8, embedding_size=8, triplets=48, batch_size=8, epochs=3, neighbours=3)
-SMALL = dict(epochs=2, triplets=32, batch_size=16)  # for the networks of the presets
+SMALL = dict(epochs=2, triplets=32, batch_size=16, images_per_class=4, width=8, cardinality=2, bottleneck_width=4)
 EXACT = dict(precision="float32", threads=1)
 CLOCK = {"seconds", "run"}  # entries of a checkpoint that differ between two equal runs
 
@@ -243,9 +243,9 @@ def _kill(folder: Path, images: DataSet, whole: Whole, draw: random.Random, by_i
         instant = f"{seconds:.2f} of {whole.seconds:.2f} s"
     assert status in (0, -signal.SIGKILL), f"the child ended with {status}"
     run = store.read(folder)
-    assert run.status == ("interrupted" if status else "done"), run
+    assert run.status == "done" or (status and run.status == "interrupted"), run
     store.history(run), store.steps(run), store.mistakes(run)  # readable at any moment
-    return status, instant
+    return 0 if run.status == "done" else status, instant  # the kill may come between the end of the run and the exit
 
 
 def _compare(whole: Whole, folder: Path) -> None:
@@ -567,7 +567,9 @@ def all_faults(short: bool, images: DataSet, runs: Path, seed: int, only: str = 
         classifier = RunConfig(**TINY, **EXACT, objective="cross_entropy", augmentation="crop_flip")
         yield from kills("tiny classifier", classifier, images, runs, 12, draw)
         for preset in PRESETS:
-            yield from kills(preset, from_preset(preset, **SMALL), images, runs, 3, draw)
+            if preset != "learning-rate-too-high":  # fails on purpose, and is not resumed
+                blocks = (1,) * len(from_preset(preset).blocks)
+                yield from kills(preset, from_preset(preset, **SMALL, blocks=blocks), images, runs, 3, draw)
     yield from every_operation(tiny, images, runs, 61 if short else 4)
     yield from killed_while_it_begins(tiny, images, runs)
     yield from two_writers(tiny, images, runs)
