@@ -68,6 +68,12 @@ def strip(images: list[np.ndarray], names: list[str]) -> None:
     st.html(f'<div class="lab-strip">{"".join(tags)}</div>')
 
 
+def duration(seconds: float) -> str:
+    """A duration for people, e.g. "42 s" or "2 min 42 s"."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02} s"
+
+
 def run_name(run: Run) -> str:
     """A run in one line: what, when, how good."""
     if run.config is None:

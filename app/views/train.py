@@ -17,11 +17,6 @@ WAITING = 5.0  # and between two looks at whether somebody else has begun or cha
 MOST_EPOCHS = next(field.metadata["high"] for field in settings() if field.name == "epochs")
 
 
-def minutes(seconds: float) -> str:
-    """A duration for people."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min {seconds % 60:02.0f} s"
-
-
 def progress(run: Run, steps: pd.DataFrame) -> tuple[float, str]:
     """The share of the run that is done, and the same in words with the elapsed and the expected time."""
     begins = state.status(run) == "starting"
@@ -37,13 +32,13 @@ def progress(run: Run, steps: pd.DataFrame) -> tuple[float, str]:
     if run.status == "stopping":
         return done, f"{words} · ending at the next step, then testing the model so far …"
     if run.status != "running":
-        return done, f"{words} · {minutes(run.seconds or last['seconds'])} in all"
+        return done, f"{words} · {cards.duration(run.seconds or last['seconds'])} in all"
     phase = "evaluating" if last["step"] == run.steps_per_epoch else f"step {last['step']:.0f}/{run.steps_per_epoch}"
     first, begun = steps.iloc[0], 1 / (run.steps_per_epoch * run.config.epochs)
     left = "…"  # the first steps are slow and say nothing of the rest
     if len(steps) > 4:
-        left = f"about {minutes((last['seconds'] - first['seconds']) * (1 - done) / (done - begun))}"
-    return done, f"{words} · {phase} · {minutes(last['seconds'])} elapsed · {left} to go"
+        left = f"about {cards.duration((last['seconds'] - first['seconds']) * (1 - done) / (done - begun))}"
+    return done, f"{words} · {phase} · {cards.duration(last['seconds'])} elapsed · {left} to go"
 
 
 def going_on(run: Run) -> str | None:

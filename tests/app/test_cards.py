@@ -1,0 +1,21 @@
+"""What several pages write."""
+
+import pytest
+
+from app import cards
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (59.6, "60 s"),
+        (99.4, "99 s"),
+        (99.6, "1 min 40 s"),
+        (119.7, "2 min 00 s"),
+        (161.7, "2 min 42 s"),
+        (3599.4, "59 min 59 s"),
+    ],
+)
+def test_a_duration_is_not_rounded_up_to_the_next_minute(seconds, words):
+    assert cards.duration(seconds) == words
