@@ -224,7 +224,8 @@ def kills(name: str, config: RunConfig, images: DataSet, runs: Path, count: int,
         if status:
             finish(folder, images)
         _compare(whole, folder)
-        yield f"{name}: kill -9 after {', then '.join(instants)}", "resumed, all SHA-256 equal"
+        outcome = "resumed" if status else "done before the kill"
+        yield f"{name}: kill -9 after {', then '.join(instants)}", f"{outcome}, all SHA-256 equal"
         shutil.rmtree(folder)
 
 
