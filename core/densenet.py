@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class DenseNet(nn.Module):
-    """Dense blocks with transitions between them, for images of 32x32 pixels.
+    """Dense blocks with transitions between them, for images of S x S pixels, 32 or 28.
 
     `blocks` counts the layers in each dense block: 2, 2, 4, 16 makes 52 convolutions, 2, 5, 4, 6 makes 38.
     `growth_rate` is the number of feature maps that each layer adds to those before it.
@@ -33,8 +33,8 @@ class DenseNet(nn.Module):
                 nn.init.kaiming_normal_(layer.weight)  # arXiv:1502.01852
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, 32, 32) -> pooled features (B, feature_size)."""
-        features = self.stages(self.stem(images))  # (B, feature_size, 4, 4)
+        """(B, channels, S, S) -> pooled features (B, feature_size)."""
+        features = self.stages(self.stem(images))  # (B, feature_size, S / 8, S / 8)
         return self.pool(torch.relu_(self.norm(features))).flatten(1)
 
 

@@ -18,7 +18,7 @@ from core.triplets import pairwise_distances
 _IMAGES_AT_ONCE = 250
 
 
-def embed_all(network: Network, images: Tensor, channels: int, machine: Machine) -> Outputs:
+def embed_all(network: Network, images: Tensor, config: RunConfig, machine: Machine) -> Outputs:
     """Embeddings (N, D) and logits (N, C) or None of all `images` (N, H, W), on the CPU, with the network in eval mode.
 
     The embeddings are rounded to float16, as the run's folder stores them, so that every distance on a page can be
@@ -29,7 +29,7 @@ def embed_all(network: Network, images: Tensor, channels: int, machine: Machine)
     with torch.inference_mode():
         for batch in images.split(_IMAGES_AT_ONCE):
             with machine.autocast():
-                outputs = network(prepare(batch.to(machine.device), channels))
+                outputs = network(prepare(batch.to(machine.device), config.channels, config.image_size))
             embeddings.append(outputs.embeddings.half().float().cpu())
             if outputs.logits is not None:
                 logits.append(outputs.logits.float().cpu())
@@ -70,8 +70,8 @@ def evaluate(
     Where neighbours vote, a training image has no vote on itself; otherwise everyone would know the answer. The gallery
     for validation images are the images learnt from, that for test images all training images.
     """
-    known = embed_all(network, train.images, config.channels, machine)
-    asked = embed_all(network, test.images, config.channels, machine)
+    known = embed_all(network, train.images, config, machine)
+    asked = embed_all(network, test.images, config, machine)
     k, rule = config.neighbours, config.predicts
 
     learnt, learnt_labels = _rows(known, ~held), train.labels[~held]

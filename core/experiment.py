@@ -323,7 +323,7 @@ def evaluate_run(run: Run, folder: Path | None, classifier: str | None, neighbou
             raise
         raise StoreError(f"{run.folder / 'last.pt'} does not fit the run's settings; train the run again") from error
     network.to(used.device, memory_format=torch.channels_last)
-    outputs = evaluate.embed_all(network, asked.images, config.channels, used)
+    outputs = evaluate.embed_all(network, asked.images, config, used)
     gallery_labels = torch.tensor(images.train.labels)
     if classifier in ("knn", "knn_weighted") and neighbours > len(gallery):
         raise ConfigError(f"--neighbours {neighbours}: there are only {len(gallery)} training images")

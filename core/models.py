@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from core.choices import ARCHITECTURES, OBJECTIVES, load
 from core.config import SPHERE_RADIUS, RunConfig
 
-INPUT_SIZE = 32  # pixels: side of the square that every network sees
-DIGIT_SIZE = 28  # pixels: longer side to which smaller images are enlarged: MNIST's, which leaves a border of 2
+DIGIT_SIZE = 28  # pixels: longer side to which smaller images are enlarged: MNIST's
 
 
 class Outputs(NamedTuple):
@@ -39,7 +38,7 @@ class Network(nn.Module):
         self.embedding_size = embedding_size if needs.embeds else features
 
     def forward(self, images: Tensor) -> Outputs:
-        """(B, channels, 32, 32) of `prepare` -> embeddings (B, D) and logits (B, C) or None."""
+        """(B, channels, S, S) of `prepare` -> embeddings (B, D) and logits (B, C) or None."""
         features = self.backbone(images)  # (B, F)
         embeddings = features if self.projection is None else self.projection(features)
         logits = None if self.classifier is None else self.classifier(features)
@@ -100,7 +99,7 @@ def summarise(config: RunConfig, class_count: int = 10) -> Summary:
     """
     with torch.device("meta"):
         network = build(config, class_count).eval()
-        image = torch.zeros(1, config.channels, INPUT_SIZE, INPUT_SIZE)
+        image = torch.zeros(1, config.channels, config.image_size, config.image_size)
     layers = []
     for path, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
@@ -141,25 +140,25 @@ def _describe(path: str, layer: nn.Module, output: Tensor) -> dict:
     }
 
 
-def prepare(images: Tensor, channels: int) -> Tensor:
+def prepare(images: Tensor, channels: int, size: int = 32) -> Tensor:
     """Images as every network sees them: training, gallery and test images alike.
 
-    (B, H, W) uint8, 0 is background -> (B, channels, 32, 32) float32 from -1 (background) to 1, channels_last.
-    An image whose longer side has 28 to 32 pixels gets a border of background, the odd pixel on the right and at the
-    bottom. A smaller one is first enlarged to 28 pixels, a larger one shrunk to 32; its proportions are kept.
+    (B, H, W) uint8, 0 is background -> (B, channels, size, size) float32 from -1 (background) to 1, channels_last.
+    An image whose longer side has 28 to `size` pixels gets a border of background, the odd pixel on the right and at
+    the bottom. A smaller one is first enlarged to 28 pixels, a larger one shrunk to `size`; its proportions are kept.
     Raises TypeError for images that are not uint8.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"images are {images.dtype}; give them as torch.uint8 with values from 0 to 255")
     longer = max(images.shape[1:])
-    target = min(max(longer, DIGIT_SIZE), INPUT_SIZE)
+    target = min(max(longer, DIGIT_SIZE), size)
     images = images[:, None].float()  # (B, 1, H, W)
     if target != longer:
-        size = [max(1, round(side * target / longer)) for side in images.shape[2:]]
-        images = F.interpolate(images, size, mode="bilinear" if target > longer else "area")
+        sides = [max(1, round(side * target / longer)) for side in images.shape[2:]]
+        images = F.interpolate(images, sides, mode="bilinear" if target > longer else "area")
     height, width = images.shape[2:]
-    left, top = (INPUT_SIZE - width) // 2, (INPUT_SIZE - height) // 2
-    images = F.pad(images, [left, INPUT_SIZE - width - left, top, INPUT_SIZE - height - top])
+    left, top = (size - width) // 2, (size - height) // 2
+    images = F.pad(images, [left, size - width - left, top, size - height - top])
     images = images / 127.5 - 1  # after the padding, so that the border is as black as the background
     return repeated(images, channels)
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 
 class ResNet(nn.Module):
-    """Stages of basic blocks, for images of 32x32 pixels; every stage after the first doubles the channels and halves
-    height and width.
+    """Stages of basic blocks, for images of S x S pixels, 32 or 28; every stage after the first doubles the channels
+    and halves height and width.
 
     `blocks` counts the blocks in each stage: 2, 2, 2, 2 is ResNet-18. `width` is the number of channels of the first
     stage. Unlike the paper's network for photographs the stem is a 3x3 convolution without stride or max-pooling,
@@ -35,8 +35,8 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")  # arXiv:1502.01852
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, 32, 32) -> pooled features (B, feature_size)."""
-        features = torch.relu_(self.norm(self.stem(images)))  # (B, width, 32, 32)
+        """(B, channels, S, S) -> pooled features (B, feature_size)."""
+        features = torch.relu_(self.norm(self.stem(images)))  # (B, width, S, S)
         return self.pool(self.stages(features)).flatten(1)
 
 

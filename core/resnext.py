@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 
 class ResNeXt(nn.Module):
-    """Stages of bottleneck blocks, for images of 32x32 pixels; every stage after the first halves height and width.
+    """Stages of bottleneck blocks, for images of S x S pixels, 32 or 28; every stage after the first halves height
+    and width.
 
     `blocks` counts the blocks in each stage: 3, 3, 3 makes 31 convolutions, shortcuts included.
     `cardinality` is the number of parallel paths in a block, `bottleneck_width` the channels of each path in the
@@ -40,8 +41,8 @@ class ResNeXt(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")  # arXiv:1502.01852
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, 32, 32) -> pooled features (B, feature_size)."""
-        features = torch.relu_(self.norm(self.stem(images)))  # (B, 64, 32, 32)
+        """(B, channels, S, S) -> pooled features (B, feature_size)."""
+        features = torch.relu_(self.norm(self.stem(images)))  # (B, 64, S, S)
         return self.pool(self.stages(features)).flatten(1)
 
 

@@ -167,7 +167,7 @@ def fit(
                 if wish == "stop" and training.step:
                     yield _epoch_done(training, config, steps, evaluate(epoch))
                 return
-            images = prepare(train.images[batch].to(machine.device), channels=1)  # (B, 1, 32, 32)
+            images = prepare(train.images[batch].to(machine.device), 1, config.image_size)  # (B, 1, S, S)
             images = augment(images, config.augmentation, sampling.generator(config.seed, "augment", epoch, step))
             with machine.autocast():
                 outputs = network(repeated(images, config.channels))

@@ -55,7 +55,7 @@ def test_embeddings_do_not_depend_on_the_batches(monkeypatch, config, at_once):
     with torch.no_grad():
         expected = made.eval()(models.prepare(TRAIN.images, config.channels))
     monkeypatch.setattr(evaluate, "_IMAGES_AT_ONCE", at_once)
-    embeddings, logits = evaluate.embed_all(made, TRAIN.images, config.channels, CPU)
+    embeddings, logits = evaluate.embed_all(made, TRAIN.images, config, CPU)
     assert embeddings.dtype == torch.float32
     torch.testing.assert_close(embeddings, expected.embeddings, rtol=1e-3, atol=1e-6)  # float16: 11 bits
     if config is CLASSIFIER:
@@ -66,7 +66,7 @@ def test_embeddings_do_not_depend_on_the_batches(monkeypatch, config, at_once):
 
 def test_embeddings_are_what_float16_can_hold():
     made = network(TINY)
-    embeddings = evaluate.embed_all(made, TRAIN.images, 3, CPU).embeddings
+    embeddings = evaluate.embed_all(made, TRAIN.images, TINY, CPU).embeddings
     assert torch.equal(embeddings, torch.from_numpy(embeddings.numpy().astype(np.float16).astype(np.float32)))
     with torch.no_grad():
         assert not torch.equal(embeddings, made.embed(models.prepare(TRAIN.images, 3)))
@@ -75,7 +75,7 @@ def test_embeddings_are_what_float16_can_hold():
 def test_the_network_is_left_as_it_was():
     made = network(CLASSIFIER).train()
     before = {name: values.clone() for name, values in made.state_dict().items()}
-    outputs = evaluate.embed_all(made, TRAIN.images, 3, CPU)
+    outputs = evaluate.embed_all(made, TRAIN.images, TINY, CPU)
     assert all(torch.equal(values, before[name]) for name, values in made.state_dict().items())
     assert all(weights.grad is None for weights in made.parameters())
     assert not any(each.is_inference() or each.requires_grad for each in outputs)  # usable in any computation
@@ -83,8 +83,8 @@ def test_the_network_is_left_as_it_was():
 
 def test_bfloat16_is_used_where_it_was_chosen():
     made = network(CLASSIFIER)
-    exact = evaluate.embed_all(made, TRAIN.images, 3, CPU)
-    rough = evaluate.embed_all(made, TRAIN.images, 3, Machine("cpu", "bfloat16", 1))
+    exact = evaluate.embed_all(made, TRAIN.images, TINY, CPU)
+    rough = evaluate.embed_all(made, TRAIN.images, TINY, Machine("cpu", "bfloat16", 1))
     assert rough.logits.dtype == torch.float32
     assert not torch.equal(rough.logits, exact.logits)
     torch.testing.assert_close(rough.embeddings, exact.embeddings, atol=0.3, rtol=0)
@@ -175,8 +175,8 @@ def test_retrieval_of_many_queries():
 def test_evaluation_of_a_classifier():
     made = network(CLASSIFIER)
     found = evaluate.evaluate(made, TRAIN, NONE_HELD, TEST, CLASSIFIER, CPU)
-    known = evaluate.embed_all(made, TRAIN.images, 3, CPU)
-    asked = evaluate.embed_all(made, TEST.images, 3, CPU)
+    known = evaluate.embed_all(made, TRAIN.images, TINY, CPU)
+    asked = evaluate.embed_all(made, TEST.images, TINY, CPU)
     assert torch.equal(found.train_embeddings, known.embeddings)
     assert torch.equal(found.test_embeddings, asked.embeddings)
     logits = asked.logits.double().numpy()
@@ -247,7 +247,7 @@ def test_every_image_is_asked_with_its_own_gallery(rule):
     config = dataclasses.replace(CLASSIFIER, classifier=rule)
     made = network(config)
     found = evaluate.evaluate(made, TRAIN, HELD, TEST, config, CPU)
-    known, asked = (evaluate.embed_all(made, each.images, 3, CPU) for each in (TRAIN, TEST))
+    known, asked = (evaluate.embed_all(made, each.images, TINY, CPU) for each in (TRAIN, TEST))
     learnt, kept = (
         models.Outputs(known.embeddings[which], known.logits[which]) for which in ((~HELD).nonzero()[:, 0], HELD)
     )
@@ -272,7 +272,7 @@ def test_every_image_is_asked_with_its_own_gallery(rule):
 def test_validation_loss_is_that_of_the_images_kept(config):
     made = network(config)
     found = evaluate.evaluate(made, TRAIN, HELD, TEST, config, CPU)
-    kept = evaluate.embed_all(made, TRAIN.images[HELD], 3, CPU)
+    kept = evaluate.embed_all(made, TRAIN.images[HELD], TINY, CPU)
     expected = objectives.held_back_loss(kept, TRAIN.labels[HELD], config)
     assert found.validation_loss == pytest.approx(expected, rel=1e-4)
     assert found.validation_loss > 0

@@ -245,6 +245,22 @@ def test_prepare_other_sizes(height, width, inner_height, inner_width):
     torch.testing.assert_close(prepared, expected)
 
 
+def test_prepare_without_a_border():
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (3, 28, 28), generator=draw, dtype=torch.uint8)
+    assert torch.equal(models.prepare(images, 1, size=28)[:, 0], images / 127.5 - 1)
+    assert models.prepare(torch.zeros(1, 64, 48, dtype=torch.uint8), 1, size=28).shape == (1, 1, 28, 28)
+
+
+@pytest.mark.parametrize(("architecture", "last"), [("resnet", 4), ("resnext", 7), ("densenet", 3)])
+def test_smaller_images_make_smaller_maps(architecture, last):
+    blocks = {"blocks": (1, 1, 1)} if architecture == "resnext" else {"blocks": (1, 1, 1, 1)}
+    config = RunConfig(architecture=architecture, image_size=28, **blocks)
+    before = [layer for layer in models.summarise(config).layers if layer["kind"] == "Convolution"]
+    assert before[0]["output"][1:] == [28, 28]
+    assert before[-1]["output"][1:] == [last, last]
+
+
 def test_prepare_keeps_the_range_and_the_average_of_a_shrunk_image():
     draw = torch.Generator().manual_seed(0)
     for size in (8, 64):

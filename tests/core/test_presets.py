@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
-from core import config, models, objectives, presets, sampling
+from core import config, data, experiment, models, objectives, presets, sampling, store
 from core.choices import ARCHITECTURES, SAMPLINGS
 from core.config import ConfigError, RunConfig
+from core.events import EpochDone
 from core.presets import PRESETS, from_preset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,6 +81,35 @@ def test_a_preset_builds_and_learns_from_a_small_batch(name):
     assert loss.isfinite()
     assert all(weights.grad is None or weights.grad.isfinite().all() for weights in network.parameters())
     assert next(network.parameters()).grad is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "alarm", "changes"),
+    [
+        ("collapse", "collapsed", {}),
+        ("learning-rate-too-high", "diverged", {}),
+        ("overfit", "overfitted", {"batch_size": 4}),  # 50 images are learnt here, not 200: as many steps
+    ],
+)
+def test_a_preset_that_fails_on_purpose_raises_its_alarm(name, alarm, changes, few_images, tmp_path):
+    made = from_preset(name, threads=1, **changes)
+    with store.create(made, few_images, tmp_path) as writer:
+        alarms = (event.alarm for event in experiment.run(writer, few_images) if isinstance(event, EpochDone))
+        assert any(text.startswith(f"{alarm}: ") for text in alarms)
+
+
+@pytest.fixture(scope="module")
+def few_images(lab_data) -> data.DataSet:
+    """50 training and 10 test images of each of the lab's ten digits."""
+    images = data.load(lab_data)
+
+    def some(split: data.Split, count: int) -> data.Split:
+        rows = np.concatenate([np.flatnonzero(split.labels == label)[:count] for label in range(10)])
+        ids, files = ([values[row] for row in rows] for values in (split.ids, split.files))
+        return data.Split(split.images[rows], split.labels[rows], tuple(ids), tuple(files))
+
+    numbers = dict(zip(images.classes, images.class_numbers, strict=True))
+    return data.assemble(images.folder, numbers, some(images.train, 50), some(images.test, 10), "folder", "few images")
 
 
 # The lab sheet's recipes

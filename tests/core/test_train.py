@@ -218,6 +218,15 @@ def test_stopping_early(accuracies, patience, epochs):
     assert list(fit(config, training=training)) == []
 
 
+@pytest.mark.parametrize("size", [28, 32])
+def test_every_image_has_the_size_of_the_settings(size):
+    config = dataclasses.replace(CLASSIFIER, image_size=size, blocks=(1,), width=8, epochs=1)
+    made, seen = models.build(config, 4), set()
+    made.register_forward_pre_hook(lambda layer, inputs: seen.add((layer.training, tuple(inputs[0].shape[2:]))))
+    list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
+    assert seen == {(True, (size, size)), (False, (size, size))}
+
+
 def test_the_confusion_of_an_epoch_reaches_the_next():
     config = dataclasses.replace(TRIPLETS, sampling="confused_triplets", triplets=40, batch_size=40)
     zeros = torch.zeros(4, 4, dtype=torch.int64)
@@ -466,7 +475,7 @@ def test_closing_the_generator_leaves_a_usable_model(config):
     assert not equal(weights_of(made), before)
     assert torch.is_grad_enabled()
     assert not torch.is_autocast_enabled("cpu")
-    assert evaluate.embed_all(made, IMAGES.images, 1, CPU).embeddings.isfinite().all()
+    assert evaluate.embed_all(made, IMAGES.images, config, CPU).embeddings.isfinite().all()
     assert len(list(fit(config, training=training))) == 2 * (sampling.steps_per_epoch(config, IMAGES.labels) + 1) - 2
 
 
