@@ -15,7 +15,7 @@ from core.machine import Machine
 from core.models import Network, Outputs, prepare
 from core.triplets import pairwise_distances
 
-_IMAGES_AT_ONCE = 250
+_IMAGES_AT_ONCE = 100  # their feature maps fit the cache of a processor: 250 took 20 % longer
 
 
 def embed_all(network: Network, images: Tensor, config: RunConfig, machine: Machine) -> Outputs:

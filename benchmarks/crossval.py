@@ -1,0 +1,91 @@
+"""Settings judged inside the training images: python -m benchmarks.crossval PRESET [--set key=value …] [--folds 0 1 …]
+
+The training images of every class are split into five equal parts by a fixed seed. A network learns four of them and is
+asked for the fifth, in turns, so that every training image is predicted once by a network that has not seen it; the
+test images take no part. A row each fold goes to results/crossval.csv. This is how the presets were chosen.
+"""
+
+import argparse
+import csv
+import datetime
+import json
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from core import data, experiment, machine, places, presets, store
+from core.config import parse_setting
+from core.data import DataSet, Split
+
+RESULTS = Path(__file__).parent / "results" / "crossval.csv"
+FOLDS = 5
+SEED = 0
+
+
+def main() -> None:
+    """Trains a network for each fold and prints their accuracy on the images that it has not learnt."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.crossval", description=__doc__.splitlines()[0])
+    parser.add_argument("preset", choices=presets.PRESETS)
+    parser.add_argument("--set", action="append", default=[], metavar="key=value", help="a setting that differs")
+    parser.add_argument("--folds", nargs="+", type=int, default=range(FOLDS), choices=range(FOLDS), metavar="FOLD")
+    parser.add_argument("--data", type=Path, default=places.data_folder(), help="the data set")
+    options = parser.parse_args()
+    images = data.load(options.data)
+    config = presets.from_preset(options.preset, **dict(map(parse_setting, options.set)))
+    accuracies = []
+    for fold in options.folds:
+        with (
+            tempfile.TemporaryDirectory() as runs,
+            store.create(config, part := split(images, fold), Path(runs)) as run,
+        ):
+            *_, finished = experiment.run(run, part)
+        accuracies.append(finished.test_accuracy)
+        row = {
+            "preset": options.preset,
+            "changes": json.dumps(presets.changes(config)),
+            "fold": fold,
+            "seed": config.seed,
+            "accuracy": finished.test_accuracy,
+            "images": len(part.test.ids),
+            "seconds": round(finished.seconds, 1),
+            "threads": run.facts["machine"]["threads"],
+            "date": datetime.date.today().isoformat(),
+            "data": images.fingerprint[:12],
+            **machine.versions(),
+            "settings": json.dumps(run.facts["config"], sort_keys=True),
+        }
+        _add(row)
+        print(f"fold {fold}: {finished.test_accuracy:.2%} in {finished.seconds:.0f} s", flush=True)
+    print(f"{options.preset} {row['changes']}: {statistics.mean(accuracies):.2%} of {len(accuracies)} folds")
+
+
+def split(images: DataSet, fold: int) -> DataSet:
+    """The training images alone: one part of five to be asked for, the others to learn from."""
+    labels = images.train.labels
+    asked = np.zeros(len(labels), bool)
+    draw = np.random.default_rng(SEED)
+    for label in np.unique(labels):
+        asked[np.array_split(draw.permutation(np.flatnonzero(labels == label)), FOLDS)[fold]] = True
+    numbers = dict(zip(images.classes, images.class_numbers, strict=True))
+    parts = (_rows(images.train, np.flatnonzero(rows)) for rows in (~asked, asked))
+    return data.assemble(images.folder, numbers, *parts, images.source, f"fold {fold} of {images.description}")
+
+
+def _rows(part: Split, rows: np.ndarray) -> Split:
+    ids, files = (tuple(values[row] for row in rows) for values in (part.ids, part.files))
+    return Split(part.images[rows], part.labels[rows], ids, files)
+
+
+def _add(row: dict) -> None:
+    new = not RESULTS.exists()
+    with RESULTS.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()
