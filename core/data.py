@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core import cache
-from core.images import DataError, Progress, read_all
+from core.images import DataError, Reading, read_all
 
 SPLITS = ("train", "test")
 COLUMNS = ("id", "name", "class")
@@ -82,7 +82,7 @@ def exists(folder: str | Path) -> bool:
     return not (folder / PREPARED).exists() and any((folder / piece).exists() for piece in PIECES[:4])
 
 
-def load(folder: str | Path, progress: Progress = lambda done, total: None) -> DataSet:
+def load(folder: str | Path, progress: Reading = lambda done, total: None) -> DataSet:
     """The set in `folder`, from memory or core/cache.py if none of its files has changed since it was read last.
 
     `progress` is called with the number of images read and of all images, now and then while PNG files are read.
@@ -189,7 +189,7 @@ def _keep(data: DataSet, signature: tuple):
     cache.keep(data.folder, signature, facts, arrays)
 
 
-def read(folder: Path, progress: Progress = lambda done, total: None) -> DataSet:
+def read(folder: Path, progress: Reading = lambda done, total: None) -> DataSet:
     """The set in `folder`, read anew from its files and kept nowhere. `progress` and DataError as in `load`."""
     lists = [folder / f"{split}.csv" for split in SPLITS]
     missing = [path for path in lists if not path.exists()]

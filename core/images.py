@@ -25,14 +25,14 @@ MODES = ("1", "L", "P", "LA", "RGB", "RGBA")  # Pillow's names; 16-bit and float
 MANY = 5000  # files for which the processes, ready after 0.2 s, are worth their start: a loop takes 0.5 s
 _BYTES_AT_ONCE = 1 << 18
 
-Progress = Callable[[int, int], None]  # (images done, all images), called now and then in the caller's thread
+Reading = Callable[[int, int], None]  # (images done, all images), called now and then in the caller's thread
 
 
 class DataError(ValueError):
     """A data set that cannot be used; the one-line message names the file and says what to do."""
 
 
-def read_all(files: Sequence[Path], progress: Progress = lambda done, total: None) -> np.ndarray:
+def read_all(files: Sequence[Path], progress: Reading = lambda done, total: None) -> np.ndarray:
     """The grey images of `files`, all of the size of the first: (N, H, W) uint8.
 
     Raises DataError for the first file, in their order, that is no such image.
@@ -80,7 +80,7 @@ def read(file: Path) -> np.ndarray:
 
 
 def _share_out(
-    files: Sequence[Path], images: np.ndarray, starts: list[int], ends: list[int], progress: Progress
+    files: Sequence[Path], images: np.ndarray, starts: list[int], ends: list[int], progress: Reading
 ) -> list[int]:
     """Fills images[start:end] for each share in a process of its own; returns how far each of them came."""
     size = images[0].nbytes

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.triplets import pairwise_distances
 
-_QUERIES_AT_ONCE = 500  # bounds the memory for distances: 500 x 60,000 of them are 120 MB
+_QUERIES_AT_ONCE = 250  # bounds the memory for distances: 250 x 60,000 of them are 60 MB
 _LARGE = 10_000  # gallery images from which the rough look pays
 _GROUP = 4  # images of which the rough look takes the nearest only
 _LOOKED_AT = 32  # groups whose images are measured
@@ -25,12 +25,15 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = F
     rows = torch.arange(len(queries), device=queries.device)  # those that are not certain yet
     rough = len(gallery) >= _LARGE and k <= _LOOKED_AT // 2
     for precision in (torch.float32, torch.float64) if rough else ():
-        converted = gallery.to(precision)
-        squares = converted.pow(2).sum(dim=1)  # (N,)
+        if not len(rows):
+            break
+        extended = torch.cat([gallery, gallery.double().pow(2).sum(dim=1, keepdim=True)], dim=1).to(precision)
+        space = torch.full((_QUERIES_AT_ONCE, -(-len(gallery) // _GROUP) * _GROUP), torch.inf, dtype=precision)
+        space = space.to(gallery.device)  # one for all parts: fresh memory costs as much as what is done with it
         left = [rows[:0]]
         for part in rows.split(_QUERIES_AT_ONCE):
             own = part if leave_one_out else None
-            distance[part], index[part], certain = _rough_look(queries[part], gallery, converted, squares, k, own)
+            distance[part], index[part], certain = _rough_look(queries[part], gallery, extended, space, k, own)
             left.append(part[~certain])
         rows = torch.cat(left)
     for part in rows.split(_QUERIES_AT_ONCE):
@@ -42,35 +45,35 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = F
 
 
 def _rough_look(
-    queries: Tensor, gallery: Tensor, converted: Tensor, squares: Tensor, k: int, own: Tensor | None
+    queries: Tensor, gallery: Tensor, extended: Tensor, space: Tensor, k: int, own: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Distances (q, k), indices (q, k), and whether they are certain (q,): the direct form would find the same.
 
     |a - b|^2 = |a|^2 - 2ab + |b|^2 takes a twentieth of the time of the direct form, but loses the small distances. So
     it only says which images are too far away to matter, by more than its largest possible error; the others are
-    measured. Of equally near images the first comes first. `converted` is the gallery in the precision of the look,
-    `squares` (N,) its |b|^2; `own` (q,) is each query's place in the gallery, or None.
+    measured. Of equally near images the first comes first. `extended` (N, D + 1) are b and |b|^2 in the precision of
+    the look, `space` is memory for its result; `own` (q,) is each query's place in the gallery, or None.
     """
-    count, width = len(gallery), -(-len(gallery) // _GROUP)
-    rough = torch.empty(len(queries), _GROUP * width, dtype=converted.dtype, device=queries.device)
-    rough[:, count:] = torch.inf
-    asked = queries.to(converted.dtype)
-    torch.addmm(squares, asked, converted.T, alpha=-2, out=rough[:, :count])  # lacks |a|^2
+    count, precision = len(gallery), extended.dtype
+    rough = space[: len(queries)]  # infinite in the columns behind the gallery
+    asked = torch.cat([-2 * queries, queries.new_ones(len(queries), 1)], dim=1).to(precision)
+    torch.mm(asked, extended.T, out=rough[:, :count])  # lacks |a|^2
     if own is not None:
         rough.scatter_(1, own[:, None], torch.inf)
-    # Group j are the columns j, j + width, j + 2 width, …: so the minimum reads memory in one stream
-    closest = rough.view(len(queries), _GROUP, width).amin(dim=1)  # (q, width)
+    # Group j are the columns j, j + groups, j + 2 groups, …: so the minimum reads memory in one stream
+    closest = rough.view(len(queries), _GROUP, -1).amin(dim=1)  # (q, groups)
     value, group = closest.topk(_LOOKED_AT + 1, largest=False, sorted=True)
-    column = (group[:, :-1, None] + width * torch.arange(_GROUP, device=group.device)).flatten(1).sort(dim=1).values
+    column = group[:, :-1, None] + closest.shape[1] * torch.arange(_GROUP, device=group.device)
+    column = column.flatten(1).sort(dim=1).values  # (q, _LOOKED_AT * _GROUP) places in the gallery
     missing = column >= count if own is None else (column >= count) | (column == own[:, None])
-    candidates = gallery[column.clamp(max=count - 1)]  # (q, _LOOKED_AT * _GROUP, D)
+    candidates = gallery[column.clamp(max=count - 1)]  # (q, …, D)
     measured = pairwise_distances(queries[:, None], candidates).squeeze(1).masked_fill_(missing, torch.inf)
     distance, place = measured.sort(dim=1, stable=True)
     distance, place = distance[:, :k], place[:, :k]
     # A sum of n products is off by at most n roundings of their magnitudes (Higham, Accuracy and Stability, 3.1)
     roundings = queries.shape[1] + 4
-    asked_squares = asked.pow(2).sum(dim=1)  # (q,)
-    error = roundings * torch.finfo(asked.dtype).eps / 2 * (asked_squares.sqrt() + squares.max().sqrt()).pow(2)
+    squares = queries.double().pow(2).sum(dim=1).to(precision)  # (q,) |a|^2
+    error = roundings * torch.finfo(precision).eps / 2 * (squares.sqrt() + extended[:, -1].max().sqrt()).pow(2)
     of_measured = 4 * roundings * torch.finfo(measured.dtype).eps / 2  # relative
-    furthest = distance[:, -1].to(asked.dtype).pow(2) * (1 + of_measured)
-    return distance, column.gather(1, place), value[:, -1] + asked_squares - error > furthest
+    furthest = distance[:, -1].to(precision).pow(2) * (1 + of_measured)
+    return distance, column.gather(1, place), value[:, -1] + squares - error > furthest

@@ -40,7 +40,7 @@ from core.data import (
     exists,
     load,
 )
-from core.images import LARGEST_SIDE, Progress
+from core.images import LARGEST_SIDE, Reading
 
 PREPARING = ".preparing"  # folder inside the set
 SEED = 0  # of the subset that is drawn from MNIST or from scikit-learn's digits
@@ -71,7 +71,7 @@ def prepare(
     folder: str | Path,
     source: str | Path = "auto",
     progress: Callable[[str], None] = lambda line: None,
-    reading: Progress = lambda done, total: None,
+    reading: Reading = lambda done, total: None,
 ) -> DataSet:
     """The set in `folder`, made from `source` if there is none yet.
 
