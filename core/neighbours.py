@@ -11,7 +11,8 @@ from core.triplets import pairwise_distances
 _QUERIES_AT_ONCE = 250  # bounds the memory for distances: 250 x 60,000 of them are 60 MB
 _LARGE = 10_000  # gallery images from which the rough look pays
 _GROUP = 4  # images of which the rough look takes the nearest only
-_LOOKED_AT = 32  # groups whose images are measured
+_LOOKED_AT = 16  # groups whose images are measured; or twice as many as neighbours are wanted
+_MOST = 100  # neighbours up to which the rough look pays
 
 
 def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = False) -> tuple[Tensor, Tensor]:
@@ -23,7 +24,7 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = F
     distance = torch.empty(len(queries), k, device=queries.device)
     index = torch.empty(len(queries), k, dtype=torch.int64, device=queries.device)
     rows = torch.arange(len(queries), device=queries.device)  # those that are not certain yet
-    rough = len(gallery) >= _LARGE and k <= _LOOKED_AT // 2
+    rough = len(gallery) >= _LARGE and k <= _MOST
     for precision in (torch.float32, torch.float64) if rough else ():
         if not len(rows):
             break
@@ -62,9 +63,9 @@ def _rough_look(
         rough.scatter_(1, own[:, None], torch.inf)
     # Group j are the columns j, j + groups, j + 2 groups, …: so the minimum reads memory in one stream
     closest = rough.view(len(queries), _GROUP, -1).amin(dim=1)  # (q, groups)
-    value, group = closest.topk(_LOOKED_AT + 1, largest=False, sorted=True)
+    value, group = closest.topk(max(_LOOKED_AT, 2 * k) + 1, largest=False, sorted=True)
     column = group[:, :-1, None] + closest.shape[1] * torch.arange(_GROUP, device=group.device)
-    column = column.flatten(1).sort(dim=1).values  # (q, _LOOKED_AT * _GROUP) places in the gallery
+    column = column.flatten(1).sort(dim=1).values  # (q, …) places in the gallery
     missing = column >= count if own is None else (column >= count) | (column == own[:, None])
     candidates = gallery[column.clamp(max=count - 1)]  # (q, …, D)
     measured = pairwise_distances(queries[:, None], candidates).squeeze(1).masked_fill_(missing, torch.inf)
