@@ -1,10 +1,11 @@
 # make run   sets up what is missing and opens the dashboard      make test   the same set-up, then all tests
 # make lint  checks style and format                              options: make run DATA=folder PORT=8501
+# make bench the table of speed and accuracy                      make bench DATA=folder
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test lint setup
+.PHONY: run test lint bench setup
 
 run: setup
 	$(BIN)/python -m app --port $(PORT) $(if $(DATA),--data $(DATA))
@@ -15,6 +16,9 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: setup
+	$(BIN)/python -m benchmarks.bench $(if $(DATA),--data $(DATA))
 
 setup: .venv/installed
 

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see app/mai
 
 import streamlit as st
 
-from core import control, data, places, sources, store
+from core import bar, control, data, places, sources, store
 from core.config import ConfigError
 from core.data import DataError
 from core.runs import queue
@@ -36,7 +36,10 @@ def main() -> int:
     if options.runs:
         os.environ["TRIPLETLAB_RUNS"] = str(options.runs.resolve())
     try:
-        found = sources.prepare(places.data_folder(), progress=lambda text: print(text, flush=True))
+        with bar.reading() as reading:
+            found = sources.prepare(
+                places.data_folder(), progress=lambda text: print(text, flush=True), reading=reading
+            )
         print(f"Data set: {found.description}", flush=True)
     except DataError as error:  # the page says it as well, and what to do
         print(f"error: {error}", file=sys.stderr)

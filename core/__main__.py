@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on busy cores
 
-from core import control, data, places, sources, store
+from core import bar, control, data, places, sources, store
 from core.checks import LONGEST_NAME
 from core.choices import CLASSIFIERS
 from core.config import ConfigError, parse_setting, settings
@@ -141,7 +141,8 @@ def _say(text: str) -> None:
 
 
 def _data(options) -> tuple[dict, int]:
-    found = sources.prepare(options.data or places.data_folder(), options.source, progress=_say)
+    with bar.reading() as reading:
+        found = sources.prepare(options.data or places.data_folder(), options.source, _say, reading)
     return _about(found, options.json), 0
 
 
@@ -180,7 +181,11 @@ def _summary(options) -> tuple[dict, int]:
 
 def _train(options) -> tuple[dict, int]:
     config = from_preset(options.preset, **dict(options.set))
-    images = data.load(options.data) if options.data else sources.prepare(places.data_folder(), progress=_say)
+    with bar.reading() as reading:
+        if options.data:
+            images = data.load(options.data, reading)
+        else:
+            images = sources.prepare(places.data_folder(), progress=_say, reading=reading)
     _say(f"{images.description}; loading PyTorch …")
     from core import experiment
 
@@ -192,7 +197,8 @@ def _train(options) -> tuple[dict, int]:
 
 def _resume(options) -> tuple[dict, int]:
     run = _run(options)
-    images = data.load(options.data or Path(run.data["folder"]))
+    with bar.reading() as reading:
+        images = data.load(options.data or Path(run.data["folder"]), reading)
     _say(f"{images.description}; loading PyTorch …")
     from core import experiment
 
@@ -317,7 +323,8 @@ def _evaluate(options) -> tuple[dict, int]:
     run = _run(options)
     from core import experiment
 
-    result = experiment.evaluate_run(run, options.images, options.classifier, options.neighbours)
+    with bar.reading() as reading:
+        result = experiment.evaluate_run(run, options.images, options.classifier, options.neighbours, reading)
     if not options.json:
         print(f"accuracy {result['accuracy']:.2%} ({result['correct']} of {result['total']})")
         print(f"precision@1 {result['precision_at_1']:.4f}, R-precision {result['r_precision']:.4f}, ", end="")
@@ -333,7 +340,9 @@ def _mistakes(options) -> tuple[dict, int]:
 
     if not run.result:
         raise StoreError(f"run {run.id} has no predictions yet: its first epoch was not finished")
-    table, images = store.mistakes(run), store.data_of(run)
+    table = store.mistakes(run)
+    with bar.reading() as reading:
+        images = store.data_of(run, reading)
     if len(table) != run.result["mistakes"]:  # brought in before its data set was
         table = mistakes.find(images, store.embedded(run, run.result["epochs"]))
     folder = options.out or places.pictures_folder() / run.id

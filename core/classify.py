@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from core.models import Outputs
+from core.neighbours import nearest
 from core.triplets import pairwise_distances
-
-_QUERIES_AT_ONCE = 1000  # bounds the memory for distances: 1,000 x 60,000 of them are 240 MB
 
 
 class Prediction(NamedTuple):
@@ -48,22 +47,15 @@ def knn(
         raise ValueError(f"{k} neighbours cannot vote among {voters} training images; use {voters} or fewer")
     class_count = int(gallery_labels.max()) + 1
     rank = torch.arange(k, 0, -1, device=gallery.device, dtype=torch.float32)  # k for the nearest, 1 for the last
-    labels, scores = [], []
-    for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        distances = pairwise_distances(queries[start : start + _QUERIES_AT_ONCE], gallery)  # (q, N)
-        if leave_one_out:
-            distances.diagonal(offset=start).fill_(torch.inf)
-        distance, nearest = distances.topk(k, largest=False, sorted=True)  # (q, k)
-        weight = _votes(distance) if weighted else torch.ones_like(distance)
-        candidates = gallery_labels[nearest]  # (q, k)
-        empty = torch.zeros(len(nearest), class_count, device=gallery.device)
-        votes = empty.scatter_add(1, candidates, weight)  # (q, C)
-        closest = empty.scatter_reduce(1, candidates, rank.expand_as(candidates), "amax")  # (q, C), 1 to k, or 0
-        # of the classes with the most votes the one with the nearest image
-        winner = torch.where(votes == votes.amax(dim=1, keepdim=True), closest, -1).argmax(dim=1)
-        labels.append(winner)
-        scores.append(votes.gather(1, winner[:, None]).squeeze(1) / votes.sum(dim=1))
-    return Prediction(torch.cat(labels), torch.cat(scores))
+    distance, index = nearest(queries, gallery, k, leave_one_out=leave_one_out)  # (Q, k)
+    weight = _votes(distance) if weighted else torch.ones_like(distance)
+    candidates = gallery_labels[index]  # (Q, k)
+    empty = torch.zeros(len(queries), class_count, device=gallery.device)
+    votes = empty.scatter_add(1, candidates, weight)  # (Q, C)
+    closest = empty.scatter_reduce(1, candidates, rank.expand_as(candidates), "amax")  # (Q, C), 1 to k, or 0
+    # of the classes with the most votes the one with the nearest image
+    winner = torch.where(votes == votes.amax(dim=1, keepdim=True), closest, -1).argmax(dim=1)
+    return Prediction(winner, votes.gather(1, winner[:, None]).squeeze(1) / votes.sum(dim=1))
 
 
 def _votes(distance: Tensor) -> Tensor:

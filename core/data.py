@@ -13,27 +13,24 @@ import json
 import os
 import re
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+
+from core import cache
+from core.images import DataError, Reading, read_all
 
 SPLITS = ("train", "test")
 COLUMNS = ("id", "name", "class")
 SOURCES = ("mnist", "digits", "folder")
 PIECES = ("train", "test", "train.csv", "test.csv", "source.json")
 PREPARED = ".prepared"  # folder inside the set: pieces on their way to their places; while it exists, some are missing
-LARGEST_SIDE = 512  # pixels
-MODES = ("1", "L", "P", "LA", "RGB", "RGBA")  # Pillow's names; 16-bit and float images would lose their scale in "L"
-CACHED_SETS = 2
-
-
-class DataError(ValueError):
-    """A data set that cannot be used; the one-line message names the file and says what to do."""
+CACHED_SETS = 2  # in memory
+_TICK = 0.02  # seconds: no file system in use has a coarser clock for changes that follow one another (Linux: 10 ms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +82,10 @@ def exists(folder: str | Path) -> bool:
     return not (folder / PREPARED).exists() and any((folder / piece).exists() for piece in PIECES[:4])
 
 
-def load(folder: str | Path) -> DataSet:
-    """The set in `folder`, from memory if none of its files has changed since it was read last.
+def load(folder: str | Path, progress: Reading = lambda done, total: None) -> DataSet:
+    """The set in `folder`, from memory or core/cache.py if none of its files has changed since it was read last.
 
+    `progress` is called with the number of images read and of all images, now and then while PNG files are read.
     Raises DataError if there is no set or anything in it cannot be used.
     """
     folder = absolute(folder)
@@ -96,11 +94,18 @@ def load(folder: str | Path) -> DataSet:
         advice = f"run `python -m core data --data {folder}` (or `make run`) to prepare one"
         raise DataError(f"{folder}: the data set is {kind}; {advice}")
     with _cache_lock:
-        # Taken before the images are read: a file that changes meanwhile is seen by the next call.
         signature = _signature(folder)
         cached_signature, data = _cache.pop(folder, (None, None))
         if signature != cached_signature:
-            data = read(folder)
+            # A file that was written this moment could change again without a trace in its time
+            if time.time_ns() - max(changed for _, _, changed in signature) < _TICK * 1e9:
+                time.sleep(_TICK)
+                signature = _signature(folder)
+            # Taken before the images are read: a file that changes meanwhile is seen by the next call.
+            data = _kept(folder, signature)
+            if data is None:
+                data = read(folder, progress)
+                _keep(data, signature)
         _cache[folder] = signature, data
         while len(_cache) > CACHED_SETS:
             del _cache[next(iter(_cache))]
@@ -120,7 +125,7 @@ def load_images(folder: str | Path, classes: Sequence[str]) -> Split:
     rows = _folder_rows(found, {name: label for label, name in enumerate(classes)})
     if not rows:
         raise DataError(f"{folder}: no image there; put PNG images into folders named {', '.join(classes)}")
-    return _split(_decode([row.file for row in rows]), [row.number for row in rows], rows)
+    return _split_of(read_all([row.file for row in rows]), [row.number for row in rows], rows)
 
 
 def assemble(
@@ -131,7 +136,7 @@ def assemble(
     digest = hashlib.sha256(json.dumps([classes, class_numbers]).encode())
     for split in (train, test):
         digest.update(json.dumps([split.ids, split.labels.tolist(), split.images.shape]).encode())
-        digest.update(split.images.tobytes())
+        digest.update(np.ascontiguousarray(split.images).reshape(-1))
     return DataSet(folder, classes, class_numbers, train, test, source, description, digest.hexdigest())
 
 
@@ -141,10 +146,11 @@ def counts(train: Split, test: Split) -> str:
 
 
 def _signature(folder: Path) -> tuple:
-    """(path, size, time of the last change) of each file of the set; takes about 10 ms for 3,000 images."""
+    """(path, size, time of the last change) of each file and class folder; takes about 10 ms for 3,000 images."""
     paths = list(PIECES)
     for split in SPLITS:
-        paths += glob.glob(f"{split}/*/*", root_dir=folder, include_hidden=True)
+        for pattern in (f"{split}/*", f"{split}/*/*"):
+            paths += sorted(glob.glob(pattern, root_dir=folder, include_hidden=True))
     return tuple((path, *_status(os.path.join(folder, path))) for path in paths)
 
 
@@ -156,8 +162,35 @@ def _status(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def read(folder: Path) -> DataSet:
-    """The set in `folder`, read anew and not kept in memory. Raises DataError as `load` does."""
+def _kept(folder: Path, signature: tuple) -> DataSet | None:
+    """The set as core/cache.py keeps it: with this signature, and with the fingerprint that it had; or None."""
+    try:
+        facts, arrays = cache.find(folder, signature)
+        parts = []
+        for split in SPLITS:
+            images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+            ids, files = facts[split]["ids"], facts[split]["files"]
+            if (images.dtype, labels.dtype) != (np.uint8, np.int64) or len(files) != len(ids):
+                return None
+            parts.append(_split(images, labels, ids, map(Path, files)))
+        numbers = dict(zip(facts["classes"], facts["class_numbers"], strict=True))
+        data = assemble(folder, numbers, *parts, facts["source"], facts["description"])
+    except (TypeError, KeyError, ValueError, AttributeError):  # not there, or not as _keep writes it
+        return None
+    return data if data.fingerprint == facts["fingerprint"] else None
+
+
+def _keep(data: DataSet, signature: tuple):
+    names = ("classes", "class_numbers", "source", "description", "fingerprint")
+    facts, arrays = {name: getattr(data, name) for name in names}, {}
+    for split, part in zip(SPLITS, (data.train, data.test), strict=True):
+        facts[split] = {"ids": part.ids, "files": [str(file) for file in part.files]}
+        arrays |= {f"{split}_images": part.images, f"{split}_labels": part.labels}
+    cache.keep(data.folder, signature, facts, arrays)
+
+
+def read(folder: Path, progress: Reading = lambda done, total: None) -> DataSet:
+    """The set in `folder`, read anew from its files and kept nowhere. `progress` and DataError as in `load`."""
     lists = [folder / f"{split}.csv" for split in SPLITS]
     missing = [path for path in lists if not path.exists()]
     if len(missing) == 1:
@@ -181,10 +214,10 @@ def read(folder: Path) -> DataSet:
         if lacking := names - {row.name for row in rows[split]}:
             raise DataError(f"{place}: no image of class {min(lacking)!r}; every class needs some in train and test")
     labels = {name: label for label, name in enumerate(numbers)}
-    images = _decode([row.file for split in SPLITS for row in rows[split]])
+    images = read_all([row.file for split in SPLITS for row in rows[split]], progress)
     count = len(rows["train"])
-    train = _split(images[:count], [labels[row.name] for row in rows["train"]], rows["train"])
-    test = _split(images[count:], [labels[row.name] for row in rows["test"]], rows["test"])
+    train = _split_of(images[:count], [labels[row.name] for row in rows["train"]], rows["train"])
+    test = _split_of(images[count:], [labels[row.name] for row in rows["test"]], rows["test"])
     data = assemble(folder, numbers, train, test, "folder", f"folder {folder} ({counts(train, test)})")
     if not (folder / "source.json").exists():
         return data
@@ -282,49 +315,13 @@ def _class_numbers(rows: list[Row]) -> dict[str, int]:
     return {by_number[number].name: number for number in sorted(by_number)}
 
 
-def _decode(files: list[Path]) -> np.ndarray:
-    """The grey images of `files`, all of the size of the first: (N, H, W) uint8."""
-    first = _read_image(files[0])
-    images = np.empty((len(files), *first.shape), np.uint8)
-
-    def fill(position: int):
-        image = _read_image(files[position])
-        if image.shape != first.shape:
-            raise DataError(
-                f"{files[position]}: {image.shape[1]}x{image.shape[0]} pixels, but {files[0]} has "
-                f"{first.shape[1]}x{first.shape[0]}; make all images the same size"
-            )
-        images[position] = image
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(fill, range(len(files))))  # the list raises the first error in the order of the files
-    return images
+def _split_of(images: np.ndarray, labels: Sequence[int], rows: Sequence[Row]) -> Split:
+    return _split(images, np.asarray(labels, np.int64), (row.id for row in rows), (row.file for row in rows))
 
 
-def _read_image(file: Path) -> np.ndarray:
-    """One image in grey: (H, W) uint8."""
-    try:
-        with Image.open(file, formats=("PNG",)) as image:
-            if max(image.size) > LARGEST_SIDE:
-                raise DataError(f"{file}: {image.width}x{image.height} pixels; at most {LARGEST_SIDE} a side are read")
-            if image.mode not in MODES:
-                raise DataError(f"{file}: Pillow's mode {image.mode} is not supported; save it with 8 bits a channel")
-            image.load()
-            image.info.pop("transparency", None)  # convert() would warn about some; "L" has no transparency anyway
-            return np.asarray(image.convert("L"))
-    except DataError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{file}: no such file; add the image or remove its row from the CSV") from error
-    except Exception as error:  # damaged files raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
-        reason = "" if isinstance(error, Image.UnidentifiedImageError) else f" ({error})"
-        raise DataError(f"{file}: not a PNG image that can be read{reason}; replace it or remove it") from error
-
-
-def _split(images: np.ndarray, labels: Sequence[int], rows: Sequence[Row]) -> Split:
-    labels = np.asarray(labels, np.int64)
+def _split(images: np.ndarray, labels: np.ndarray, ids: Iterable[str], files: Iterable[Path]) -> Split:
     images.flags.writeable = labels.flags.writeable = False  # shared by every run and page through the cache
-    return Split(images, labels, tuple(row.id for row in rows), tuple(row.file for row in rows))
+    return Split(images, labels, tuple(ids), tuple(files))
 
 
 def _read_source(path: Path) -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ from core.config import ConfigError, RunConfig
 from core.data import DataSet, Split
 from core.evaluate import Evaluation, LabelledImages
 from core.events import EpochDone, Event, Finished, Resumed, StepDone
+from core.images import Reading
 from core.store import Embedded, Run, RunWriter, StoreError
 from core.train import Control, Training
 
@@ -298,19 +299,25 @@ def _tensors(images: DataSet, split: Split) -> LabelledImages:
     return LabelledImages(torch.tensor(split.images), torch.tensor(split.labels), images.class_numbers)
 
 
-def evaluate_run(run: Run, folder: Path | None, classifier: str | None, neighbours: int | None) -> dict:
+def evaluate_run(
+    run: Run,
+    folder: Path | None,
+    classifier: str | None,
+    neighbours: int | None,
+    progress: Reading = lambda done, total: None,
+) -> dict:
     """Accuracy, confusion matrix and retrieval metrics of a run's last weights on images of any folder.
 
     `folder` holds class folders in the layout of `test/`; None takes the run's own test images. `classifier` is one
     of choices.CLASSIFIERS, by default the run's own rule; `neighbours` is the k of kNN, by default the run's. The
     gallery is always the run's own training images. Accuracies are fractions, rows of the confusion matrix true
-    classes, `per_class` is in their order (None for a class without images).
+    classes, `per_class` is in their order (None for a class without images). `progress` as in data.load.
     """
     config = run.config
     classifier, neighbours = classifier or config.predicts, neighbours or config.neighbours
     if classifier == "softmax" and not OBJECTIVES[config.objective].classifies:
         raise ConfigError(f"run {run.id} learnt distances and has no class head; use --classifier knn or centre")
-    images = store.data_of(run)
+    images = store.data_of(run, progress)
     asked = _tensors(images, data.load_images(folder, images.classes) if folder else images.test)
     checkpoint = store.load_checkpoint(run)
     used = machine.choose(replace(config, precision=run.machine["precision"]))  # queries like the stored gallery

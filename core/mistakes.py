@@ -25,6 +25,7 @@ COLUMNS = [
     "nearest_predicted_id",
     "nearest_predicted_distance",
 ]
+_QUERIES_AT_ONCE = 500  # bounds the memory: 500 x 6,000 squared distances are 24 MB
 _EXPORTED = re.compile(r"img\d+_(origin|near_tgt|near_pdc)_\(.*\)\.png")
 
 
@@ -35,7 +36,7 @@ def find(data: DataSet, embedded: Embedded) -> pd.DataFrame:
     """
     predicted = embedded.predicted
     wrong = np.flatnonzero(predicted != data.test.labels)  # (M,)
-    distances = cdist(embedded.test[wrong].astype(np.float64), embedded.train.astype(np.float64))  # (M, N)
+    queries = embedded.test[wrong].astype(np.float64)  # (M, D)
     table = {
         "test_index": wrong,
         "id": [data.test.ids[row] for row in wrong],
@@ -44,13 +45,40 @@ def find(data: DataSet, embedded: Embedded) -> pd.DataFrame:
         "score": embedded.scores[wrong],
     }
     for name, wanted in (("nearest_true", data.test.labels[wrong]), ("nearest_predicted", predicted[wrong])):
-        of_class = data.train.labels[None, :] == wanted[:, None]  # (M, N)
-        among = np.where(of_class, distances, np.inf)
-        nearest = among.argmin(axis=1)
+        nearest, distance = _nearest_of_class(queries, wanted, embedded.train, data.train.labels)
         table[f"{name}_index"] = nearest
         table[f"{name}_id"] = [data.train.ids[row] for row in nearest]
-        table[f"{name}_distance"] = among[np.arange(len(wrong)), nearest]
+        table[f"{name}_distance"] = distance
     return pd.DataFrame(table, columns=COLUMNS)
+
+
+def _nearest_of_class(
+    queries: np.ndarray, wanted: np.ndarray, train: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Index (M,) of the training image of class `wanted` (M,) that is nearest to each query (M, D), and its distance.
+
+    A product of matrices says which images are too far away to matter, by far more than its error; the few that are
+    left are measured one by one.
+    """
+    nearest, distance = np.zeros(len(queries), np.int64), np.zeros(len(queries))
+    for label in np.unique(wanted):
+        members = np.flatnonzero(labels == label)  # (n,)
+        gallery = train[members].astype(np.float64)
+        squares = np.square(gallery).sum(axis=1)
+        rows = np.flatnonzero(wanted == label)
+        for part in np.split(rows, range(_QUERIES_AT_ONCE, len(rows), _QUERIES_AT_ONCE)):
+            asked = queries[part]
+            rough = asked @ gallery.T  # (m, n), to become squared distances, less the query's own square
+            rough *= -2
+            rough += squares
+            margin = 1e-11 * (np.square(asked).sum(axis=1, keepdims=True) + squares.max())  # a hundred times the error
+            near = ~(rough > rough.min(axis=1, keepdims=True) + margin)
+            for row, candidates in zip(part, near, strict=True):
+                candidates = np.flatnonzero(candidates)
+                measured = cdist(queries[row : row + 1], gallery[candidates])[0]
+                first = measured.argmin()
+                nearest[row], distance[row] = members[candidates[first]], measured[first]
+    return nearest, distance
 
 
 def export(mistakes: pd.DataFrame, data: DataSet, folder: Path) -> int:

@@ -24,3 +24,8 @@ def pictures_folder() -> Path:
 def uploads_folder() -> Path:
     """Data sets brought in through the page, a folder each: TRIPLETLAB_UPLOADS, or `uploads/` in the project."""
     return Path(os.environ.get("TRIPLETLAB_UPLOADS") or ROOT / "uploads")
+
+
+def cache_folder() -> Path:
+    """Decoded data sets, which can be made again at any time: TRIPLETLAB_CACHE, or `.cache/` in the project."""
+    return Path(os.environ.get("TRIPLETLAB_CACHE") or ROOT / ".cache")

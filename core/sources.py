@@ -28,7 +28,6 @@ from PIL import Image
 
 from core.data import (
     COLUMNS,
-    LARGEST_SIDE,
     PIECES,
     PREPARED,
     SPLITS,
@@ -41,6 +40,7 @@ from core.data import (
     exists,
     load,
 )
+from core.images import LARGEST_SIDE, Reading
 
 PREPARING = ".preparing"  # folder inside the set
 SEED = 0  # of the subset that is drawn from MNIST or from scikit-learn's digits
@@ -68,12 +68,16 @@ except Exception as error:
 
 
 def prepare(
-    folder: str | Path, source: str | Path = "auto", progress: Callable[[str], None] = lambda line: None
+    folder: str | Path,
+    source: str | Path = "auto",
+    progress: Callable[[str], None] = lambda line: None,
+    reading: Reading = lambda done, total: None,
 ) -> DataSet:
     """The set in `folder`, made from `source` if there is none yet.
 
     `source` is "mnist" (downloaded), "digits" (inside scikit-learn), "auto" (the first of these that works), or the
-    path of a folder with a set or with MNIST's four IDX files. `progress` is called with lines for a human reader.
+    path of a folder with a set or with MNIST's four IDX files. `progress` is called with lines for a human reader,
+    `reading` with the images read from the set in `folder` and all of them, as by data.load.
     Raises DataError if the source cannot be had, if `folder` cannot be written, or if it holds another set already.
     """
     folder = absolute(folder)
@@ -93,7 +97,7 @@ def prepare(
             f"{folder}: the data set cannot be written ({error.strerror or error}); check the permissions and the "
             "free space, or name another folder with --data"
         ) from error
-    data = load(folder)
+    data = load(folder, reading)
     if not _is_from(data, source):
         raise DataError(
             f"{folder}: holds a data set already ({data.description}), not what the source {source} gives; name "

@@ -46,6 +46,7 @@ from core.checks import (
 from core.config import RunConfig, check_data, from_dict, to_dict
 from core.data import DataSet, load
 from core.events import StepDone
+from core.images import Reading
 from core.presets import title
 
 try:
@@ -233,9 +234,12 @@ def request(run: Run, wish: str) -> None:
         raise not_written(file, error) from error
 
 
-def data_of(run: Run) -> DataSet:
-    """The data set that a run was trained on. Raises StoreError if its folder now holds other images."""
-    found = load(Path(run.data["folder"]))
+def data_of(run: Run, progress: Reading = lambda done, total: None) -> DataSet:
+    """The data set that a run was trained on; `progress` as in data.load.
+
+    Raises DataError if it cannot be used, StoreError if its folder now holds other images.
+    """
+    found = load(Path(run.data["folder"]), progress)
     check_same_data(run, found)
     return found
 

@@ -36,6 +36,14 @@ def write_digits(folder: Path, train: int = 12, test: int = 6) -> DataSet:
     return load(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_the_lab(tmp_path_factory):
+    """Decoded sets are kept where they go away with the tests, also by the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIPLETLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> DataSet:
     """Four classes with 12 training and 6 test images each."""

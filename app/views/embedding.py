@@ -34,7 +34,8 @@ def inspect(run: Run, images: DataSet, index: int) -> None:
 @cards.errors_explained()
 def draw(run: Run) -> None:
     """The map and, beside it, the image of the point that was clicked last."""
-    images = state.images_of(run)
+    with st.spinner("Reading the images …"):  # shows if it takes long
+        images = state.images_of(run)
     points = charts.map_points(images, state.embedded(run).predicted)
     with st.container(horizontal=True, vertical_alignment="center"):
         method = st.segmented_control(

@@ -181,7 +181,8 @@ with right:
             on_change=lambda: state.choose_data(state.recall("data_set")),
         )
     try:
-        images = state.data_set()
+        with st.spinner("Reading the images …"):  # shows if it takes long
+            images = state.data_set()
         st.markdown(images.description)
         height, width = images.train.images.shape[1:]
         st.caption(f"{width} x {height} pixels, {len(images.classes)} classes, in {images.folder}")

@@ -33,7 +33,8 @@ def from_the_first_page() -> None:
 @cards.errors_explained()
 def show(run: Run) -> None:
     """Filters, one page of cards, and the export."""
-    images = state.images_of(run)
+    with st.spinner("Reading the images …"):  # shows if it takes long
+        images = state.images_of(run)
     table = state.wrong_images(run, images)
     total, accuracy = len(images.test.ids), run.result["test_accuracy"]
     rule = CLASSIFIERS[run.config.predicts].lower() + f", k = {run.config.neighbours}" * ("knn" in run.config.predicts)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
-from core import classify
+from core import classify, neighbours
 from core.choices import CLASSIFIERS
 from core.models import Outputs
 
@@ -137,7 +137,7 @@ def test_leave_one_out(k, weighted):
 def test_queries_in_parts(monkeypatch, at_once, options):
     images, labels = some(30), some_labels(30, 3)
     whole = classify.knn(images, images, labels, 4, **options)
-    monkeypatch.setattr(classify, "_QUERIES_AT_ONCE", at_once)
+    monkeypatch.setattr(neighbours, "_MEASURED_AT_ONCE", at_once)
     parts = classify.knn(images, images, labels, 4, **options)
     assert torch.equal(parts.labels, whole.labels)
     assert torch.equal(parts.scores, whole.scores)

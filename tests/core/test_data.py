@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import data, sources
+from core import data, images, sources
 from tests.core.folders import RNG, error_of, read_csv, write_csv, write_png, write_set
 
 
@@ -79,7 +79,7 @@ def test_csv_of_a_spreadsheet(small):
     assert data.load(small).fingerprint == expected
 
 
-@pytest.mark.parametrize("mode", data.MODES)
+@pytest.mark.parametrize("mode", images.MODES)
 def test_every_8_bit_mode_becomes_grey(small, mode):
     path = small / "train" / "a" / "train_a_0.png"
     colour = Image.fromarray(RNG.integers(0, 256, (6, 5, 3), np.uint8)).convert(mode)

@@ -1,11 +1,13 @@
 """Mistakes and their neighbours for hand-placed embeddings, and the exported pictures."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.spatial.distance import cdist
 
 from core import mistakes
 from core.data import DataSet, Split
@@ -68,6 +70,25 @@ def test_against_a_loop(data):
             assert getattr(row, f"nearest_{name}_index") == nearest
             assert getattr(row, f"nearest_{name}_id") == data.train.ids[nearest]
             assert getattr(row, f"nearest_{name}_distance") == pytest.approx(distances[nearest], rel=1e-12)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-2, 0.0])
+def test_many_in_parts_are_as_all_at_once(data, monkeypatch, spread):
+    """Bit for bit what the distances between all images say, also where they lie close together."""
+    draw = np.random.default_rng(1)
+    labels = {"train": draw.integers(0, 3, 300), "test": draw.integers(0, 3, 90)}
+    data = dataclasses.replace(data, **{name: split(name, labels[name], 0) for name in labels})
+    places = 5 + spread * draw.normal(size=(390, 16))
+    train, test = places[:300].astype(np.float16).astype(np.float32), places[300:].astype(np.float16).astype(np.float32)
+    predicted = (labels["test"] + draw.integers(0, 3, 90)) % 3
+    monkeypatch.setattr(mistakes, "_QUERIES_AT_ONCE", 7)
+    table = mistakes.find(data, Embedded(train, test, predicted, np.ones(90)))
+    wrong = np.flatnonzero(predicted != labels["test"])
+    distances = cdist(test[wrong].astype(float), train.astype(float))
+    for name, wanted in (("true", labels["test"][wrong]), ("predicted", predicted[wrong])):
+        among = np.where(labels["train"] == wanted[:, None], distances, np.inf)
+        assert table[f"nearest_{name}_index"].tolist() == among.argmin(axis=1).tolist()
+        assert table[f"nearest_{name}_distance"].tolist() == among.min(axis=1).tolist()
 
 
 def test_of_equally_near_images_the_first_is_taken(data):

@@ -316,7 +316,7 @@ import os, signal
 from core import sources
 replace, left = os.replace, [{moved}]
 def replace_or_die(source, target):
-    if not str(target).endswith(".prepared"):
+    if str(target).startswith({str(target)!r}) and not str(target).endswith(".prepared"):
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         left[0] -= 1
