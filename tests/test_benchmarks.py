@@ -1,0 +1,67 @@
+"""What the benchmarks compare with is right: the plain loop learns and finds neighbours, the folds are a partition."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import baseline, bench, crossval
+from core import machine, mistakes, presets
+from core.store import Embedded
+
+SMALL = dict(width=8, blocks=(1, 1), image_size=32)
+
+
+def loop_on(digits, preset: str, **changes) -> baseline.Loop:
+    return baseline.Loop(presets.from_preset(preset, **changes), digits)
+
+
+@pytest.mark.parametrize("preset", ["facenet", "densenet39"])
+def test_the_plain_loop_learns(digits, preset):
+    changes = {"triplets": 24, "batch_size": 8} if preset == "facenet" else {"architecture": "resnet", "batch_size": 16}
+    loop = loop_on(digits, preset, **SMALL, **changes, learning_rate=0.02)
+    before = [weights.clone() for weights in loop.network.parameters()]
+    assert loop.train(1, most=2) == 2
+    for epoch in range(2, 12):
+        assert loop.train(epoch) == 3
+    assert not any(map(torch.equal, before, loop.network.parameters()))
+    train, test = loop.evaluate()
+    assert train > 0.5
+    assert test > 0.3
+
+
+def test_the_plain_loop_finds_the_neighbours_that_the_lab_finds(digits):
+    loop = loop_on(digits, "facenet", **SMALL)
+    loop.embed(loop.known)
+    train, test = (loop.embed(images).numpy() for images in (loop.known, loop.asked))
+    predicted = (digits.test.labels + 1) % 4
+    embedded = Embedded(train, test, predicted, np.ones(len(predicted), np.float32))
+    for row in mistakes.find(digits, embedded).itertuples():
+        found = loop.neighbours(row.test_index, int(predicted[row.test_index]))
+        assert found == [row.nearest_true_index, row.nearest_predicted_index]
+
+
+def test_a_sample_is_extrapolated(digits):
+    machine.choose(presets.from_preset("facenet"))
+    costs = baseline.sample(presets.from_preset("facenet", **SMALL, triplets=40, batch_size=8), digits, 2, 1)
+    assert costs.steps == 5
+    assert min(costs.step, costs.evaluation, costs.mistake) > 0
+    assert costs.epochs(4) == pytest.approx(4 * (5 * costs.step + costs.evaluation))
+
+
+def test_every_training_image_is_asked_once(digits):
+    parts = [crossval.split(digits, fold) for fold in range(crossval.FOLDS)]
+    assert sorted(name for part in parts for name in part.test.ids) == sorted(digits.train.ids)
+    for part in parts:
+        assert not set(part.train.ids) & set(part.test.ids)
+        assert set(part.train.ids) | set(part.test.ids) == set(digits.train.ids)
+        assert min(np.bincount(part.test.labels, minlength=4)) >= 2  # of 12 images a class
+        for place, name in enumerate(part.test.ids):
+            assert np.array_equal(part.test.images[place], digits.train.images[digits.train.ids.index(name)])
+
+
+def test_the_table_of_the_bench(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "RESULTS", tmp_path)
+    rows = [bench.Row("a", "3 x", "4 x", "yes", "said, how", machine="here"), bench.Row("b", "1", "2", "no", "")]
+    bench._keep(rows)
+    assert bench._kept() == rows
+    assert "| a | 3 x | 4 x | yes | said, how |" in (tmp_path / "bench.md").read_text()
