@@ -1,8 +1,11 @@
 """The presets on a data set, over several seeds: python -m benchmarks.presets [--only NAME ...] [--seeds 3].
 
-Every run is one `python -m core train` of its own, one after the other; a row each is added to results/presets.csv as
-soon as it has ended. Runs that are there already, with the same settings, data and seed, are not repeated: a benchmark
-that was cut off goes on where it was. The table of what is there is printed at the end and kept in results/presets.md.
+Every run is one `python -m core train` of its own; a row each is added to results/presets.csv as soon as it has ended.
+Runs that are there already, with the same settings, data and seed, are not repeated: a benchmark that was cut off goes
+on where it was. The table of what is there is printed at the end and kept in results/presets.md.
+
+`--together 2` trains two at once with one thread each, which takes less time for both on two cores; the seconds of such
+a run are in the table only where there are no others, marked as those of one thread.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +25,7 @@ import torch
 
 from core import data, machine, places, sampling
 from core.config import RunConfig, to_dict, written
-from core.presets import PRESETS, from_preset
+from core.presets import PRESETS, changes, from_preset
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = RESULTS / "presets.csv"
@@ -47,7 +51,8 @@ ENTRIES = {name: (name, {}) for name in PRESETS} | {
             "blocks": (2, 2, 2, 2),
             "objective": "cross_entropy_triplet",
             "sampling": "shuffled",
-            "epochs": 3,
+            "learning_rate": 0.002,
+            "epochs": 5,
         },
     ),
 }
@@ -58,24 +63,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.presets", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=ENTRIES, metavar="NAME", help="these rows of the table")
     parser.add_argument("--seeds", type=int, default=3, help="0, 1, … (default: 3 of them)")
+    parser.add_argument("--together", type=int, default=1, help="runs at once, of one thread each (default: 1, of all)")
     parser.add_argument("--data", type=Path, default=places.data_folder(), help="the data set")
     parser.add_argument("--table", action="store_true", help="only print the table of what is there")
     options = parser.parse_args()
     images = data.load(options.data)
-    if not options.table:
-        for seed in range(options.seeds):
-            for name in options.only or ENTRIES:
-                preset, changes = ENTRIES[name]
-                config = from_preset(preset, **changes, seed=seed)
-                if not _known(name, config, images.fingerprint):
-                    _add(measure(name, seed, options.data, images))
+    wanted = [(name, seed) for seed in range(options.seeds) for name in options.only or ENTRIES]
+    missing = [] if options.table else [each for each in wanted if not _known(*each, images.fingerprint)]
+    threads = 1 if options.together > 1 else 0
+    with ThreadPoolExecutor(options.together) as pool:
+        for row in pool.map(lambda each: measure(*each, options.data, images, threads), missing):
+            _add(row)
     table = _table(images.fingerprint)
     print(table)
     (RESULTS / "presets.md").write_text(table + "\n", encoding="utf-8")
 
 
 def _settings(config: RunConfig) -> str:
-    return json.dumps({key: value for key, value in to_dict(config).items() if key != "seed"}, sort_keys=True)
+    left_out = ("seed", "threads")
+    return json.dumps({key: value for key, value in to_dict(config).items() if key not in left_out}, sort_keys=True)
 
 
 def rows(name: str, fingerprint: str) -> pd.DataFrame:
@@ -87,20 +93,25 @@ def rows(name: str, fingerprint: str) -> pd.DataFrame:
     return kept[kept["settings"] == kept["settings"].iloc[-1]] if len(kept) else kept
 
 
-def _known(name: str, config: RunConfig, fingerprint: str) -> bool:
+def _known(name: str, seed: int, fingerprint: str) -> bool:
     kept = rows(name, fingerprint)
-    return len(kept) > 0 and bool(((kept["seed"] == config.seed) & (kept["settings"] == _settings(config))).any())
+    return len(kept) > 0 and bool(((kept["seed"] == seed) & (kept["settings"] == _settings(_config(name)))).any())
 
 
-def measure(name: str, seed: int, folder: Path, images: data.DataSet) -> dict:
-    """Trains an entry in a process of its own: a row for the CSV. `images` is the set in `folder`."""
+def _config(name: str, **more) -> RunConfig:
     preset, changes = ENTRIES[name]
-    config = from_preset(preset, **changes, seed=seed)
+    return from_preset(preset, **changes, **more)
+
+
+def measure(name: str, seed: int, folder: Path, images: data.DataSet, threads: int = 0) -> dict:
+    """Trains an entry in a process of its own: a row for the CSV. `images` is the set in `folder`."""
+    config = _config(name, seed=seed, threads=threads)
     print(f"{name}, seed {seed} …", file=sys.stderr, flush=True)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as runs:
-        command = [sys.executable, "-m", "core", "train", preset, "--json", "--data", str(folder), "--runs", runs]
-        for key, value in (changes | {"seed": seed}).items():
+        command = [sys.executable, "-m", "core", "train", config.preset, "--json"]
+        command += ["--data", str(folder), "--runs", runs]
+        for key, value in changes(config).items():
             command += ["--set", f"{key}={written(value)}"]
         begun = time.perf_counter()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -155,13 +166,14 @@ def _table(fingerprint: str) -> str:
         mine = rows(name, fingerprint)
         if not len(mine):
             continue
-        accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"].dropna()
+        most = mine["threads"].max()
+        accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
         if len(accuracy):
             outcome = f"{accuracy.mean():.2%}" + f" ± {accuracy.std():.2%}" * (len(accuracy) > 1)
         else:
             outcome = f"{mine['alarm'].iloc[-1].split(':')[0]} (on purpose)"
         sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""
-        time = f"{seconds.mean():.0f}" if len(seconds) else ""
+        time = f"{seconds.mean():.0f}" + " (one thread)" * int(most == 1) if len(seconds) else ""
         lines.append(f"| {name} | {len(mine)} | {mine['images_seen'].iloc[-1]:,} | {outcome} | {sheet} | {time} |")
     return "\n".join(lines)
 
