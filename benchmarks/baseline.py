@@ -149,13 +149,14 @@ def sample(config: RunConfig, images: data.DataSet, steps: int = 12, repeats: in
     """Times `steps` batches (the fastest of some repeats, which favours the baseline), one evaluation, one mistake."""
     loop = Loop(config, images)
     loop.train(1, most=2)  # allocations
-    step = min(_timed(loop.train, 1, steps) for _ in range(repeats)) / steps
-    evaluation = _timed(loop.evaluate)
-    mistake = _timed(loop.neighbours, 0, 1) if config.objective == "triplet" else 0.0
+    step = min(timed(loop.train, 1, steps) for _ in range(repeats)) / steps
+    evaluation = timed(loop.evaluate)
+    mistake = timed(loop.neighbours, 0, 1) if config.objective == "triplet" else 0.0
     return Costs(step, len(loop.batches), evaluation, mistake)
 
 
-def _timed(call, *arguments) -> float:
+def timed(call, *arguments) -> float:
+    """Seconds of a call."""
     begun = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - begun

@@ -76,7 +76,7 @@ def plain_loop(config: RunConfig, images: DataSet) -> dict[str, torch.Tensor]:
         for step, batch in enumerate(batches, start=1):
             for group in descent.param_groups:
                 group["lr"] = train.learning_rate(config, epoch, step, steps)
-            inputs = prepare(learnt.images[batch].to(used.device), channels=1)
+            inputs = prepare(learnt.images[batch].to(used.device), 1, config.image_size)
             inputs = augment(inputs, config.augmentation, sampling.generator(config.seed, "augment", epoch, step))
             with used.autocast():
                 outputs = network(repeated(inputs, config.channels))
@@ -102,17 +102,18 @@ def our_run(config: RunConfig, images: DataSet, control: Control = lambda: None)
         return store.load_checkpoint(store.read(writer.folder))["network"]
 
 
-def measure_loop(preset: str = "quick", epochs: int | None = 2, pairs: int = 5, folder: Path | None = None) -> dict:
+def measure_loop(preset: str = "quick", epochs: int | None = 2, pairs: int = 6, folder: Path | None = None) -> dict:
     """Our run against the plain loop: see `_summary`. `folder` holds the data set, by default the lab's own."""
     images = data.load(folder or places.data_folder())
     config = _config(preset, epochs)
     steps = itertools.count()  # the first steps, evaluation and tables of a process load libraries
     our_run(config, images, lambda: "stop" if next(steps) >= WARM_UP_STEPS else None)
     rows = []
-    for _ in range(pairs):
-        load = os.getloadavg()[0]
-        ours, our_seconds, our_processor = _timed(our_run, config, images)
-        plain, plain_seconds, plain_processor = _timed(plain_loop, config, images)
+    for number in range(pairs):
+        load, order = os.getloadavg()[0], (our_run, plain_loop) if number % 2 else (plain_loop, our_run)
+        done = {run: _timed(run, config, images) for run in order}  # each is the first one in its turn
+        ours, our_seconds, our_processor = done[our_run]
+        plain, plain_seconds, plain_processor = done[plain_loop]
         if not all(torch.equal(ours[name], plain[name]) for name in ours | plain):
             raise RuntimeError("the plain loop ends with other weights: the two are not the same training")
         row = _row("loop", config, our_seconds, plain_seconds, load)
@@ -281,12 +282,12 @@ def _add(rows: list[dict]) -> None:
 
 def main() -> int:
     """Measures what was asked for and prints the table."""
-    measures = {"loop": (measure_loop, 2, 5), "dashboard": (measure_dashboard, None, 3)}
+    measures = {"loop": (measure_loop, 2, 6), "dashboard": (measure_dashboard, None, 3)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", metavar="loop|dashboard", help="default: both")
     parser.add_argument("--preset", choices=PRESETS, default="quick", metavar="NAME", help="default: quick")
     parser.add_argument("--epochs", type=int, help="default: 2 for the loop, the preset's for the dashboard")
-    parser.add_argument("--pairs", type=int, help="default: 5 for the loop, 3 for the dashboard")
+    parser.add_argument("--pairs", type=int, help="default: 6 for the loop, 3 for the dashboard")
     parser.add_argument("--data", type=Path, help="the data set (default: the lab's own)")
     options = parser.parse_args()
     if wrong := set(options.what) - set(measures):

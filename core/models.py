@@ -140,7 +140,7 @@ def _describe(path: str, layer: nn.Module, output: Tensor) -> dict:
     }
 
 
-def prepare(images: Tensor, channels: int, size: int = 32) -> Tensor:
+def prepare(images: Tensor, channels: int, size: int) -> Tensor:
     """Images as every network sees them: training, gallery and test images alike.
 
     (B, H, W) uint8, 0 is background -> (B, channels, size, size) float32 from -1 (background) to 1, channels_last.

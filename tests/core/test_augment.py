@@ -74,7 +74,7 @@ def test_the_same_generator_gives_the_same_images(dtype):
 def test_what_comes_in_is_background():
     changed = crop_flip(torch.ones(200, 1, HEIGHT, WIDTH), generator("draw"))
     assert changed.unique().tolist() == [-1, 1]
-    empty = prepare(torch.zeros(5, 28, 28, dtype=torch.uint8), channels=3)  # background through the one normalisation
+    empty = prepare(torch.zeros(5, 28, 28, dtype=torch.uint8), 3, 32)  # background through the one normalisation
     assert torch.equal(crop_flip(empty, generator("draw")), empty)
 
 
@@ -94,7 +94,7 @@ def digits_like(count: int, channels: int = 1) -> torch.Tensor:
     images = torch.zeros(count, 28, 28, dtype=torch.uint8)
     images[:, 6:22, 10:13] = 255
     images[:, 19:22, 10:19] = 200
-    return prepare(images, channels)
+    return prepare(images, channels, 32)
 
 
 def centre_of_mass(images: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ def network(config: RunConfig, seed: int = 0) -> models.Network:
     made = models.build(config, class_count=3)
     with torch.no_grad():
         for _ in range(2):
-            made(models.prepare(TRAIN.images, config.channels))
+            made(models.prepare(TRAIN.images, config.channels, config.image_size))
     return made
 
 
@@ -53,7 +53,7 @@ def network(config: RunConfig, seed: int = 0) -> models.Network:
 def test_embeddings_do_not_depend_on_the_batches(monkeypatch, config, at_once):
     made = network(config)
     with torch.no_grad():
-        expected = made.eval()(models.prepare(TRAIN.images, config.channels))
+        expected = made.eval()(models.prepare(TRAIN.images, config.channels, config.image_size))
     monkeypatch.setattr(evaluate, "_IMAGES_AT_ONCE", at_once)
     embeddings, logits = evaluate.embed_all(made, TRAIN.images, config, CPU)
     assert embeddings.dtype == torch.float32
@@ -69,7 +69,7 @@ def test_embeddings_are_what_float16_can_hold():
     embeddings = evaluate.embed_all(made, TRAIN.images, TINY, CPU).embeddings
     assert torch.equal(embeddings, torch.from_numpy(embeddings.numpy().astype(np.float16).astype(np.float32)))
     with torch.no_grad():
-        assert not torch.equal(embeddings, made.embed(models.prepare(TRAIN.images, 3)))
+        assert not torch.equal(embeddings, made.embed(models.prepare(TRAIN.images, 3, 32)))
 
 
 def test_the_network_is_left_as_it_was():

@@ -24,7 +24,7 @@ def small(seed: int = 0, **changes) -> models.Network:
 
 def images_like_training(count: int, channels: int = 3) -> torch.Tensor:
     draw = torch.Generator().manual_seed(1)
-    return models.prepare(torch.randint(256, (count, 28, 28), generator=draw, dtype=torch.uint8), channels)
+    return models.prepare(torch.randint(256, (count, 28, 28), generator=draw, dtype=torch.uint8), channels, 32)
 
 
 def of_architecture(name: str, **changes) -> dict:
@@ -215,7 +215,7 @@ def test_summary_draws_nothing_and_takes_no_memory():
 def test_prepare_puts_28x28_into_the_middle(channels):
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(256, (5, 28, 28), generator=draw, dtype=torch.uint8)
-    prepared = models.prepare(images, channels)
+    prepared = models.prepare(images, channels, 32)
     assert prepared.shape == (5, channels, 32, 32)
     assert prepared.dtype == torch.float32
     assert prepared.is_contiguous(memory_format=torch.channels_last)
@@ -238,7 +238,7 @@ def test_prepare_puts_28x28_into_the_middle(channels):
     ],
 )
 def test_prepare_other_sizes(height, width, inner_height, inner_width):
-    prepared = models.prepare(torch.full((2, height, width), 255, dtype=torch.uint8), 3)
+    prepared = models.prepare(torch.full((2, height, width), 255, dtype=torch.uint8), 3, 32)
     top, left = (32 - inner_height) // 2, (32 - inner_width) // 2
     expected = torch.full((2, 3, 32, 32), -1.0)
     expected[:, :, top : top + inner_height, left : left + inner_width] = 1.0
@@ -265,7 +265,7 @@ def test_prepare_keeps_the_range_and_the_average_of_a_shrunk_image():
     draw = torch.Generator().manual_seed(0)
     for size in (8, 64):
         images = torch.randint(256, (4, size, size), generator=draw, dtype=torch.uint8)
-        prepared = models.prepare(images, 1)
+        prepared = models.prepare(images, 1, 32)
         assert prepared.min() >= -1
         assert prepared.max() <= 1
     torch.testing.assert_close(prepared.mean(), (images / 127.5 - 1).mean())
@@ -276,9 +276,9 @@ def test_prepare_keeps_the_range_and_the_average_of_a_shrunk_image():
 def test_prepare_treats_each_image_alone():
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(256, (4, 20, 16), generator=draw, dtype=torch.uint8)
-    assert torch.equal(models.prepare(images, 3)[2:3], models.prepare(images[2:3], 3))
+    assert torch.equal(models.prepare(images, 3, 32)[2:3], models.prepare(images[2:3], 3, 32))
 
 
 def test_prepare_refuses_images_that_are_scaled_already():
     with pytest.raises(TypeError, match="uint8"):
-        models.prepare(torch.zeros(1, 28, 28), 3)
+        models.prepare(torch.zeros(1, 28, 28), 3, 32)

@@ -74,7 +74,7 @@ def test_a_preset_builds_and_learns_from_a_small_batch(name):
     labels = torch.tensor([0, 1, 0, 1, 2, 2])  # as two drawn triplets: anchors, positives, negatives
     draw = sampling.generator(0)
     images = torch.randint(256, (6, 28, 28), generator=draw, dtype=torch.uint8)
-    outputs = network(models.prepare(images, made.channels))
+    outputs = network(models.prepare(images, made.channels, made.image_size))
     assert outputs.embeddings.shape == (6, network.embedding_size)
     loss, _ = objectives.batch_loss(outputs, labels, made, epoch=1, draw=draw)
     loss.backward()

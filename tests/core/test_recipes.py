@@ -80,7 +80,7 @@ check_data(config, dict.fromkeys(range(4), 8))
 batch = next(iter(sampling.batches(config, labels, (0, 1, 2, 3), None, 1)))
 network = models.build(config, class_count=4)
 images = torch.randint(256, (len(batch), 28, 28), dtype=torch.uint8)
-outputs = network(models.prepare(images, config.channels))
+outputs = network(models.prepare(images, config.channels, config.image_size))
 loss, seen = objectives.batch_loss(outputs, labels[batch], config, 1, sampling.generator(0))
 loss.backward()
 print(json.dumps({

@@ -237,7 +237,7 @@ def test_the_confusion_of_an_epoch_reaches_the_next():
         return anything(epoch)._replace(train_confusion=zeros)
 
     batches = sampling.batches(config, IMAGES.labels, IMAGES.class_numbers, zeros, 2)
-    expected = [models.prepare(IMAGES.images[batch], 1) for batch in batches]
+    expected = [models.prepare(IMAGES.images[batch], 1, 32) for batch in batches]
     training.network.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
     list(fit(config, training=training, evaluation=evaluation))
     assert torch.equal(seen[-1], expected[-1])
@@ -313,7 +313,7 @@ def plain_loop(config: RunConfig, made: models.Network) -> list[float]:
         rate = config.learning_rate / config.decay_factor ** ((epoch - 1) // config.decay_every)
         for batch in sampling.batches(config, IMAGES.labels, IMAGES.class_numbers, None, epoch):
             made.train()
-            outputs = made(models.prepare(IMAGES.images[batch], config.channels))
+            outputs = made(models.prepare(IMAGES.images[batch], config.channels, config.image_size))
             loss, _ = objectives.batch_loss(outputs, IMAGES.labels[batch], config, epoch, torch.Generator())
             gradients = torch.autograd.grad(loss, list(made.parameters()))
             with torch.no_grad():
@@ -391,7 +391,7 @@ def test_augmentation_only_in_training(config, monkeypatch):
     assert len(black) == steps
     assert all(black)
     assert len(seen) == 2 * config.epochs
-    assert all(torch.equal(images, models.prepare(IMAGES.images, 1)) for images in seen)
+    assert all(torch.equal(images, models.prepare(IMAGES.images, 1, 32)) for images in seen)
     expected = {sampling.generator(config.seed, "augment", epoch, step).initial_seed()
                 for epoch in (1, 2) for step in range(1, steps // 2 + 1)}  # fmt: skip
     assert set(keys) == expected
