@@ -55,7 +55,9 @@ class Backbone(nn.Sequential):
     feature_size = 12
 
     def __init__(self):
-        super().__init__(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 12, bias=False), nn.BatchNorm1d(12), nn.ReLU())
+        super().__init__(
+            nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(64, 12, bias=False), nn.BatchNorm1d(12), nn.ReLU()
+        )
 
 
 def network(config: RunConfig) -> models.Network:
