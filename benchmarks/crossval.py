@@ -2,7 +2,7 @@
 
 The training images of every class are split into five equal parts by a fixed seed. A network learns four of them and is
 asked for the fifth, in turns, so that every training image is predicted once by a network that has not seen it; the
-test images take no part. A row each fold goes to results/crossval.csv. This is how the presets were chosen.
+test images take no part. A row each fold goes to results/crossval.csv.
 """
 
 import argparse
