@@ -6,7 +6,6 @@ test images take no part. A row each fold goes to results/crossval.csv.
 """
 
 import argparse
-import csv
 import datetime
 import json
 import statistics
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import tables
 from core import data, experiment, machine, places, presets, store
 from core.config import parse_setting
 from core.data import DataSet, Split
@@ -56,7 +56,7 @@ def main() -> None:
             **machine.versions(),
             "settings": json.dumps(run.facts["config"], sort_keys=True),
         }
-        _add(row)
+        tables.append(RESULTS, [row])
         print(f"fold {fold}: {finished.test_accuracy:.2%} in {finished.seconds:.0f} s", flush=True)
     print(f"{options.preset} {row['changes']}: {statistics.mean(accuracies):.2%} of {len(accuracies)} folds")
 
@@ -76,15 +76,6 @@ def split(images: DataSet, fold: int) -> DataSet:
 def _rows(part: Split, rows: np.ndarray) -> Split:
     ids, files = (tuple(values[row] for row in rows) for values in (part.ids, part.files))
     return Split(part.images[rows], part.labels[rows], ids, files)
-
-
-def _add(row: dict) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

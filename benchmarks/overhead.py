@@ -16,7 +16,6 @@ ones, which were disturbed least; a row a pair is added to benchmarks/results/ov
 """
 
 import argparse
-import csv
 import datetime
 import itertools
 import os
@@ -34,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from benchmarks import tables
 from core import data, evaluate, experiment, machine, objectives, places, sampling, store, train
 from core.augment import augment
 from core.config import RunConfig
@@ -271,15 +271,6 @@ def table(summaries: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _add(rows: list[dict]) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
 def main() -> int:
     """Measures what was asked for and prints the table."""
     measures = {"loop": (measure_loop, 2, 6), "dashboard": (measure_dashboard, None, 3)}
@@ -297,7 +288,7 @@ def main() -> int:
         measure, epochs, pairs = measures[what]
         found = measure(options.preset, options.epochs or epochs, options.pairs or pairs, options.data)
         if found["rows"]:
-            _add(found["rows"])
+            tables.append(RESULTS, found["rows"])
         summaries.append(found)
     print(table(summaries))
     return 0

@@ -9,7 +9,6 @@ a run are in the table only where there are no others, marked as those of one th
 """
 
 import argparse
-import csv
 import datetime
 import json
 import os
@@ -23,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from benchmarks import tables
 from core import data, machine, places, sampling
 from core.config import RunConfig, to_dict, written
 from core.presets import PRESETS, changes, from_preset
@@ -73,7 +73,7 @@ def main() -> None:
     threads = 1 if options.together > 1 else 0
     with ThreadPoolExecutor(options.together) as pool:
         for row in pool.map(lambda each: measure(*each, options.data, images, threads), missing):
-            _add(row)
+            tables.append(ROWS, [row])
     table = _table(images.fingerprint)
     print(table)
     (RESULTS / "presets.md").write_text(table + "\n", encoding="utf-8")
@@ -138,16 +138,6 @@ def measure(name: str, seed: int, folder: Path, images: data.DataSet, threads: i
         "data": images.fingerprint[:12],
         "settings": _settings(config),
     }
-
-
-def _add(row: dict) -> None:
-    new = not ROWS.exists()
-    RESULTS.mkdir(exist_ok=True)
-    with ROWS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def _images_an_epoch(config: RunConfig, images: data.DataSet) -> int:
