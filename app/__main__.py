@@ -10,8 +10,6 @@ import webbrowser
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, see app/main.py
-
 import streamlit as st
 
 from core import bar, control, data, places, sources, store

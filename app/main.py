@@ -1,10 +1,8 @@
 """The dashboard: page set-up and navigation. Runs as `python -m app` and as `streamlit run app/main.py`."""
 
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on busy cores
 if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
     sys.path.insert(0, root)  # `streamlit run` puts only app/ there
 

@@ -92,8 +92,7 @@ def _yes(met: bool) -> str:
 
 def facenet_speed(entry: str, seeds: int, target: int, images: data.DataSet) -> Iterator[Row]:
     """An entry of benchmarks/presets.py, over some seeds, against four epochs of the baseline's FaceNet."""
-    machine.choose(RunConfig())
-    costs = baseline.sample(from_preset("facenet"), images, SAMPLED_STEPS)
+    costs = baseline.measure("facenet", images.folder, SAMPLED_STEPS)
     sheet = costs.epochs(FACENET_EPOCHS)
     runs = [presets.measure(entry, seed, images.folder, images) for seed in range(seeds)]
     accuracies, seconds = ([run[key] for run in runs] for key in ("test_accuracy", "wall_seconds"))
@@ -114,17 +113,13 @@ def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
     """A classifier of the sheet against the baseline, and how close to the processor's own limit it is."""
     config = from_preset(preset)
     threads = machine.choose(config).threads
-    plain_loop = baseline.Loop(config, images)
-    plain_loop.train(1, most=2)  # allocations
-    plain, ours, roofs = [], [], []
+    ratios, ours, roofs = [], [], []
     for _ in range(PAIRS):
-        plain.append(baseline.timed(plain_loop.train, 1, SAMPLED_STEPS) / SAMPLED_STEPS)
+        plain = baseline.measure(preset, images.folder, SAMPLED_STEPS)
         step, evaluation = sample(config, images)
+        ratios.append(plain.epochs(1) / (plain.steps * step + evaluation))
         ours.append(step)
         roofs.append(matrix_product_rate())
-    plain_evaluation, steps = baseline.timed(plain_loop.evaluate), len(plain_loop.batches)
-    pairs = zip(plain, ours, strict=True)
-    ratios = [(steps * theirs + plain_evaluation) / (steps * step + evaluation) for theirs, step in pairs]
     speed, roof = config.batch_size / statistics.median(ours), statistics.median(roofs)
     work = 6 * models.summarise(config).multiply_adds / 1e9  # forward once, backward twice, two operations each
     kept = presets.rows(preset, images.fingerprint)

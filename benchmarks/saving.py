@@ -7,13 +7,10 @@ saved as a stopped one is, which is more than it would cost within a longer run.
 
 import argparse
 import csv
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on busy cores
 
 from core import data, experiment, places, store
 from core.presets import PRESETS, from_preset

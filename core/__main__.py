@@ -2,12 +2,9 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other on busy cores
 
 from core import bar, control, data, places, sources, store
 from core.checks import LONGEST_NAME

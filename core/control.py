@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from core import store
+from core import memory, store
 from core.config import RunConfig
 from core.data import DataSet
 from core.runs import Control, queue
@@ -87,10 +87,13 @@ def _submit(writer: RunWriter, images: DataSet) -> None:
 
 
 def _train(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
-    with writer:
-        from core import experiment  # here: the background thread waits for torch, the page does not
+    try:
+        with writer:
+            from core import experiment  # here: the background thread waits for torch, the page does not
 
-        yield from experiment.run(writer, images, control)
+            yield from experiment.run(writer, images, control)
+    finally:
+        memory.give_back()  # what this run's feature maps took; until the next one it belongs to other programs
 
 
 def _drop(writer: RunWriter, wish: str) -> None:

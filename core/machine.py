@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from core import memory
 from core.config import RunConfig
 
 
@@ -23,7 +24,7 @@ class Machine:
 
 
 def choose(config: RunConfig) -> Machine:
-    """The machine for a run, with its number of threads set for the calling thread."""
+    """The machine for a run, with its number of threads set for the calling thread, and memory kept for reuse."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = config.precision
     if precision == "auto":
@@ -35,6 +36,7 @@ def choose(config: RunConfig) -> Machine:
         cores = max(1, cores - 1)
     threads = config.threads or cores
     torch.set_num_threads(threads)
+    memory.keep()
     return Machine(device, precision, threads)
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from core.triplets import pairwise_distances
 
 _MEASURED_AT_ONCE = 100_000  # pairs: 50 MB for 128 numbers an embedding
+_ASKED_AT_ONCE = 200  # queries: 48 MB for 60,000 images
+_SPARE = 16  # more than are wanted, because the search is rough
 
 
 def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = False) -> tuple[Tensor, Tensor]:
@@ -18,13 +20,10 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = F
     `leave_one_out` queries and gallery are the same images and none finds itself. `queries` is (Q, D), `gallery`
     (N, D), both float32 on the CPU. Raises ValueError if the gallery has fewer images than that.
     """
-    from sklearn.neighbors import NearestNeighbors  # takes a second to load, and not every run needs it
-
-    # It looks through everything, by products of matrices in float64. These tell near from far, but not how small a
-    # small distance is: the few that are left are measured directly.
-    search = NearestNeighbors(n_neighbors=k + leave_one_out, algorithm="brute").fit(gallery.nan_to_num().numpy())
-    found = search.kneighbors(queries.nan_to_num().numpy(), return_distance=False)
-    index = torch.from_numpy(found).sort(dim=1).values  # (Q, k) or, to leave one out, (Q, k + 1)
+    wanted = k + leave_one_out
+    if wanted > len(gallery):
+        raise ValueError(f"{wanted} neighbours cannot be found among {len(gallery)} images")
+    index = _candidates(queries.nan_to_num(), gallery.nan_to_num(), wanted).sort(dim=1).values
     at_once = max(1, _MEASURED_AT_ONCE // index.shape[1])
     parts = zip(queries.split(at_once), index.split(at_once), strict=True)
     distance = torch.cat([pairwise_distances(part[:, None], gallery[rows]).squeeze(1) for part, rows in parts])
@@ -32,3 +31,32 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = F
         distance[index == torch.arange(len(queries))[:, None]] = torch.inf
     distance, place = distance.sort(dim=1, stable=True)
     return distance[:, :k], index.gather(1, place[:, :k])
+
+
+def _candidates(queries: Tensor, gallery: Tensor, wanted: int) -> Tensor:
+    """Indices of the `wanted` nearest images of each query and of some more, in any order: (Q, wanted + some).
+
+    A product of matrices in float32 is fast and rough. Where an image that it puts behind all of them could still
+    belong to the nearest by its largest possible error, the query is asked again in float64.
+    """
+    count = min(wanted + _SPARE, len(gallery))
+    squares = gallery.square().sum(dim=1)  # (N,)
+    found = []
+    for asked in queries.split(_ASKED_AT_ONCE):
+        rough = torch.addmm(squares, asked, gallery.T, alpha=-2)  # (q, N) squared distances less the query's square
+        value, index = rough.topk(count, largest=False)  # (q, count)
+        # of a sum of D products in float32: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1
+        error = 2 * gallery.shape[1] * 2**-24 * (asked.square().sum(dim=1) + squares.max())
+        doubtful = value[:, -1] - value[:, wanted - 1] <= 2 * error
+        if count < len(gallery) and doubtful.any():
+            index[doubtful] = _searched_exactly(asked[doubtful], gallery, count)
+        found.append(index)
+    return torch.cat(found)
+
+
+def _searched_exactly(queries: Tensor, gallery: Tensor, count: int) -> Tensor:
+    """Indices (Q, count) of the nearest images, found in float64."""
+    from sklearn.neighbors import NearestNeighbors  # takes a second to load and is seldom needed
+
+    search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(gallery.numpy())
+    return torch.from_numpy(search.kneighbors(queries.numpy(), return_distance=False))

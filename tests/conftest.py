@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # before torch: spinning threads starve each other on busy cores
-
 import numpy as np
 import pytest
 from PIL import Image
