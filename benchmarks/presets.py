@@ -158,10 +158,9 @@ def _table(fingerprint: str) -> str:
             continue
         most = mine["threads"].max()
         accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
-        if len(accuracy):
-            outcome = f"{accuracy.mean():.2%}" + f" ± {accuracy.std():.2%}" * (len(accuracy) > 1)
-        else:
-            outcome = f"{mine['alarm'].iloc[-1].split(':')[0]} (on purpose)"
+        outcome = f"{accuracy.mean():.2%} ± {accuracy.std():.2%}" if len(accuracy) > 1 else f"{accuracy.mean():.2%}"
+        alarms = mine["alarm"].dropna().str.split(":").str[0].unique()
+        outcome += f" (alarm: {', '.join(alarms)})" * (len(alarms) > 0)
         sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""
         time = f"{seconds.mean():.0f}" + " (one thread)" * int(most == 1) if len(seconds) else ""
         lines.append(f"| {name} | {len(mine)} | {mine['images_seen'].iloc[-1]:,} | {outcome} | {sheet} | {time} |")

@@ -11,6 +11,7 @@ from core.triplets import pairwise_distances
 _MEASURED_AT_ONCE = 100_000  # pairs: 50 MB for 128 numbers an embedding
 _ASKED_AT_ONCE = 200  # queries: 48 MB for 60,000 images
 _SPARE = 16  # more than are wanted, because the search is rough
+_BLOCK = 64  # images
 
 
 def nearest(queries: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = False) -> tuple[Tensor, Tensor]:
@@ -44,7 +45,7 @@ def _candidates(queries: Tensor, gallery: Tensor, wanted: int) -> Tensor:
     found = []
     for asked in queries.split(_ASKED_AT_ONCE):
         rough = torch.addmm(squares, asked, gallery.T, alpha=-2)  # (q, N) squared distances less the query's square
-        value, index = rough.topk(count, largest=False)  # (q, count)
+        value, index = _smallest(rough, count)  # (q, count)
         # of a sum of D products in float32: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1
         error = 2 * gallery.shape[1] * 2**-24 * (asked.square().sum(dim=1) + squares.max())
         doubtful = value[:, -1] - value[:, wanted - 1] <= 2 * error
@@ -52,6 +53,21 @@ def _candidates(queries: Tensor, gallery: Tensor, wanted: int) -> Tensor:
             index[doubtful] = _searched_exactly(asked[doubtful], gallery, count)
         found.append(index)
     return torch.cat(found)
+
+
+def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` smallest of each row of (q, N), ascending, and where they are; in long rows faster than topk.
+
+    They lie in the `count` blocks whose own smallest are the smallest, or in what is left after the last block.
+    """
+    whole = values.shape[1] // _BLOCK
+    blocks = values[:, : whole * _BLOCK].unflatten(1, (whole, _BLOCK))  # (q, blocks, _BLOCK)
+    best = blocks.amin(dim=2).topk(min(count, whole), largest=False).indices  # (q, at most count)
+    inside = (best[:, :, None] * _BLOCK + torch.arange(_BLOCK)).flatten(1)
+    rest = torch.arange(whole * _BLOCK, values.shape[1]).expand(len(values), -1)
+    place = torch.cat([inside, rest], dim=1)
+    value, order = values.gather(1, place).topk(count, largest=False)
+    return value, place.gather(1, order)
 
 
 def _searched_exactly(queries: Tensor, gallery: Tensor, count: int) -> Tensor:

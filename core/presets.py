@@ -101,8 +101,9 @@ PRESETS = {
     ),
     "collapse": Preset(
         "Fails: collapse",
-        "Batch-hard triplets from a cold start at a large learning rate pull all images into one point; the loss rests "
-        "at the margin. Remedy: a lower rate, or all triplets first.",
+        "Batch-hard triplets from a cold start at a large learning rate pull all images into almost one point; the "
+        "loss rests at the margin. Neighbours can still be right in so small a space. Remedy: a lower rate, or all "
+        "triplets first.",
         _BALANCED | dict(selection="batch_hard", learning_rate=0.3, schedule="step", epochs=5),
     ),
     "learning-rate-too-high": Preset(

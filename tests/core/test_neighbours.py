@@ -58,3 +58,20 @@ def test_what_is_no_number_harms_no_other():
     queries[3, 2] = torch.nan
     distance, _ = neighbours.nearest(queries, gallery, 2)
     assert torch.equal(distance[4:], pairwise_distances(queries[4:], gallery).topk(2, largest=False).values)
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 1000])
+@pytest.mark.parametrize("count", [1, 5, 21])
+def test_the_smallest_of_each_row(length, count):
+    values = torch.randn(7, length, generator=torch.Generator().manual_seed(length))
+    count = min(count, length)
+    expected = values.topk(count, largest=False)
+    value, index = neighbours._smallest(values, count)
+    assert torch.equal(value, expected.values)
+    assert torch.equal(index, expected.indices)
+
+
+def test_a_gallery_that_is_too_small_is_refused():
+    _, gallery = drawn("even")
+    with pytest.raises(ValueError, match="4 neighbours cannot be found among 3 images"):
+        neighbours.nearest(gallery[:3], gallery[:3], 3, leave_one_out=True)
