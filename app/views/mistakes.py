@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app import cards, state
+from app import cards, charts, state
+from app.components.plotly_chart import live_chart
 from core import mistakes, places
 from core.choices import CLASSIFIERS
 from core.store import Run
@@ -45,6 +46,9 @@ def show(run: Run) -> None:
     if table.empty:
         st.success("No mistakes. Is that too good to be true? Try fewer epochs, or another data set.")
         return
+    with st.expander("Which class was taken for which"):
+        side = 130 + 34 * max(8, len(images.classes))
+        live_chart(charts.confusion_matrix(table, images), "confusion", side, alt="Confusion matrix of the test images")
     name_of = dict(zip(images.class_numbers, images.classes, strict=True))
     trues, predicteds, orders, exports = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
     any_class = [None, *name_of]

@@ -152,6 +152,7 @@ def test_mistakes_shows_every_wrong_image_with_its_neighbours(lab_with_runs, tra
     for row in table.head(12).itertuples():
         for fact in (row.id, row.nearest_true_id, row.nearest_predicted_id, f"{row.nearest_true_distance:.3f}"):
             assert fact.replace("_", "_<wbr>") in shown
+    assert [each.label for each in app.expander] == ["Which class was taken for which"]
     true = table["true"].iloc[0]
     next(box for box in app.selectbox if box.label == "True class").select(true).run()
     assert texts(app).count('class="lab-card"') == min(12, (table["true"] == true).sum())
