@@ -149,15 +149,16 @@ class Costs:
         return count * (self.steps * self.step + self.evaluation)
 
 
-def measure(preset: str, folder: Path, steps: int) -> Costs:
+def measure(preset: str, folder: Path, steps: int, repeats: int = 1) -> Costs:
     """Times the loop in a process of its own, without what the lab tells PyTorch and the C library about memory."""
-    command = [sys.executable, "-m", "benchmarks.baseline", preset, "--data", str(folder), "--sample", str(steps)]
+    command = [sys.executable, "-m", "benchmarks.baseline", preset, "--data", str(folder)]
+    command += ["--sample", str(steps), "--repeats", str(repeats)]
     environment = os.environ | {"THP_MEM_ALLOC_ENABLE": "0"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return Costs(**json.loads(done.stdout))
 
 
-def sample(config: RunConfig, images: data.DataSet, steps: int, repeats: int = 3) -> Costs:
+def sample(config: RunConfig, images: data.DataSet, steps: int, repeats: int) -> Costs:
     """Times `steps` batches (the fastest of some repeats, which favours the baseline), one evaluation, one mistake."""
     loop = Loop(config, images)
     loop.train(1, most=2)  # allocations
@@ -182,10 +183,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=places.data_folder(), help="the data set")
     parser.add_argument("--sample", type=int, metavar="STEPS", help="time only so many steps; prints seconds as JSON")
+    parser.add_argument("--repeats", type=int, default=1, help="of the sample; the fastest one counts")
     options = parser.parse_args()
     config, images = from_preset(options.preset, seed=options.seed), data.load(options.data)
     if options.sample:
-        print(json.dumps(asdict(sample(config, images, options.sample))))
+        print(json.dumps(asdict(sample(config, images, options.sample, options.repeats))))
         return
     loop, begun = Loop(config, images), time.perf_counter()
     for epoch in range(1, (options.epochs or config.epochs) + 1):

@@ -92,7 +92,7 @@ def _yes(met: bool) -> str:
 
 def facenet_speed(entry: str, seeds: int, target: int, images: data.DataSet) -> Iterator[Row]:
     """An entry of benchmarks/presets.py, over some seeds, against four epochs of the baseline's FaceNet."""
-    costs = baseline.measure("facenet", images.folder, SAMPLED_STEPS)
+    costs = baseline.measure("facenet", images.folder, SAMPLED_STEPS, repeats=3)
     sheet = costs.epochs(FACENET_EPOCHS)
     runs = [presets.measure(entry, seed, images.folder, images) for seed in range(seeds)]
     accuracies, seconds = ([run[key] for run in runs] for key in ("test_accuracy", "wall_seconds"))
