@@ -29,7 +29,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks import tables
 from core import data, evaluate, experiment, machine, objectives, places, sampling, store, train
@@ -66,7 +65,7 @@ def plain_loop(config: RunConfig, images: DataSet) -> dict[str, torch.Tensor]:
     network = judged = build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
     descent = train.optimiser(network, config)
     if config.weight_average:
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.weight_average), use_buffers=True)
+        average = train.moving_average(network, config.weight_average)
         judged = average.module
     for epoch in range(1, config.epochs + 1):
         network.train()

@@ -448,7 +448,7 @@ class RunConfig:
         0.0,
         "Weight averaging",
         "The network that predicts has the moving average of the weights; this is the share of the old average that is "
-        "kept at each step, e.g. 0.99. 0 switches it off.",
+        "kept at each step, e.g. 0.99, and less of it in the first steps. 0 switches it off.",
         group="training",
         low=0.0,
         high=0.9999,

@@ -40,8 +40,7 @@ class Training:
         self.optimiser = optimiser(network, config)
         self.average: AveragedModel | None = None  # the moving average of weights and of batch normalisation's buffers
         if config.weight_average:
-            decay = get_ema_multi_avg_fn(config.weight_average)
-            self.average = AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
+            self.average = moving_average(network, config.weight_average)
         self.confused: Tensor | None = None  # (C, C) training images of the last epoch by true and predicted class
         self.best_validation = -1.0
         self.epochs_since_best = 0
@@ -111,6 +110,20 @@ def optimiser(network: Network, config: RunConfig) -> torch.optim.Optimizer:
     return torch.optim.SGD(
         network.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
     )
+
+
+def moving_average(network: Network, decay: float) -> AveragedModel:
+    """The exponential moving average of a network, to be updated after each step.
+
+    Of the old average (1 + n) / (10 + n) is kept at step n, at most `decay`: the first weights, which have learnt
+    nothing, are forgotten early (as in TensorFlow's ExponentialMovingAverage with num_updates).
+    """
+
+    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+        n = int(count)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, weights, count)
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
 
 
 def learning_rate(config: RunConfig, epoch: int, step: int = 1, steps: int = 1) -> float:

@@ -172,17 +172,21 @@ def test_adamw():
 
 
 def test_the_average_of_the_weights_is_what_is_judged():
-    config = dataclasses.replace(CLASSIFIER, weight_average=0.7)
+    config = dataclasses.replace(CLASSIFIER, weight_average=0.4)
     training = begun(config)
-    expected = None
+    expected, kept = None, []
     for event in fit(config, training=training):
         if isinstance(event, StepDone):
             now = {name: value.clone() for name, value in training.network.state_dict().items()}
             if expected is None:
                 expected = now
+                continue
+            kept.append(min(0.4, (2 + len(kept)) / (11 + len(kept))))  # the second step keeps 2 / 11 of the first
             for name, value in now.items():
                 if value.is_floating_point():
-                    expected[name] = 0.7 * expected[name] + 0.3 * value
+                    expected[name] = kept[-1] * expected[name] + (1 - kept[-1]) * value
+    assert kept[0] < 0.2
+    assert kept[-1] == 0.4  # or only the beginning was tried
     for name, value in training.judged.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value, expected[name])
