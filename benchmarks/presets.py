@@ -50,9 +50,12 @@ ENTRIES = {name: (name, {}) for name in PRESETS} | {
             "width": 64,
             "blocks": (2, 2, 2, 2),
             "objective": "cross_entropy_triplet",
-            "sampling": "shuffled",
+            "sampling": "random_triplets",
+            "selection": "all",
+            "triplets": 1667,  # 5,000 images between two evaluations, which take as long as 2,000
+            "batch_size": 11,
             "learning_rate": 0.002,
-            "epochs": 5,
+            "epochs": 2,
         },
     ),
 }

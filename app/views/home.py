@@ -1,5 +1,6 @@
 """Home: which images are in use, which runs there are, what to do first."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -147,6 +148,35 @@ def look_out(seen: tuple, runs: list[Run]) -> None:
         st.rerun()
 
 
+def upload_form(what: str, about: str, take: Callable[[object], str]) -> None:
+    """A form for one zip file; `take` checks and keeps it and says where it is now."""
+    key = what.split()[0]
+    with st.form(f"bring_{key}", clear_on_submit=True, border=False):
+        st.markdown(about)
+        file = st.file_uploader(what.capitalize(), type="zip", key=f"{key}_file", label_visibility="collapsed")
+        if st.form_submit_button(f"Bring in the {what}"):
+            with cards.errors_explained(), st.spinner(f"Checking every file of the {what} …"):
+                if file is None:
+                    st.warning("Choose a zip file first.")
+                else:
+                    state.preset_widget("brought_in", take(file))
+                    st.rerun()
+
+
+def bring_in_run(file) -> str:
+    """Makes an uploaded run one of the lab's, and the run on every page."""
+    run_id = state.bring_in_run(file)
+    state.choose_run(run_id)
+    return f"{run_id} is in the list above, and the run on every page."
+
+
+def bring_in_data(file) -> str:
+    """Makes an uploaded data set the one for this browser window's new runs."""
+    folder = state.bring_in_data(file)
+    state.choose_data(folder.name)
+    return f"The images are in {folder} and in use for your new runs."
+
+
 st.title("TripletLab")
 st.markdown(
     "Train a small network on small images, watch it learn, see the space into which it sorts them, and look at every "
@@ -210,30 +240,10 @@ with st.expander("Bring in a run or a data set, or take a run with you"):
         st.success(taken)
         state.preset_widget("brought_in", None)
     run_column, data_column, download_column = st.columns(3, gap="medium")
-    with run_column, st.form("bring_run", clear_on_submit=True, border=False):
-        st.markdown("**A run** that was downloaded from a lab")
-        file = st.file_uploader("Run", type="zip", key="run_file", label_visibility="collapsed")
-        if st.form_submit_button("Bring in the run"):
-            with cards.errors_explained(), st.spinner("Checking every file of the run …"):
-                if file is None:
-                    st.warning("Choose a zip file first.")
-                else:
-                    run_id = state.bring_in_run(file)
-                    state.choose_run(run_id)
-                    state.preset_widget("brought_in", f"{run_id} is in the list above, and the run on every page.")
-                    st.rerun()
-    with data_column, st.form("bring_data", clear_on_submit=True, border=False):
-        st.markdown("**A data set** in folders, see below")
-        file = st.file_uploader("Data set", type="zip", key="data_file", label_visibility="collapsed")
-        if st.form_submit_button("Bring in the data set"):
-            with cards.errors_explained(), st.spinner("Checking every image …"):
-                if file is None:
-                    st.warning("Choose a zip file first.")
-                else:
-                    folder = state.bring_in_data(file)
-                    state.choose_data(folder.name)
-                    state.preset_widget("brought_in", f"The images are in {folder} and in use for your new runs.")
-                    st.rerun()
+    with run_column:
+        upload_form("run", "**A run** that was downloaded from a lab", bring_in_run)
+    with data_column:
+        upload_form("data set", "**A data set** in folders, see below", bring_in_data)
     with download_column:
         st.markdown("**Take a run with you**, to bring it in elsewhere")
         chosen = state.chosen_run([run for run in state.all_runs() if run.result and not run.active])

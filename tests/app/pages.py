@@ -11,7 +11,7 @@ PAGES = ["views/home.py", "views/train.py", "views/embedding.py", "views/mistake
 
 def open_page(page: str, run: str = "") -> AppTest:
     """A page, and with the id of a run its address."""
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
     if run:
         app.query_params["run"] = run
     app.run()

@@ -137,7 +137,7 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
 
 def test_a_failed_run_shows_its_reason(lab_with_runs):
     failed = next(run for run in store.list_runs(lab_with_runs) if run.status == "failed")
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
     app.query_params["run"] = failed.id
     app.run().switch_page(PAGES[1]).run()
     next(box for box in app.selectbox if box.label == "Run").select(failed.id).run()
