@@ -47,7 +47,8 @@ PRESETS = {
     ),
     "facenet": Preset(
         "FaceNet",
-        "The lab sheet's metric learner: ResNet-18, embedding 128, 8,000 random triplets an epoch, kNN with k = 5.",
+        "The lab sheet's metric learner: ResNet-18, embedding 128, 8,000 random triplets an epoch, kNN with k = 5: "
+        "about 96 to 97 %, in an hour or so on a laptop.",
         dict(),
     ),
     "densenet52": Preset(
@@ -68,17 +69,19 @@ PRESETS = {
     "facenet-batch-hard": Preset(
         "FaceNet, batch-hard",
         "A narrow FaceNet that learns from all triplets first, then from the hardest of each anchor: from a cold start "
-        "those would pull all images together. Watch the spread shrink when they take over.",
+        "those would pull all images together. Watch the spread shrink when they take over: about 93.5 %.",
         _BALANCED | dict(selection="batch_hard", triplet_loss="soft_margin", all_first=5),
     ),
     "facenet-semi-hard": Preset(
         "FaceNet, semi-hard",
-        "A narrow FaceNet that looks at triplets that are right, but not by the margin: steady, safe from outliers.",
+        "A narrow FaceNet that looks at triplets that are right, but not by the margin: steady, safe from "
+        "outliers, about 97 %.",
         _BALANCED | dict(selection="semi_hard"),
     ),
     "facenet-chosen-classes": Preset(
         "FaceNet, confused classes",
-        "A narrow FaceNet that, after each epoch, draws half of its triplets from the classes that it still confuses.",
+        "A narrow FaceNet that, after each epoch, draws half of its triplets from the classes that it still confuses: "
+        "about 95 %.",
         _LESSON | dict(sampling="confused_triplets", chosen_share=0.5, triplets=667),
     ),
     "densenet52-best": Preset(
@@ -88,7 +91,7 @@ PRESETS = {
     ),
     "resnext32-best": Preset(
         "ResNeXt-32, most accurate",
-        "As deep as the sheet's ResNeXt, but of four paths, so that a laptop can train it: about 98.8 % in some eight "
+        "As deep as the sheet's ResNeXt, but of four paths, so that a laptop can train it: about 98.7 % in some eight "
         "minutes.",
         _BEST
         | dict(architecture="resnext", blocks=(3, 3, 3), cardinality=4, bottleneck_width=4, objective="cross_entropy"),
