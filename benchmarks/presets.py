@@ -52,10 +52,10 @@ ENTRIES = {name: (name, {}) for name in PRESETS} | {
             "objective": "cross_entropy_triplet",
             "sampling": "random_triplets",
             "selection": "all",
-            "triplets": 2600,  # 7,800 images and one evaluation, which takes as long as a thousand of them
+            "triplets": 1667,  # 5,000 images between two evaluations, which take as long as a thousand of them
             "batch_size": 11,
             "learning_rate": 0.002,
-            "epochs": 1,
+            "epochs": 2,  # a single one of 7,800 images reached 97.4 %
         },
     ),
 }
