@@ -161,7 +161,8 @@ def _table(fingerprint: str) -> str:
             continue
         most = mine["threads"].max()
         accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
-        outcome = f"{accuracy.mean():.2%} ± {accuracy.std():.2%}" if len(accuracy) > 1 else f"{accuracy.mean():.2%}"
+        outcome = f"{accuracy.mean():.2%}" if len(accuracy) else "none"
+        outcome += f" ± {accuracy.std():.2%}" * (len(accuracy) > 1)
         alarms = mine["alarm"].dropna().str.split(":").str[0].unique()
         outcome += f" (alarm: {', '.join(alarms)})" * (len(alarms) > 0)
         sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""
