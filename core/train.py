@@ -192,8 +192,7 @@ def fit(
                     f"diverged: the loss is not finite in epoch {epoch}, step {step}: the weights have run away. "
                     f"Lower the learning rate (it was {rate:g})."
                 )
-            descent.zero_grad()
-            loss.backward()
+            _differentiate(loss, network)
             for group in descent.param_groups:
                 group["lr"] = rate
             descent.step()
@@ -206,6 +205,20 @@ def fit(
         done = _epoch_done(training, config, steps, evaluation)
         training.begin_next_epoch(evaluation)
         yield done
+
+
+def _differentiate(loss: Tensor, network: Network) -> None:
+    """Sets the gradient of every weight.
+
+    A loss of exactly zero is the least there is, so its gradient is zero: the backward pass, two thirds of a step, is
+    not made. When hardly any random triplet is active, that is most batches. Momentum moves the weights all the same.
+    """
+    network.zero_grad()
+    if loss > 0:
+        loss.backward()
+    else:
+        for weight in network.parameters():
+            weight.grad = torch.zeros_like(weight)
 
 
 def _epoch_done(training: Training, config: RunConfig, steps: int, evaluation: Evaluation) -> EpochDone:

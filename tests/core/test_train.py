@@ -342,6 +342,21 @@ def test_against_a_plain_loop(config):
         torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name} {text}")
 
 
+def test_steps_without_a_loss_are_those_of_a_plain_loop(monkeypatch):
+    backward_passes = []
+    backward = torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda loss: backward_passes.append(loss.item()) or backward(loss))
+    config = dataclasses.replace(TRIPLETS, margin=0.5, batch_size=1, learning_rate=0.01, weight_decay=0.1)
+    made, other = network(config), network(config)
+    losses = plain_loop(config, other)
+    done = [event.loss for event in fit(config, made) if isinstance(event, StepDone)]
+    assert done == pytest.approx(losses, rel=1e-4, abs=1e-4)
+    assert 0 < len(backward_passes) < len(losses)
+    assert backward_passes == [loss for loss in done if loss]
+    for (name, values), expected in zip(made.state_dict().items(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name} {text}")
+
+
 @EITHER
 def test_each_step_changes_the_weights(config):
     made = network(config)
@@ -618,7 +633,7 @@ def test_a_real_network_overfits_twenty_digits(config):
     images = torch.tensor(digits.images[chosen] * 255 / 16).to(torch.uint8)
     known = LabelledImages(images, torch.tensor(digits.target[chosen]), (0, 1, 2, 3))
     config = dataclasses.replace(
-        config, width=8, blocks=(1, 1, 1), batch_size=10, triplets=20, epochs=30, learning_rate=0.1, decay_every=20
+        config, width=8, blocks=(1, 1, 1), batch_size=10, triplets=20, epochs=50, learning_rate=0.03, schedule="cosine"
     )
     torch.manual_seed(0)
     made = models.build(config, class_count=4)
