@@ -2,7 +2,7 @@
 
 PNG files are decoded in every epoch, all numbers are float32, a triplet batch makes three forward passes, and the
 training set is embedded anew for the kNN fit, for the training accuracy and twice for every mistake. Networks and
-recipes are those of the presets. `python -m benchmarks.baseline facenet --epochs 1` runs it as it stands.
+recipes are those of the presets. `python -m benchmarks.baseline facenet --set epochs=1` runs it as it stands.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from core import data, models, places
-from core.config import RunConfig
+from core.config import RunConfig, parse_setting
 from core.presets import from_preset
 
 ENLARGED = [transforms.Grayscale(3), transforms.Pad(2)]
@@ -179,18 +179,19 @@ def main() -> None:
     """Trains a preset of the sheet the plain way and prints a line an epoch."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.baseline", description=__doc__.splitlines()[0])
     parser.add_argument("preset", choices=["facenet", "densenet52", "densenet39", "resnext32"])
-    parser.add_argument("--epochs", type=int, help="default: those of the preset")
+    parser.add_argument("--set", action="append", default=[], metavar="key=value", help="a setting that differs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=places.data_folder(), help="the data set")
     parser.add_argument("--sample", type=int, metavar="STEPS", help="time only so many steps; prints seconds as JSON")
     parser.add_argument("--repeats", type=int, default=1, help="of the sample; the fastest one counts")
     options = parser.parse_args()
-    config, images = from_preset(options.preset, seed=options.seed), data.load(options.data)
+    changes = dict(map(parse_setting, options.set)) | {"seed": options.seed}
+    config, images = from_preset(options.preset, **changes), data.load(options.data)
     if options.sample:
         print(json.dumps(asdict(sample(config, images, options.sample, options.repeats))))
         return
     loop, begun = Loop(config, images), time.perf_counter()
-    for epoch in range(1, (options.epochs or config.epochs) + 1):
+    for epoch in range(1, config.epochs + 1):
         loop.train(epoch)
         train, test = loop.evaluate()
         seconds = time.perf_counter() - begun

@@ -8,7 +8,7 @@ from benchmarks import baseline, bench, crossval
 from core import machine, mistakes, presets
 from core.store import Embedded
 
-SMALL = dict(width=8, blocks=(1, 1), image_size=32)
+SMALL = dict(width=8, blocks=(1, 1), image_size=32, norm_momentum=0.5)
 
 
 def loop_on(digits, preset: str, **changes) -> baseline.Loop:
@@ -18,15 +18,15 @@ def loop_on(digits, preset: str, **changes) -> baseline.Loop:
 @pytest.mark.parametrize("preset", ["facenet", "densenet39"])
 def test_the_plain_loop_learns(digits, preset):
     changes = {"triplets": 24, "batch_size": 8} if preset == "facenet" else {"architecture": "resnet", "batch_size": 16}
-    loop = loop_on(digits, preset, **SMALL, **changes, learning_rate=0.02)
+    loop = loop_on(digits, preset, **SMALL, **changes, learning_rate=0.01)
     before = [weights.clone() for weights in loop.network.parameters()]
     assert loop.train(1, most=2) == 2
-    for epoch in range(2, 12):
+    for epoch in range(2, 26):
         assert loop.train(epoch) == 3
     assert not any(map(torch.equal, before, loop.network.parameters()))
     train, test = loop.evaluate()
-    assert train > 0.5
-    assert test > 0.3
+    assert train > 0.45  # a quarter is chance
+    assert test > 0.35
 
 
 def test_the_plain_loop_finds_the_neighbours_that_the_lab_finds(digits):
