@@ -163,8 +163,9 @@ def _table(fingerprint: str) -> str:
         accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
         outcome = f"{accuracy.mean():.2%}" if len(accuracy) else "none"
         outcome += f" ± {accuracy.std():.2%}" * (len(accuracy) > 1)
-        alarms = mine["alarm"].dropna().str.split(":").str[0].unique()
-        outcome += f" (alarm: {', '.join(alarms)})" * (len(alarms) > 0)
+        alarms = mine["alarm"].dropna().str.split(":").str[0].value_counts()
+        rang = [name + f" in {count} of {len(mine)}" * (count < len(mine)) for name, count in alarms.items()]
+        outcome += f" (alarm: {', '.join(rang)})" * (len(rang) > 0)
         sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""
         time = f"{seconds.mean():.0f}" + " (one thread)" * int(most == 1) if len(seconds) else ""
         lines.append(f"| {name} | {len(mine)} | {mine['images_seen'].iloc[-1]:,} | {outcome} | {sheet} | {time} |")

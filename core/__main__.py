@@ -9,7 +9,7 @@ from pathlib import Path
 from core import bar, control, data, places, sources, store
 from core.checks import LONGEST_NAME
 from core.choices import CLASSIFIERS
-from core.config import ConfigError, parse_setting, settings
+from core.config import ConfigError, applies, parse_setting, settings
 from core.data import DataError
 from core.presets import PRESETS, from_preset
 from core.store import StoreError
@@ -178,6 +178,9 @@ def _summary(options) -> tuple[dict, int]:
 
 def _train(options) -> tuple[dict, int]:
     config = from_preset(options.preset, **dict(options.set))
+    for field in settings():
+        if field.name in dict(options.set) and not applies(field, vars(config)):
+            _say(f"{field.name} has no effect with the other settings")
     with bar.reading() as reading:
         if options.data:
             images = data.load(options.data, reading)
@@ -325,7 +328,10 @@ def _evaluate(options) -> tuple[dict, int]:
     if not options.json:
         print(f"accuracy {result['accuracy']:.2%} ({result['correct']} of {result['total']})")
         print(f"precision@1 {result['precision_at_1']:.4f}, R-precision {result['r_precision']:.4f}, ", end="")
-        print(f"MAP@R {result['map_at_r']:.4f}\nconfusion matrix (rows: true, columns: predicted)")
+        print(f"MAP@R {result['map_at_r']:.4f}")
+        shares = zip(run.data["classes"], result["per_class"], strict=True)
+        print("per class:", ", ".join(f"{name} {'–' if share is None else f'{share:.2%}'}" for name, share in shares))
+        print("confusion matrix (rows: true, columns: predicted)")
         for row in result["confusion"]:
             print(" ".join(f"{count:5}" for count in row))
     return result, 0

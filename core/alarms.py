@@ -16,23 +16,26 @@ _GAP = 0.05  # between train accuracy and that of images that were not learnt
 def alarm(config: RunConfig, done: EpochDone, class_count: int) -> str:
     """The alarm of an epoch, or an empty text.
 
-    collapsed: the loss sits where it is if all distances are equal (at the margin; at ln 2 for the soft margin) and
-    the embeddings are one point. starved: almost no triplet is active. diverged: cross-entropy is worse than that of
-    guessing, ln C. overfitted: the training images are known by heart and others much worse. A loss that is no number
-    ends the run at once, see core/train.py.
+    collapsed: the embeddings are one point, and the loss sits where it is if all distances are equal (at the margin; at
+    ln 2 for the soft margin) or the selection finds no triplet among them. starved: almost no triplet is active.
+    diverged: cross-entropy is worse than that of guessing, ln C. overfitted: the training images are known by heart and
+    others much worse. A loss that is no number ends the run at once, see core/train.py.
     """
     seen = done.diagnostics
     if OBJECTIVES[config.objective].triplets:
         resting = config.margin if config.triplet_loss == "margin" else math.log(2)
-        if seen["spread"] < _ONE_POINT and abs(seen["triplet_loss"] - resting) < 0.1 * max(resting, 0.1):
+        starved = seen["active_fraction"] < _STARVED
+        rests = abs(seen["triplet_loss"] - resting) < 0.1 * max(resting, 0.1)
+        if seen["spread"] < _ONE_POINT and (rests or (starved and seen["anchors_left_out"] > 0)):
+            found = f"the loss rests at {resting:.2f}" if rests else "no triplet is semi-hard any more"
             return (
-                f"collapsed: all images lie almost at one point (spread {seen['spread']:.2f} of 10) and the loss rests "
-                f"at {resting:.2f}. Lower the learning rate, or begin with all triplets for some epochs (all_first)."
+                f"collapsed: all images lie almost at one point (spread {seen['spread']:.2f} of 10) and {found}. "
+                + _sentence(["lower the learning rate", *_softer_beginning(config)])
             )
-        if seen["active_fraction"] < _STARVED and done.train_accuracy < 1:
+        if starved and done.train_accuracy < 1:
             return (
                 f"starved: only {seen['active_fraction']:.2%} of the triplets are wrong enough to teach anything. "
-                "Choose harder ones (batch_hard, semi_hard), take the mean over active ones, or raise the margin."
+                + _sentence(_harder_triplets(config))
             )
     guessing = math.log(class_count)
     if config.objective == "cross_entropy" and done.train_loss > _WORSE * guessing:
@@ -48,3 +51,28 @@ def alarm(config: RunConfig, done: EpochDone, class_count: int) -> str:
             f"{images} images. Learn from more images, add augmentation or weight decay, or stop earlier."
         )
     return ""
+
+
+def _softer_beginning(config: RunConfig) -> list[str]:
+    return [] if config.counted in ("drawn", "all") else ["begin with all triplets for more epochs (all_first)"]
+
+
+def _harder_triplets(config: RunConfig) -> list[str]:
+    """What would change something with these settings."""
+    remedies = []
+    if config.counted in ("drawn", "all"):
+        remedies.append("choose harder ones (selection batch_hard or semi_hard, in balanced batches)")
+    if config.triplet_loss == "margin" and config.triplet_mean == "all":
+        remedies.append("take the mean over active ones (triplet_mean)")
+    if config.triplet_loss == "margin" or config.counted == "semi_hard":
+        remedies.append("raise the margin")
+    if config.augmentation == "none":
+        remedies.append("warp the images (augmentation)")
+    return remedies or ["end the training: these images teach it nothing more"]
+
+
+def _sentence(remedies: list[str]) -> str:
+    """Alternatives as one sentence."""
+    *others, last = remedies
+    text = ", ".join(others) + " or " * bool(others) + last
+    return f"{text[0].upper()}{text[1:]}."

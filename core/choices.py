@@ -61,13 +61,14 @@ class Selection:
     title: str
     rule: str
     goes_through_all: bool = False  # looks at every triplet of the batch, which takes memory
+    uses_margin: bool = False  # whatever the loss
 
 
 SELECTIONS = {
     "drawn": Selection("The drawn ones", "core.triplets:drawn"),
     "all": Selection("All valid ones", "core.triplets:all_valid", goes_through_all=True),
     "batch_hard": Selection("Batch-hard", "core.triplets:batch_hard"),
-    "semi_hard": Selection("Semi-hard", "core.triplets:semi_hard", goes_through_all=True),
+    "semi_hard": Selection("Semi-hard", "core.triplets:semi_hard", goes_through_all=True, uses_margin=True),
     "distance_weighted": Selection("Distance-weighted", "core.triplets:distance_weighted"),
 }
 

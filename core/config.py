@@ -87,7 +87,8 @@ def _has_triplet_loss(values: dict) -> bool:
 
 
 def _needs_margin(values: dict) -> bool:
-    return _has_triplet_loss(values) and (values["triplet_loss"] == "margin" or selection_of(values) == "semi_hard")
+    used = values["triplet_loss"] == "margin" or SELECTIONS[selection_of(values)].uses_margin
+    return _has_triplet_loss(values) and used
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,7 +398,7 @@ class RunConfig:
     warm_up: float = setting(
         0.0,
         "Warm-up",
-        "Epochs in which the learning rate rises from zero to its full length.",
+        "Epochs in which the learning rate rises from 4 % of its length to all of it.",
         group="training",
         low=0.0,
         high=100.0,
@@ -508,7 +509,7 @@ class RunConfig:
         "Training images that vote on the class of an image.",
         group="run",
         low=1,
-        high=200,
+        high=100_000,
         unit="images",
         when=lambda values: classifier_of(values) in ("knn", "knn_weighted"),
     )
@@ -548,8 +549,6 @@ class RunConfig:
             raise ConfigError("batch_size: batch normalisation needs at least 2 images in a batch; use 2 or more")
         if self.predicts == "softmax" and not OBJECTIVES[self.objective].classifies:
             raise ConfigError("classifier: softmax needs a class head; use knn or centre, or another objective")
-        if self.patience and not self.validation_share:
-            raise ConfigError("patience: stopping early needs validation images; set validation_share, e.g. to 0.1")
         if self.batches == "balanced" and self.classes_per_batch == 1 and OBJECTIVES[self.objective].compares:
             raise ConfigError("classes_per_batch: a batch of one class has no negatives; use 2 or more, or 0 for all")
         if OBJECTIVES[self.objective].triplets:
@@ -562,14 +561,13 @@ class RunConfig:
             if self.batches not in TRIPLET_SAMPLINGS:
                 raise ConfigError(f"selection: {self.batches} batches hold no drawn triplets; use all, batch_hard, …")
             return
-        size = {"balanced": (self.classes_per_batch or MOST_CLASSES_A_BATCH) * self.images_per_class}
-        images = size.get(self.batches, self.batch_size * (3 if self.batches in TRIPLET_SAMPLINGS else 1))
-        through_all = SELECTIONS[self.counted].goes_through_all or self.all_first
-        if through_all and images > MOST_IMAGES_FOR_ALL_TRIPLETS:
-            raise ConfigError(
-                f"selection: all triplets of {images} images do not fit into memory; use batches of at most "
-                f"{MOST_IMAGES_FOR_ALL_TRIPLETS} images, or batch_hard without all_first"
-            )
+        if self.batches == "shuffled" and self.batch_size < 3:
+            raise ConfigError("batch_size: two images make no triplet; use 3 or more, better 30")
+        if self.batches == "balanced":
+            images = self.classes_per_batch * self.images_per_class  # 0 until the data set is known, see check_data
+        else:
+            images = self.batch_size * (3 if self.batches in TRIPLET_SAMPLINGS else 1)
+        _check_room(self, images)
 
     def _check_chosen(self):
         for name in ("positive_classes", "negative_classes"):
@@ -644,6 +642,21 @@ def _check_bounds(field: dataclasses.Field, value: float):
         raise ConfigError(f"{field.name}: {value} is out of bounds; use {low} to {high}")
 
 
+def classes_a_batch(config: RunConfig, class_count: int) -> int:
+    """The P of balanced batches of a set with so many classes."""
+    return config.classes_per_batch or min(class_count, MOST_CLASSES_A_BATCH)
+
+
+def _check_room(config: RunConfig, images: int) -> None:
+    """Raises ConfigError if the triplets of a batch of so many images take too much memory."""
+    through_all = SELECTIONS[config.counted].goes_through_all or config.all_first
+    if through_all and images > MOST_IMAGES_FOR_ALL_TRIPLETS:
+        raise ConfigError(
+            f"selection: all triplets of {images} images do not fit into memory; use batches of at most "
+            f"{MOST_IMAGES_FOR_ALL_TRIPLETS} images, or batch_hard without all_first"
+        )
+
+
 def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
     """Raises ConfigError if the settings ask more than a training set can give.
 
@@ -662,6 +675,8 @@ def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
             "objective and sampling: triplets need at least two classes, one of them with two training images"
         )
     if config.batches == "balanced":
+        if OBJECTIVES[config.objective].triplets:
+            _check_room(config, config.images_per_class * classes_a_batch(config, len(sizes)))
         if config.classes_per_batch > len(sizes):
             raise ConfigError(
                 f"classes_per_batch: the set has {len(sizes)} classes; use {len(sizes)} or fewer, or 0 for all of them"

@@ -11,7 +11,7 @@ class StepDone:
     step: int  # from 1, within the epoch
     steps: int  # steps in a whole epoch
     loss: float  # of this batch, before the step
-    diagnostics: dict[str, float]  # what the objective says about the batch, e.g. the share of active triplets
+    diagnostics: dict[str, float | None]  # what the objective says about the batch, e.g. the share of active triplets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class EpochDone:
     validation_accuracy: float | None  # fraction of these
     test_loss: float | None  # on the test images; None where it cannot be formed
     test_accuracy: float  # fraction of the test images
-    diagnostics: dict[str, float]  # means over the steps
+    diagnostics: dict[str, float | None]  # means over the steps that could tell
     alarm: str = ""  # what has gone wrong, with the remedy, see core/alarms.py
 
 

@@ -8,7 +8,7 @@ from core import choices, sampling, triplets
 from core.config import ConfigError, RunConfig
 from core.models import Outputs
 
-Diagnostics = dict[str, float]
+Diagnostics = dict[str, float | None]  # None where a batch cannot tell: it has no triplet
 _CONTRASTED = 80  # images of a batch, where the contrastive loss is measured on images that are not learnt from
 
 
@@ -74,20 +74,12 @@ def held_back_loss(outputs: Outputs, labels: Tensor, config: RunConfig) -> float
         ]
         return torch.stack(losses).mean().item()
     try:
-        picked = triplets.Triplets(*sampling.random_triplets(labels, len(labels), draw).T)
+        picked = sampling.random_triplets(labels, len(labels), draw).T
     except ConfigError:  # a single class has no negatives
         return None
-    loss = _mean_over_triplets(outputs.embeddings, picked, config)
+    anchors, positives, negatives = (outputs.embeddings[places] for places in picked)  # (Q, D) each
+    excess = (anchors - positives).norm(dim=1) - (anchors - negatives).norm(dim=1)
+    loss = triplets.losses_of(excess, config.margin, config.triplet_loss).mean().item()
     if config.objective == "cross_entropy_triplet":
         loss = cross_entropy(outputs, labels)[0].item() + config.triplet_weight * loss
     return loss
-
-
-def _mean_over_triplets(embeddings: Tensor, picked: triplets.Triplets, config: RunConfig) -> float:
-    """The loss of triplets of a whole set: in parts, because the distances of 10,000 images would fill memory."""
-    total = 0.0
-    for part in zip(*(places.split(500) for places in picked), strict=True):
-        batch = embeddings[torch.cat(part)]  # (3t, D)
-        thirds = triplets.Triplets(*torch.arange(len(batch)).chunk(3))
-        total += triplets.triplet_loss(batch, thirds, config.margin, config.triplet_loss)[0].item() * len(part[0])
-    return total / len(picked.anchors)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.choices import TRIPLET_SAMPLINGS
-from core.config import MOST_CLASSES_A_BATCH, ConfigError, RunConfig
+from core.config import ConfigError, RunConfig, classes_a_batch
 
 
 def generator(*key: int | str) -> torch.Generator:
@@ -140,7 +140,7 @@ def batches(
     if config.batches == "shuffled":
         yield from shuffled(len(labels), config.batch_size, draw)
     elif config.batches == "balanced":
-        yield from balanced(labels, _classes_a_batch(config, labels), config.images_per_class, draw)
+        yield from balanced(labels, classes_a_batch(config, len(labels.unique())), config.images_per_class, draw)
     else:
         weights = None
         if config.batches == "chosen_triplets":
@@ -158,14 +158,10 @@ def batches(
             yield batch.T.flatten()
 
 
-def _classes_a_batch(config: RunConfig, labels: Tensor) -> int:
-    return config.classes_per_batch or min(len(labels.unique()), MOST_CLASSES_A_BATCH)
-
-
 def steps_per_epoch(config: RunConfig, labels: Tensor) -> int:
     """How many batches `batches` yields for training images with these labels (N,)."""
     if config.batches == "balanced":
-        return balanced_steps(len(labels), _classes_a_batch(config, labels), config.images_per_class)
+        return balanced_steps(len(labels), classes_a_batch(config, len(labels.unique())), config.images_per_class)
     count = config.triplets if config.batches in TRIPLET_SAMPLINGS else len(labels)
     whole, rest = divmod(count, config.batch_size)
     dropped = config.batches == "shuffled" and rest == 1 and whole > 0

@@ -47,6 +47,7 @@ from core.config import RunConfig, check_data, from_dict, to_dict
 from core.data import DataSet, load
 from core.events import StepDone
 from core.images import Reading
+from core.means import Means
 from core.presets import title
 
 try:
@@ -469,8 +470,7 @@ class RunWriter:
         self._changing = threading.Lock()
         self._steps: io.RawIOBase | None = None
         self._step_rows = 0  # in steps.csv
-        self._pending_count = 0  # steps since the last row,
-        self._pending: dict[str, float] = {}  # and their sums
+        self._pending = Means()  # of the steps since the last row
         self._lock = _locked(folder)
         try:
             file = folder / "run.json"
@@ -535,14 +535,12 @@ class RunWriter:
 
     def add_step(self, event: StepDone, seconds: float) -> None:
         """Adds a row to steps.csv for every so many steps and for the last of an epoch."""
-        self._pending_count += 1
-        for name, value in ({"loss": event.loss} | event.diagnostics).items():
-            self._pending[name] = self._pending.get(name, 0.0) + value
+        self._pending.add({"loss": event.loss} | event.diagnostics)
         if event.step % -(-event.steps // ROWS_AN_EPOCH) and event.step < event.steps:
             return
         row = {"epoch": event.epoch, "step": event.step, "seconds": round(seconds, 3)}
-        row |= {name: total / self._pending_count for name, total in self._pending.items()}
-        self._pending_count, self._pending = 0, {}
+        row |= self._pending.now()
+        self._pending = Means()
         text = io.StringIO(newline="")
         if self._step_rows == 0:
             csv.writer(text).writerow(row)
@@ -563,12 +561,15 @@ class RunWriter:
                 os.fsync(self._steps.fileno())
             except OSError as error:
                 raise not_written(self.folder / "steps.csv", error) from error
-        return {"rows": self._step_rows, "pending_count": self._pending_count, "pending": dict(self._pending)}
+        pending = {"pending": dict(self._pending.sums), "pending_counts": dict(self._pending.counts)}
+        return {"rows": self._step_rows} | pending
 
     def restore_steps(self, state: dict) -> None:
         """Cuts steps.csv back to what it was at `state`."""
-        self._step_rows, self._pending_count = state["rows"], state["pending_count"]
-        self._pending = dict(state["pending"])
+        self._step_rows, self._pending = state["rows"], Means(dict(state["pending"]))
+        # until 25 November 2026 every step could tell all of them
+        counts = state.get("pending_counts") or dict.fromkeys(state["pending"], state.get("pending_count", 0))
+        self._pending.counts = dict(counts)
         file = self.folder / "steps.csv"
         try:
             lines = file.read_bytes().splitlines(keepends=True) if self._step_rows else []
@@ -685,6 +686,11 @@ def reopen(run: Run, images: DataSet, add_epochs: int = 0) -> RunWriter:
     writer = RunWriter(run.folder)
     try:
         status = writer.facts["status"]  # now that nobody else can change it
+        if status == "done" and writer.facts["result"]["epochs"] < run.config.epochs:
+            raise StoreError(
+                f"run {run.id} ended early, as its patience says: its validation accuracy had not become better; "
+                "train it anew with more patience"
+            )
         if status == "done" and not add_epochs:
             raise StoreError(f"run {run.id} is finished; to train it for longer, add epochs (--add-epochs N)")
         if status == "failed" and writer.facts["diverged"]:

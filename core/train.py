@@ -15,7 +15,9 @@ from core.config import RunConfig
 from core.evaluate import Evaluation, LabelledImages
 from core.events import EpochDone, StepDone
 from core.machine import Machine
+from core.means import Means
 from core.models import Network, prepare, repeated
+from core.objectives import Diagnostics
 
 # What a user may ask of a run, at any moment: "stop" evaluates the model so far, "pause" and "leave" (the process is
 # about to end) do not. Asked before every step; None goes on.
@@ -47,7 +49,7 @@ class Training:
         self.epoch = 1  # the epoch being learnt; one more than there are once all of them are done
         self.step = 0  # steps done in this epoch
         self.loss_sum = 0.0  # over these steps
-        self.diagnostic_sums: dict[str, float] = {}  # over these steps
+        self.diagnostics = Means()  # over these steps
 
     @property
     def judged(self) -> Network:
@@ -59,12 +61,11 @@ class Training:
         early = config.patience and self.epochs_since_best >= config.patience
         return bool(early) or self.epoch > config.epochs
 
-    def add_step(self, loss: float, diagnostics: dict[str, float]) -> None:
+    def add_step(self, loss: float, diagnostics: Diagnostics) -> None:
         """Counts a step of the epoch."""
         self.step += 1
         self.loss_sum += loss
-        for name, value in diagnostics.items():
-            self.diagnostic_sums[name] = self.diagnostic_sums.get(name, 0.0) + value
+        self.diagnostics.add(diagnostics)
 
     def begin_next_epoch(self, evaluation: Evaluation) -> None:
         """Starts counting anew, with what the epoch's evaluation has to say to the next ones."""
@@ -74,7 +75,7 @@ class Training:
             self.best_validation = max(self.best_validation, evaluation.validation_accuracy)
             self.epochs_since_best = 0 if better else self.epochs_since_best + 1
         self.epoch += 1
-        self.step, self.loss_sum, self.diagnostic_sums = 0, 0.0, {}
+        self.step, self.loss_sum, self.diagnostics = 0, 0.0, Means()
 
     def state_dict(self) -> dict:
         """Tensors and plain values, for torch.load(weights_only=True). Tensors are shared, not copied."""
@@ -84,7 +85,8 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "loss_sum": self.loss_sum,
-            "diagnostic_sums": dict(self.diagnostic_sums),
+            "diagnostic_sums": dict(self.diagnostics.sums),
+            "diagnostic_counts": dict(self.diagnostics.counts),
             "average": self.average.state_dict() if self.average else None,
             "confused": self.confused,
             "best_validation": self.best_validation,
@@ -96,7 +98,9 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
-        self.diagnostic_sums = dict(state["diagnostic_sums"])
+        self.diagnostics = Means(dict(sums := state["diagnostic_sums"]))
+        # until 25 November 2026 every step could tell all of them
+        self.diagnostics.counts = dict(state.get("diagnostic_counts") or dict.fromkeys(sums, self.step))
         if self.average:
             self.average.load_state_dict(state["average"])
         self.confused = state["confused"]
@@ -187,10 +191,11 @@ def fit(
             draw = sampling.generator(config.seed, "select", epoch, step)
             loss, diagnostics = objectives.batch_loss(outputs, labels[batch], config, epoch, draw)
             rate = learning_rate(config, epoch, step, steps)
-            if not torch.isfinite(loss):
+            # both, because semi-hard triplets of embeddings that are no numbers are none, and their loss is zero
+            if not (loss.isfinite() and outputs.embeddings.isfinite().all()):
                 raise Diverged(
-                    f"diverged: the loss is not finite in epoch {epoch}, step {step}: the weights have run away. "
-                    f"Lower the learning rate (it was {rate:g})."
+                    f"diverged: the loss or an embedding is not finite in epoch {epoch}, step {step}: the weights have "
+                    f"run away. Lower the learning rate (it was {rate:g})."
                 )
             _differentiate(loss, network)
             for group in descent.param_groups:
@@ -232,6 +237,6 @@ def _epoch_done(training: Training, config: RunConfig, steps: int, evaluation: E
         validation_accuracy=evaluation.validation_accuracy,
         test_loss=evaluation.test_loss,
         test_accuracy=evaluation.test_accuracy,
-        diagnostics={name: total / training.step for name, total in training.diagnostic_sums.items()},
+        diagnostics=training.diagnostics.now(),
     )
     return replace(done, alarm=alarms.alarm(config, done, len(evaluation.train_confusion)))

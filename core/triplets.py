@@ -115,7 +115,7 @@ def _distances(embeddings: Tensor) -> Tensor:
 
 def triplet_loss(
     embeddings: Tensor, triplets: Triplets, margin: float, kind: str = "margin", mean_over: str = "all"
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, float | None]]:
     """Mean loss of the triplets, and what they looked like. Zero, with a zero gradient, if there are none.
 
     `kind` margin: max(0, d(a, p) - d(a, n) + margin); soft_margin: ln(1 + exp(d(a, p) - d(a, n))) (arXiv:1703.07737).
@@ -123,7 +123,8 @@ def triplet_loss(
 
     The diagnostics are fractions of the triplets: active (pushed with at least 1 % of the full force, which for the
     margin loss means a loss above zero), easy (d(a, n) >= d(a, p) + margin), semi-hard (d(a, p) < d(a, n) < that) and
-    hard (the rest); and the mean and quantiles (10, 50, 90 %) of the distances to positives and negatives.
+    hard (the rest); and the mean and quantiles (10, 50, 90 %) of the distances to positives and negatives. Without a
+    triplet none is active, and all else is None.
     """
     distances = pairwise_distances(embeddings, embeddings).flatten()  # (B * B,)
     rows = triplets.anchors * len(embeddings)
@@ -131,23 +132,24 @@ def triplet_loss(
     to_positive = distances.index_select(0, rows + triplets.positives)  # (T,)
     to_negative = distances.index_select(0, rows + triplets.negatives)  # (T,)
     excess = to_positive - to_negative  # (T,)
-    if kind == "margin":
-        losses = (excess + margin).clamp(min=0)  # (T,)
-        force = (losses > 0).float()
-    else:
-        losses = torch.nn.functional.softplus(excess)
-        force = excess.sigmoid()
+    losses = losses_of(excess, margin, kind)  # (T,)
+    force = (losses > 0).float() if kind == "margin" else excess.sigmoid()
     active = (force >= _PUSHED).sum()
     count = active if kind == "margin" and mean_over == "active" else torch.tensor(len(excess))
     loss = losses.sum() / count.clamp(min=1)
     return loss, _diagnostics(to_positive.detach(), to_negative.detach(), margin, active)
 
 
-def _diagnostics(to_positive: Tensor, to_negative: Tensor, margin: float, active: Tensor) -> dict[str, float]:
+def losses_of(excess: Tensor, margin: float, kind: str) -> Tensor:
+    """The loss of each triplet, by d(a, p) - d(a, n): (T,) -> (T,). `kind` as in `triplet_loss`."""
+    return (excess + margin).clamp(min=0) if kind == "margin" else torch.nn.functional.softplus(excess)
+
+
+def _diagnostics(to_positive: Tensor, to_negative: Tensor, margin: float, active: Tensor) -> dict[str, float | None]:
     names = ["active_fraction", "easy", "semi_hard", "hard", "positive_distance", "negative_distance"]
     names += [f"{kind}_distance_q{q * 100:.0f}" for kind in ("positive", "negative") for q in _QUANTILES]
     if not len(to_positive):
-        return dict.fromkeys(names, 0.0)
+        return dict.fromkeys(names) | {"active_fraction": 0.0}
     hard = to_negative <= to_positive  # (T,)
     easy = (to_negative >= to_positive + margin) & ~hard  # without a margin equal distances are hard, not easy
     shares = torch.stack([easy, ~easy & ~hard, hard]).float().mean(dim=1)

@@ -241,7 +241,11 @@ def _training(run: Run, network):
         if any(value.shape not in ((), weights.shape) for value in kept.values() if torch.is_tensor(value)):
             raise UploadError("an optimiser that does not fit the network")
     rows, whole = progress.rows, not progress.partial
-    for row in (*rows, progress.steps["pending"], training.diagnostic_sums):
+    sums, counts = training.diagnostics.sums, training.diagnostics.counts
+    pending, pending_counts = progress.steps["pending"], progress.steps.get("pending_counts")
+    if sums.keys() != counts.keys() or (pending_counts and pending.keys() != pending_counts.keys()):
+        raise UploadError("means that do not fit each other")
+    for row in (*rows, pending, pending_counts or {}, sums, counts):
         for name, value in row.items():
             if name != "alarm" and not (_COLUMN.fullmatch(name) and type(value) in (int, float, type(None))):
                 raise UploadError("names or numbers that cannot be in a history")

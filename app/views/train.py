@@ -162,7 +162,7 @@ def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
         live_chart(shares, key=f"triplets_{run.id}", alt="shares of easy and hard triplets over epochs")
         st.caption(
             "Shares of the triplets that counted. Easy: right by the margin. Semi-hard: right, but not by the margin. "
-            "Hard: wrong. Active: those that still change the network."
+            "Hard: wrong. Active: those that still change the network." + left_out(history)
         )
     with right:
         distances = charts.distance_curves(history, steps, *span)
@@ -171,6 +171,12 @@ def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
             "From anchors to positives, d(a, p), and to negatives, d(a, n): mean, and in colour the middle 80 %; from "
             "0 to 20. The spread is the embeddings' distance from their centre, from 0 to 10."
         )
+
+
+def left_out(history: pd.DataFrame) -> str:
+    """A sentence on anchors without a triplet, where there are some."""
+    count = history["anchors_left_out"].iloc[-1] if "anchors_left_out" in history else 0
+    return f" In the last epoch {count:.1f} anchors of a batch had no triplet." if count else ""
 
 
 @cards.errors_explained()

@@ -135,6 +135,15 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
     assert "after 2 of 3 steps of epoch 1" in texts(app)
 
 
+def test_anchors_without_a_triplet_are_told(lab, tiny, digits):
+    config = dataclasses.replace(tiny, selection="semi_hard", sampling="shuffled", batch_size=12, margin=0.2, epochs=1)
+    with store.create(config, digits, lab) as writer:
+        *_, done, _ = experiment.run(writer, digits)
+    assert done.diagnostics["anchors_left_out"] > 0
+    told = f"{done.diagnostics['anchors_left_out']:.1f} anchors of a batch had no triplet."
+    assert told in texts(open_page(PAGES[1], writer.id))
+
+
 def test_a_failed_run_shows_its_reason(lab_with_runs):
     failed = next(run for run in store.list_runs(lab_with_runs) if run.status == "failed")
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)

@@ -13,7 +13,7 @@ SOFT = RunConfig(triplet_loss="soft_margin")
 BOTH = RunConfig(objective="cross_entropy_triplet", margin=2.0)
 CLASSIFIER = RunConfig(objective="cross_entropy")
 CONTRASTIVE = RunConfig(objective="supervised_contrastive")
-LEARNING = {"spread": 7.0, "triplet_loss": 0.8, "active_fraction": 0.3}
+LEARNING = {"spread": 7.0, "triplet_loss": 0.8, "active_fraction": 0.3, "anchors_left_out": 0.0}
 
 
 def alarm(config: RunConfig, done) -> str:
@@ -64,18 +64,52 @@ def test_collapsed(config, resting):
         assert text.startswith("collapsed: ")
         assert f"{resting:.2f}" in text
         assert "spread 0.02" in text
-        assert "learning rate" in text
-        assert "all_first" in text
+        assert "Lower the learning rate" in text
+        assert "all_first" not in text  # has no effect on these triplets
     assert alarm(config, epoch(spread=3.0, triplet_loss=resting)) == ""  # at the margin, but not one point
     assert alarm(config, epoch(spread=0.02, triplet_loss=resting + 0.5)) == ""  # near each other, yet not resting
 
 
-def test_starved():
-    for config in (MARGIN, SOFT, BOTH):
-        text = alarm(config, epoch(active_fraction=0.0005, triplet_loss=0.001))
-        assert text.startswith("starved: ")
-        assert "0.05%" in text
-        assert "batch_hard" in text
+def test_collapsed_where_the_selection_finds_nothing():
+    config = RunConfig(selection="semi_hard")
+    gone = dict(spread=0.02, triplet_loss=0.0, active_fraction=0.0, train=0.1)
+    text = alarm(config, epoch(**gone, anchors_left_out=80.0))
+    assert text.startswith("collapsed: ")
+    assert "no triplet is semi-hard" in text
+    assert alarm(config, epoch(**gone | {"spread": 5.0}, anchors_left_out=80.0)).startswith("starved: ")
+
+
+def test_collapsed_after_all_triplets_names_all_first():
+    text = alarm(RunConfig(selection="batch_hard", all_first=2), epoch(spread=0.02, triplet_loss=2.0))
+    assert "Lower the learning rate or begin with all triplets for more epochs (all_first)." in text
+
+
+@pytest.mark.parametrize("objective", ["triplet", "cross_entropy_triplet"])
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        (dict(selection="drawn", sampling="random_triplets"), {"batch_hard", "triplet_mean", "margin", "augmentation"}),
+        (
+            dict(selection="drawn", sampling="random_triplets", triplet_loss="soft_margin"),
+            {"batch_hard", "augmentation"},
+        ),
+        (dict(selection="all", triplet_mean="active"), {"batch_hard", "margin", "augmentation"}),
+        (dict(selection="batch_hard", triplet_mean="active", augmentation="affine"), {"margin"}),
+        (dict(selection="semi_hard", triplet_loss="soft_margin", augmentation="affine"), {"margin"}),
+        (dict(selection="batch_hard", triplet_loss="soft_margin", augmentation="affine"), {"end the training"}),
+    ],
+)
+def test_starved_names_what_would_change_something(objective, values, named):
+    text = alarm(RunConfig(objective=objective, **values), epoch(active_fraction=0.0005, triplet_loss=0.001))
+    assert text.startswith("starved: ")
+    assert "0.05%" in text
+    remedies = {"batch_hard", "triplet_mean", "raise the margin", "augmentation", "end the training"}
+    assert {name for name in remedies if name in text.replace("Raise", "raise").replace("End", "end")} == {
+        "raise the margin" if name == "margin" else name for name in named
+    }
+
+
+def test_what_is_learnt_is_not_starved():
     assert alarm(MARGIN, epoch(active_fraction=0.0, triplet_loss=0.0, train=1.0, test=0.99)) == ""  # nothing to learn
     assert alarm(CLASSIFIER, epoch(active_fraction=0.0)) == ""
 

@@ -234,11 +234,11 @@ def test_softmax_needs_a_class_head(objective):
     assert RunConfig(objective="cross_entropy_triplet", classifier="softmax").predicts == "softmax"
 
 
-def test_stopping_early_needs_validation_images():
-    message = error_of(RunConfig, patience=3)
-    assert message.startswith("patience: ")
-    assert "validation_share" in message
-    assert RunConfig(patience=3, validation_share=0.1).patience == 3
+def test_two_images_make_no_triplet():
+    message = error_of(RunConfig, sampling="shuffled", selection="all", batch_size=2)
+    assert message.startswith("batch_size: ")
+    assert "3 or more" in message
+    assert RunConfig(sampling="shuffled", selection="all", batch_size=3).batch_size == 3
 
 
 @pytest.mark.parametrize("objective", ["triplet", "cross_entropy_triplet"])
@@ -256,7 +256,6 @@ def test_drawn_triplets_need_batches_of_triplets(objective, sampling):
         (dict(sampling="shuffled", batch_size=256), dict(batch_size=257)),
         (dict(sampling="random_triplets", batch_size=85), dict(batch_size=86)),
         (dict(sampling="balanced", classes_per_batch=10, images_per_class=25), dict(images_per_class=26)),
-        (dict(sampling="balanced", classes_per_batch=0, images_per_class=16), dict(images_per_class=17)),
     ],
 )
 @pytest.mark.parametrize(
@@ -268,6 +267,14 @@ def test_a_cube_of_images_has_to_fit_into_memory(largest, too_large, selection, 
     message = error_of(RunConfig, **settings | too_large)
     assert message.startswith("selection: ")
     assert "at most 256 images" in message
+
+
+def test_a_batch_of_all_classes_has_to_fit_into_memory():
+    made = RunConfig(sampling="balanced", selection="all", images_per_class=17)
+    config.check_data(made, dict.fromkeys(range(15), 100))
+    for classes in (16, 47):  # of 47 classes 16 make a batch
+        message = error_of(config.check_data, made, dict.fromkeys(range(classes), 100))
+        assert message.startswith("selection: all triplets of 272 images")
 
 
 def test_few_triplets_of_many_images_fit_into_memory():

@@ -116,6 +116,19 @@ def test_refused(done, digits, tmp_path):  # noqa: F811
     assert queue().names() == []
 
 
+def test_a_run_that_ended_early_gets_no_more_epochs(tiny, digits, tmp_path):
+    early = dict(validation_share=0.25, patience=1, epochs=9, learning_rate=0.0001, weight_average=0.9)
+    config = dataclasses.replace(tiny, **early)
+    with store.create(config, digits, tmp_path) as writer:
+        *_, end = experiment.run(writer, digits)
+    assert end.epochs < 9
+    run = store.read(writer.folder)
+    for more in (0, 5):
+        with pytest.raises(StoreError, match=r"ended early.*more patience"):
+            control.resume(run, digits, add_epochs=more)
+    assert store.read(run.folder) == run
+
+
 def test_an_evaluation_is_not_waited_for(tiny, digits, tmp_path, monkeypatch):
     """Pause within the evaluation of an epoch, which takes half a minute in a wide network."""
     evaluate, began, asked = experiment.evaluate.evaluate, threading.Event(), threading.Event()

@@ -153,6 +153,13 @@ def test_folders_come_from_the_environment(call, digits, tmp_path, monkeypatch):
     assert (tmp_path / "pics" / run.id / "mistakes.csv").is_file()
 
 
+def test_a_setting_without_effect_is_named(call, digits, tmp_path):
+    given = ("--set", "epochs=1", "--set", "patience=3", "--set", "cardinality=8", "--set", "margin=1")
+    status, _, told = call("train", "facenet", *SETTINGS, *given, "--data", digits.folder, "--runs", tmp_path)
+    assert status == 0
+    assert [line.split()[0] for line in told.splitlines() if "has no effect" in line] == ["cardinality", "patience"]
+
+
 def test_evaluate(call, call_json, trained, runs, digits):
     result = call_json("evaluate", trained["run"], "--runs", runs)
     assert result.keys() == {
@@ -163,7 +170,10 @@ def test_evaluate(call, call_json, trained, runs, digits):
     assert call_json("evaluate", "latest", "--runs", runs, "--images", digits.folder / "test") == result
     status, out, _ = call("evaluate", "latest", "--runs", runs, "--classifier", "centre", "--neighbours", "1")
     assert status == 0
-    assert len(out.splitlines()) == 3 + 4
+    assert len(out.splitlines()) == 4 + 4
+    alone = call_json("evaluate", "latest", "--runs", runs, "--classifier", "centre")["per_class"]
+    names = digits.classes
+    assert out.splitlines()[2] == f"per class: {', '.join(f'{n} {s:.2%}' for n, s in zip(names, alone, strict=True))}"
     assert call_json("evaluate", "latest", "--runs", runs, "--neighbours", "48")["accuracy"] < 1
 
 

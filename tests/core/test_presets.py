@@ -1,15 +1,15 @@
 """The recipes: every one builds and learns; what a run is called and what was changed in it."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
-import torch
 
-from core import config, data, experiment, models, objectives, presets, sampling, store
+from core import config, data, experiment, presets, store
 from core.choices import ARCHITECTURES, SAMPLINGS
 from core.config import ConfigError, RunConfig
-from core.events import EpochDone
+from core.events import EpochDone, StepDone
 from core.presets import PRESETS, from_preset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,20 +67,14 @@ def test_a_preset_fits_the_labs_data(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_builds_and_learns_from_a_small_batch(name):
-    made = from_preset(name)
-    torch.manual_seed(0)
-    network = models.build(made, class_count=3)
-    labels = torch.tensor([0, 1, 0, 1, 2, 2])  # as two drawn triplets: anchors, positives, negatives
-    draw = sampling.generator(0)
-    images = torch.randint(256, (6, 28, 28), generator=draw, dtype=torch.uint8)
-    outputs = network(models.prepare(images, made.channels, made.image_size))
-    assert outputs.embeddings.shape == (6, network.embedding_size)
-    loss, _ = objectives.batch_loss(outputs, labels, made, epoch=1, draw=draw)
-    loss.backward()
-    assert loss.isfinite()
-    assert all(weights.grad is None or weights.grad.isfinite().all() for weights in network.parameters())
-    assert next(network.parameters()).grad is not None
+def test_a_preset_makes_two_steps(name, few_images, tmp_path):
+    with store.create(from_preset(name), few_images, tmp_path) as writer:
+        running = experiment.run(writer, few_images)
+        steps = [next(running), next(running)]
+        running.close()
+    assert [(type(event), event.step) for event in steps] == [(StepDone, 1), (StepDone, 2)]
+    assert all(math.isfinite(event.loss) for event in steps)
+    assert steps[0].loss != steps[1].loss
 
 
 @pytest.mark.parametrize(
@@ -88,7 +82,8 @@ def test_a_preset_builds_and_learns_from_a_small_batch(name):
     [
         ("collapse", "collapsed", {}),
         ("learning-rate-too-high", "diverged", {}),
-        ("overfit", "overfitted", {"batch_size": 4}),  # 50 images are learnt here, not 200: as many steps
+        # 50 images are learnt here, not 200: as many steps of fewer images, which have to be shorter
+        ("overfit", "overfitted", {"batch_size": 4, "learning_rate": 0.02}),
     ],
 )
 def test_a_preset_that_fails_on_purpose_raises_its_alarm(name, alarm, changes, few_images, tmp_path):

@@ -222,6 +222,20 @@ def test_rows_of_a_long_epoch_are_means_of_several_steps(writer):
     assert table.share.to_numpy() == pytest.approx(table.loss / 3)
 
 
+def test_what_no_step_can_tell_is_a_gap(writer):
+    for number, share in enumerate((None, 2.0, None, 4.0, None, 5.0, None, None, None), start=1):
+        writer.add_step(StepDone(epoch=1, step=number, steps=300, loss=1.5, diagnostics={"share": share}), seconds=0)
+        if number == 5:  # within a row
+            state = writer.steps_state()
+            writer.close()
+            writer = store.RunWriter(writer.folder)
+            writer.restore_steps(state)
+    writer.close()
+    table = store.steps(store.read(writer.folder))  # a row for three steps
+    assert table.loss.tolist() == [1.5, 1.5, 1.5]
+    assert table.share.tolist() == pytest.approx([2.0, 4.5, float("nan")], nan_ok=True)
+
+
 def test_steps_go_on_where_they_were(writer, digits):
     """What was written after the checkpoint is cut off; a row that had begun is finished."""
     whole = store.create(store.read(writer.folder).config, digits, writer.folder.parent / "other")

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from core import evaluate, models, objectives, sampling, train
+from core.choices import SELECTIONS
 from core.classify import Prediction
 from core.config import RunConfig
 from core.evaluate import Evaluation, LabelledImages
@@ -602,6 +603,28 @@ def test_weights_that_are_no_numbers(config):
     config = dataclasses.replace(config, learning_rate=0.25)
     with pytest.raises(train.Diverged, match=r"epoch 1, step 1: .* Lower the learning rate \(it was 0\.25\)"):
         next(fit(config, made))
+
+
+@pytest.mark.parametrize("selection", set(SELECTIONS) - {"drawn"})
+def test_no_selection_hides_weights_that_are_no_numbers(selection):
+    config = dataclasses.replace(TRIPLETS, selection=selection, sampling="shuffled", batch_size=10)
+    made = network(config)
+    running = fit(config, made)
+    next(running)
+    with torch.no_grad():
+        next(made.parameters())[0] = math.nan
+    with pytest.raises(train.Diverged, match="epoch 1, step 2: "):
+        next(running)
+
+
+def test_an_epoch_with_and_without_triplets():
+    config = dataclasses.replace(TRIPLETS, selection="semi_hard", sampling="shuffled", batch_size=4, margin=1.0)
+    *steps, done = fit(dataclasses.replace(config, epochs=1))
+    told = [event.diagnostics for event in steps if event.diagnostics["positive_distance"] is not None]
+    assert 0 < len(told) < len(steps)
+    for name in ("positive_distance", "negative_distance_q50", "semi_hard"):
+        assert done.diagnostics[name] == pytest.approx(sum(each[name] for each in told) / len(told))
+    assert done.diagnostics["active_fraction"] == pytest.approx(len(told) / len(steps))
 
 
 @EITHER
