@@ -63,7 +63,8 @@ PRESETS = {
     ),
     "resnext32": Preset(
         "ResNeXt-32 (16x8d)",
-        "The lab sheet's widest network: 16 parallel paths of 8 channels. The slowest by far on a laptop.",
+        "The lab sheet's widest network: 16 parallel paths of 8 channels. At a constant learning rate its accuracy jumps "
+        "from epoch to epoch: it ends between 90 and 96 %, in half an hour.",
         dict(architecture="resnext", blocks=(3, 3, 3), cardinality=16, bottleneck_width=8) | _SHEET,
     ),
     "facenet-batch-hard": Preset(
