@@ -123,7 +123,7 @@ def evaluate(folder: Path) -> dict:
 
     images = data.load(folder)
     config = from_preset("quick", classifier="knn", embedding_size=SIZE, precision="float32")
-    train, test = (experiment._tensors(images, part) for part in (images.train, images.test))
+    train, test = (experiment.labelled(images, part) for part in (images.train, images.test))
     network = models.build(config, len(images.classes))
     held = torch.zeros(len(train.labels), dtype=torch.bool)
     begun = time.perf_counter()

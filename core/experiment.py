@@ -65,7 +65,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     checkpoint, notes = store.newest_checkpoint(found)
     config = found.config
     used = machine.choose(_as_before(found) if checkpoint else config)
-    training_images, test_images = _tensors(images, images.train), _tensors(images, images.test)
+    training_images, test_images = labelled(images, images.train), labelled(images, images.test)
     held = sampling.held_out(config, training_images.labels)
     learnt = training_images.rows(~held)
     torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
@@ -295,7 +295,8 @@ def save_predictions(writer: RunWriter, images: DataSet, embedded: Embedded) -> 
     writer.save_table("mistakes.csv", mistakes.find(images, embedded))
 
 
-def _tensors(images: DataSet, split: Split) -> LabelledImages:
+def labelled(images: DataSet, split: Split) -> LabelledImages:
+    """One part of a data set as tensors."""
     return LabelledImages(torch.tensor(split.images), torch.tensor(split.labels), images.class_numbers)
 
 
@@ -318,7 +319,7 @@ def evaluate_run(
     if classifier == "softmax" and not OBJECTIVES[config.objective].classifies:
         raise ConfigError(f"run {run.id} learnt distances and has no class head; use --classifier knn or centre")
     images = store.data_of(run, progress)
-    asked = _tensors(images, data.load_images(folder, images.classes) if folder else images.test)
+    asked = labelled(images, data.load_images(folder, images.classes) if folder else images.test)
     checkpoint = store.load_checkpoint(run)
     used = machine.choose(replace(config, precision=run.machine["precision"]))  # queries like the stored gallery
     network = models.build(config, len(images.classes))

@@ -53,18 +53,20 @@ PRESETS = {
     ),
     "densenet52": Preset(
         "DenseNet-52",
-        "The lab sheet's classifier with dense blocks 2, 2, 4, 16: 52 convolutions and one fully connected layer.",
+        "The lab sheet's classifier of 52 convolutions, dense blocks 2, 2, 4, 16. The statistics of its batch "
+        "normalisation trail behind, so its accuracy jumps between epochs: it ends between 77 and 94 %.",
         dict(architecture="densenet", blocks=(2, 2, 4, 16)) | _SHEET,
     ),
     "densenet39": Preset(
         "DenseNet-39",
-        "The lab sheet's smaller DenseNet with dense blocks 2, 5, 4, 6: 38 convolutions and one fully connected layer.",
+        "The lab sheet's smaller DenseNet of 38 convolutions, dense blocks 2, 5, 4, 6. Its accuracy jumps between epochs "
+        "for the same reason: it ends between 89 and 94 %.",
         dict(architecture="densenet", blocks=(2, 5, 4, 6)) | _SHEET,
     ),
     "resnext32": Preset(
         "ResNeXt-32 (16x8d)",
-        "The lab sheet's widest network: 16 parallel paths of 8 channels. At a constant learning rate its accuracy jumps "
-        "from epoch to epoch: it ends between 90 and 96 %, in half an hour.",
+        "The lab sheet's widest network: 16 parallel paths of 8 channels. The statistics of its batch normalisation trail "
+        "behind, so its accuracy jumps between epochs: it ends between 90 and 96 %, in half an hour.",
         dict(architecture="resnext", blocks=(3, 3, 3), cardinality=16, bottleneck_width=8) | _SHEET,
     ),
     "facenet-batch-hard": Preset(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import baseline, bench, crossval
-from core import machine, mistakes, presets
+from benchmarks import baseline, batchnorm, bench, crossval
+from core import experiment, machine, mistakes, models, presets
 from core.store import Embedded
 
 SMALL = dict(width=8, blocks=(1, 1), image_size=32, norm_momentum=0.5)
@@ -38,6 +38,17 @@ def test_the_plain_loop_finds_the_neighbours_that_the_lab_finds(digits):
     for row in mistakes.find(digits, embedded).itertuples():
         found = loop.neighbours(row.test_index, int(predicted[row.test_index]))
         assert found == [row.nearest_true_index, row.nearest_predicted_index]
+
+
+def test_statistics_counted_anew_are_the_mean_of_the_batches(digits):
+    config = presets.from_preset("densenet39", architecture="resnet", **SMALL, augmentation="none", batch_size=48)
+    network, learnt = models.build(config, 4), experiment.labelled(digits, digits.train)
+    weights = [each.clone() for each in network.parameters()]
+    batchnorm.count_anew(network, learnt, config)
+    first = network.backbone.stem(models.prepare(learnt.images, config.channels, config.image_size))  # one batch of all
+    torch.testing.assert_close(network.backbone.norm.running_mean, first.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(network.backbone.norm.running_var, first.var(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
+    assert all(map(torch.equal, weights, network.parameters()))
 
 
 def test_a_sample_is_extrapolated(digits):
