@@ -59,14 +59,14 @@ PRESETS = {
     ),
     "densenet39": Preset(
         "DenseNet-39",
-        "The lab sheet's smaller DenseNet of 38 convolutions, dense blocks 2, 5, 4, 6. Its accuracy jumps between epochs "
-        "for the same reason: it ends between 89 and 94 %.",
+        "The lab sheet's smaller DenseNet of 38 convolutions, dense blocks 2, 5, 4, 6. Its accuracy jumps between "
+        "epochs for the same reason: it ends between 89 and 94 %.",
         dict(architecture="densenet", blocks=(2, 5, 4, 6)) | _SHEET,
     ),
     "resnext32": Preset(
         "ResNeXt-32 (16x8d)",
-        "The lab sheet's widest network: 16 parallel paths of 8 channels. The statistics of its batch normalisation trail "
-        "behind, so its accuracy jumps between epochs: it ends between 90 and 96 %, in half an hour.",
+        "The lab sheet's widest network: 16 parallel paths of 8 channels. The statistics of its batch normalisation "
+        "trail behind, so its accuracy jumps between epochs: it ends between 90 and 96 %, in half an hour.",
         dict(architecture="resnext", blocks=(3, 3, 3), cardinality=16, bottleneck_width=8) | _SHEET,
     ),
     "facenet-batch-hard": Preset(
