@@ -13,6 +13,7 @@ from torch import nn
 
 from core import experiment, machine, models, places, sampling, store
 from core.augment import augment
+from core.choices import OBJECTIVES
 from core.config import RunConfig
 from core.evaluate import LabelledImages, accuracy, embed_all
 
@@ -24,6 +25,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=places.runs_folder(), help="the folder of runs")
     options = parser.parse_args()
     run = store.find(options.runs, options.run)
+    if not OBJECTIVES[run.config.objective].classifies:
+        parser.error(f"run {run.id} learnt distances and has no class head; name one that classifies")
     images, used = store.data_of(run), machine.choose(run.config)
     learnt, asked = (experiment.labelled(images, split) for split in (images.train, images.test))
     network = models.build(run.config, len(images.classes)).to(memory_format=torch.channels_last)
