@@ -176,7 +176,7 @@ def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
 def left_out(history: pd.DataFrame) -> str:
     """A sentence on anchors without a triplet, where there are some."""
     count = history["anchors_left_out"].iloc[-1] if "anchors_left_out" in history else 0
-    return f" In the last epoch {count:.1f} anchors of a batch had no triplet." if count else ""
+    return f" In the last epoch {count:.1f} anchors of a batch had no triplet." if count >= 0.05 else ""
 
 
 @cards.errors_explained()
