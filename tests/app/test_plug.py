@@ -94,8 +94,9 @@ def test_a_closed_tab_a_reload_and_five_tabs_change_nothing(dashboard, lab, wait
         healthy(page)
 
 
-def test_pause_resume_and_stop_by_mouse(dashboard, lab, waiting):
-    address = f"{dashboard}/train?run={waiting.id}"
+def test_pause_resume_and_stop_by_mouse(dashboard, lab, long, digits):
+    store.create(dataclasses.replace(long, epochs=200), digits, lab).close()  # no end before the mouse comes
+    address = f"{dashboard}/train?run={newest(lab).id}"
     with open_page(address) as page:
         watcher = page.context.new_page()  # somebody else looks at the same run
         watcher.goto(address)
