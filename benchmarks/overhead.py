@@ -1,18 +1,18 @@
 """What the lab adds to a training: python -m benchmarks.overhead [loop] [dashboard] [--preset NAME] [--epochs N]
 
-loop: a run as `python -m core train` does it, in this process, against a plain PyTorch loop with the same settings:
-what the generator, the events, the control, the diagnostics and the store cost. Both start from the same seed and
-must end with the same weights, bit for bit. Seconds are those of the whole call, from the images to the last
-evaluation; the processor's time is compared as well, because other programs disturb it less.
+loop: a run as `python -m core train` does it, against a plain PyTorch loop with the same settings: what the generator,
+the events, the control, the diagnostics and the store cost. Both are in this process, start from the same seed and must
+end with the same weights, bit for bit. The processor's time is compared as well.
 
 dashboard: a run that is started on the Train page of a real `python -m app`, with that page open in Chromium until it
-has ended, against `python -m core train` in a process of its own. Seconds are those in run.json: training, evaluation
-and saving. The browser runs on the same cores, as it does on a student's laptop, so what it takes counts. The server
-has loaded its libraries before, with a short run and a map of it; the command line's first steps are a little slower.
+has ended, against `python -m core train` in a process of its own. The browser runs on the same cores, as it does on a
+student's laptop, so what it takes counts. The server has loaded its libraries before, with a short run and a map of it.
+The first epoch, in which both load libraries, is not counted.
 
-Both are ratios of pairs, one measured right after the other and several times in turn: seconds alone say little on a
-machine with other work. The median and the range go to standard output as Markdown, and the ratio of the two fastest
-ones, which were disturbed least; a row a pair is added to benchmarks/results/overhead.csv.
+Seconds alone say little on a machine with other work, and two runs one after the other meet different work. So the two
+are trained side by side, an epoch in turns, while the other one stands still (server, browser and command line are
+frozen by a signal): what disturbs one of them for more than an epoch disturbs the other as much. The median and the
+range of several such pairs go to standard output as Markdown; a row a pair is added to results/overhead.csv.
 """
 
 import argparse
@@ -24,9 +24,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import torch
 import torch.nn.functional as F
 
@@ -36,6 +38,7 @@ from core.augment import augment
 from core.config import RunConfig
 from core.data import DataSet
 from core.evaluate import LabelledImages
+from core.events import EpochDone
 from core.models import build, prepare, repeated
 from core.presets import PRESETS, from_preset
 from core.store import Run
@@ -46,13 +49,45 @@ RESULTS = Path(__file__).parent / "results" / "overhead.csv"
 LIMITS = {"loop": 1.02, "dashboard": 1.03}  # ratios that shall not be exceeded
 WARM_UP_STEPS = 20
 SLOWEST_MAP = 180_000  # milliseconds until UMAP has been compiled
+POLL = 0.01  # seconds
+
+Weights = dict[str, torch.Tensor]
+
+
+# In turns
+
+
+class _Side:
+    """A training that goes on by an epoch when it is told to: its seconds, those of the processor, its last weights."""
+
+    def __init__(self, training: Iterator[Weights]):
+        self.training, self.weights, self.seconds, self.processor = training, {}, 0.0, 0.0
+
+    def advance(self) -> bool:
+        """Trains one epoch more, or what comes after the last; False if there is nothing left."""
+        begun, processor_begun = time.perf_counter(), time.process_time()  # the latter of all threads
+        weights = next(self.training, None)
+        self.seconds += time.perf_counter() - begun
+        self.processor += time.process_time() - processor_begun
+        self.weights = weights or self.weights
+        return weights is not None
+
+
+def _in_turns(*trainings: Iterator[Weights]) -> list[_Side]:
+    """Trains all to their ends, an epoch each in turns; who was last in a turn is the first one in the next."""
+    sides = [_Side(training) for training in trainings]
+    order = sides
+    while any([side.advance() for side in order]):
+        order = order[::-1]
+    return sides
 
 
 # A plain loop
 
 
-def plain_loop(config: RunConfig, images: DataSet) -> dict[str, torch.Tensor]:
-    """What one would write without the lab, with its parts for network, batches and evaluation; returns the weights."""
+def plain_loop(config: RunConfig, images: DataSet) -> Iterator[Weights]:
+    """What one would write without the lab, with its parts for network, batches and evaluation: the weights after each
+    epoch."""
     used = machine.choose(config)
     known, asked = (
         LabelledImages(torch.tensor(split.images), torch.tensor(split.labels), images.class_numbers)
@@ -88,41 +123,35 @@ def plain_loop(config: RunConfig, images: DataSet) -> dict[str, torch.Tensor]:
             if config.weight_average:
                 average.update_parameters(network)
         confused = evaluate.evaluate(judged, known, held, asked, config, used).train_confusion
-    return judged.state_dict()
+        yield judged.state_dict()
 
 
-def our_run(config: RunConfig, images: DataSet, control: Control = lambda: None) -> dict[str, torch.Tensor]:
-    """The same as a run of the lab, in a folder of its own; returns the weights."""
+def our_run(config: RunConfig, images: DataSet, control: Control = lambda: None) -> Iterator[Weights]:
+    """The same as a run of the lab, in a folder of its own: nothing after each epoch, the weights in the end."""
     with tempfile.TemporaryDirectory(prefix="tripletlab-overhead-") as runs:
         with store.create(config, images, Path(runs)) as writer:
-            deque(experiment.run(writer, images, control), maxlen=0)
-        return store.load_checkpoint(store.read(writer.folder))["network"]
+            for event in experiment.run(writer, images, control):
+                if isinstance(event, EpochDone):
+                    yield {}
+        yield store.load_checkpoint(store.read(writer.folder))["network"]
 
 
-def measure_loop(preset: str = "quick", epochs: int | None = 2, pairs: int = 6, folder: Path | None = None) -> dict:
+def measure_loop(preset: str = "quick", epochs: int | None = None, pairs: int = 3, folder: Path | None = None) -> dict:
     """Our run against the plain loop: see `_summary`. `folder` holds the data set, by default the lab's own."""
     images = data.load(folder or places.data_folder())
     config = _config(preset, epochs)
     steps = itertools.count()  # the first steps, evaluation and tables of a process load libraries
-    our_run(config, images, lambda: "stop" if next(steps) >= WARM_UP_STEPS else None)
+    for _ in our_run(config, images, lambda: "stop" if next(steps) >= WARM_UP_STEPS else None):
+        pass
     rows = []
-    for number in range(pairs):
-        load, order = os.getloadavg()[0], (our_run, plain_loop) if number % 2 else (plain_loop, our_run)
-        done = {run: _timed(run, config, images) for run in order}  # each is the first one in its turn
-        ours, our_seconds, our_processor = done[our_run]
-        plain, plain_seconds, plain_processor = done[plain_loop]
-        if not all(torch.equal(ours[name], plain[name]) for name in ours | plain):
+    for _ in range(pairs):
+        load = os.getloadavg()[0]
+        ours, plain = _in_turns(our_run(config, images), plain_loop(config, images))
+        if not all(torch.equal(ours.weights[name], plain.weights[name]) for name in ours.weights | plain.weights):
             raise RuntimeError("the plain loop ends with other weights: the two are not the same training")
-        row = _row("loop", config, our_seconds, plain_seconds, load)
-        rows.append(row | {"processor_ratio": round(our_processor / plain_processor, 4)})
+        row = _row("loop", config, ours.seconds, plain.seconds, load)
+        rows.append(row | {"processor_ratio": round(ours.processor / plain.processor, 4)})
     return _summary("loop", rows)
-
-
-def _timed(function, *arguments) -> tuple:
-    """What it returns, its seconds and those of the processor in all threads of this process."""
-    begun, processor_begun = time.perf_counter(), time.process_time()
-    result = function(*arguments)
-    return result, time.perf_counter() - begun, time.process_time() - processor_begun
 
 
 # The dashboard
@@ -145,11 +174,7 @@ def measure_dashboard(
             _warm_up(url, lab / "dashboard")
             for _ in range(pairs):
                 load = os.getloadavg()[0]
-                ours = _on_the_page(url, lab / "dashboard", config)
-                theirs = _by_command_line(folder, lab / "command line", config)
-                if (ours.config, ours.machine, ours.result) != (theirs.config, theirs.machine, theirs.result):
-                    raise RuntimeError("the page and the command line did not do the same training")
-                rows.append(_row("dashboard", config, ours.seconds, theirs.seconds, load))
+                rows.append(_row("dashboard", config, *_side_by_side(url, lab, folder, config), load))
     return _summary("dashboard", rows)
 
 
@@ -157,23 +182,12 @@ def _warm_up(url: str, runs: Path) -> None:
     """A short run and its map: afterwards nothing is left for the server to load or to compile in the background."""
     with browser.open_page(f"{url}/train", 1440, 900) as page:
         _press_start(page, runs, from_preset("quick", epochs=1))
-        page.get_by_role("link", name="See the embedding").click()
+        page.get_by_role("link", name="See the embedding").click(timeout=SLOWEST_MAP)
         page.locator(".js-plotly-plot").first.wait_for(timeout=SLOWEST_MAP)
 
 
-def _on_the_page(url: str, runs: Path, config: RunConfig) -> Run:
-    """The run after its end, started and watched on the Train page of a fresh window."""
-    with browser.open_page(f"{url}/train", 1440, 900) as page:
-        run = _press_start(page, runs, config)
-        points = page.locator(".js-plotly-plot .scatterlayer .point").count()
-        if points < 4 * config.epochs:  # train and test, loss and accuracy
-            raise RuntimeError(f"the page was not alive: {points} points in its curves")
-    return run
-
-
 def _press_start(page, runs: Path, config: RunConfig) -> Run:
-    """Fills in the form, starts the run and waits until the page shows its end; returns the run as it is then."""
-    before = {run.id for run in store.list_runs(runs)}
+    """Fills in the form and starts the run; returns it as soon as it is there."""
     page.get_by_role("button", name="Start").wait_for()
     page.locator(".st-key-form_preset input").click()
     page.get_by_role("option", name=PRESETS[config.preset].title, exact=True).click()
@@ -182,23 +196,67 @@ def _press_start(page, runs: Path, config: RunConfig) -> Run:
     field.fill(str(config.epochs))
     field.press("Tab")
     page.wait_for_timeout(1000)
+    before = _ids(runs)
     page.get_by_role("button", name="Start").click()
-    while not (new := [run for run in store.list_runs(runs) if run.id not in before]) or new[0].active:
-        page.wait_for_timeout(1000)  # looks into the run's folder: a look at the page would be work for the browser
-    run = new[0]
-    if run.status != "done" or run.config != config:
-        raise RuntimeError(f"the run on the page is {run.status} ({run.error}), with the settings {run.config}")
-    page.get_by_text("done", exact=True).first.wait_for()
-    page.wait_for_timeout(1000)
-    return run
+    return _new_run(runs, before)
 
 
-def _by_command_line(folder: Path, runs: Path, config: RunConfig) -> Run:
-    """The run after its end, trained by python -m core train."""
+def _ids(runs: Path) -> set[str]:
+    return {run.id for run in store.list_runs(runs)}
+
+
+def _new_run(runs: Path, before: set[str]) -> Run:
+    """The run that is not among those of `before`, once it is there."""
+    while not (new := [run for run in store.list_runs(runs) if run.id not in before]):
+        time.sleep(POLL)
+    return new[0]
+
+
+def _side_by_side(url: str, lab: Path, folder: Path, config: RunConfig) -> tuple[float, float]:
+    """Seconds of a run on the page and of one by the command line, all epochs but the first one."""
     command = [sys.executable, "-m", "core", "train", config.preset, "--set", f"epochs={config.epochs}"]
-    command += ["--data", str(folder), "--runs", str(runs)]
-    subprocess.run(command, check=True, capture_output=True, cwd=browser.ROOT)
-    return store.list_runs(runs)[0]
+    command += ["--data", str(folder), "--runs", str(lab / "command line")]
+    with browser.open_page(f"{url}/train", 1440, 900) as page:
+        run = _press_start(page, lab / "dashboard", config)
+        server_and_browser = psutil.Process().children()
+        ours, before = _epochs(run, server_and_browser), _ids(lab / "command line")
+        next(ours)
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=browser.ROOT) as process:
+            other = _new_run(lab / "command line", before)
+            theirs = _epochs(other, [psutil.Process(process.pid)])
+            next(theirs)
+            sides = _in_turns(ours, theirs)
+        page.get_by_text("done", exact=True).first.wait_for()
+        points = page.locator(".js-plotly-plot .scatterlayer .point").count()
+    if points < 4 * config.epochs:  # train and test, loss and accuracy
+        raise RuntimeError(f"the page was not alive: {points} points in its curves")
+    first, second = (store.read(each.folder) for each in (run, other))
+    if first.status != "done" or (first.config, first.result) != (second.config, second.result):
+        raise RuntimeError(f"the page and the command line did not do the same training: {first}, {second}")
+    return sides[0].seconds, sides[1].seconds
+
+
+def _epochs(run: Run, processes: list[psutil.Process]) -> Iterator[Weights]:
+    """The run goes on until another epoch is in its table; then these processes and those below them stand still."""
+    try:
+        for epoch in range(1, run.config.epochs + 1):
+            _signal(processes, psutil.Process.resume)
+            while len(store.history(run)) < epoch:
+                time.sleep(POLL)
+            _signal(processes, psutil.Process.suspend)
+            yield {}
+        _signal(processes, psutil.Process.resume)
+        while store.read(run.folder).active:
+            time.sleep(POLL)
+    finally:
+        _signal(processes, psutil.Process.resume)
+
+
+def _signal(processes: list[psutil.Process], what) -> None:
+    for process in processes:
+        for each in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                what(each)
 
 
 # The table
@@ -228,10 +286,9 @@ def _row(what: str, config: RunConfig, ours: float, other: float, load: float) -
 def _summary(what: str, rows: list[dict], missing: str = "") -> dict:
     """The median of the ratios (None without any), their range, the limit, the rows; `missing` says why there is none.
 
-    `fastest` is the fastest of ours against the fastest other one: what disturbs a run makes it slower, never faster.
     `processor` is the median ratio of the processor's seconds, for the loop.
     """
-    ours, others, ratios = ([row[name] for row in rows] for name in ("our_seconds", "other_seconds", "ratio"))
+    ratios = [row["ratio"] for row in rows]
     processor = [row["processor_ratio"] for row in rows if row["processor_ratio"]]
     return {
         "what": what,
@@ -239,7 +296,6 @@ def _summary(what: str, rows: list[dict], missing: str = "") -> dict:
         "ratio": statistics.median(ratios) if ratios else None,
         "lowest": min(ratios, default=None),
         "highest": max(ratios, default=None),
-        "fastest": min(ours) / min(others) if rows else None,
         "processor": statistics.median(processor) if processor else None,
         "rows": rows,
         "missing": missing,
@@ -249,41 +305,39 @@ def _summary(what: str, rows: list[dict], missing: str = "") -> dict:
 def table(summaries: list[dict]) -> str:
     """Markdown: a line for each of `measure_loop` and `measure_dashboard`."""
     lines = [
-        "| ours against | at most | median ratio | lowest to highest | the fastest | processor | pairs | load before |",
-        "|---|---|---|---|---|---|---|---|",
+        "| ours against | at most | median ratio | lowest to highest | processor | pairs | load before |",
+        "|---|---|---|---|---|---|---|",
     ]
     others = {"loop": "a plain loop", "dashboard": "(on the live page) the command line"}
     for found in summaries:
         start = f"| {others[found['what']]} | {found['limit']} |"
         if found["missing"]:
-            lines.append(f"{start} {found['missing']} | | | | | |")
+            lines.append(f"{start} {found['missing']} | | | | |")
             continue
         loads = [row["load_before"] for row in found["rows"]]
         processor = f"{found['processor']:.3f}" if found["processor"] else ""
         spread = f"{found['lowest']:.3f} to {found['highest']:.3f}"
         lines.append(
-            f"{start} {found['ratio']:.3f} | {spread} | {found['fastest']:.3f} | {processor} | {len(loads)} "
-            f"| {min(loads)} to {max(loads)} |"
+            f"{start} {found['ratio']:.3f} | {spread} | {processor} | {len(loads)} | {min(loads)} to {max(loads)} |"
         )
     return "\n".join(lines)
 
 
 def main() -> int:
     """Measures what was asked for and prints the table."""
-    measures = {"loop": (measure_loop, 2, 6), "dashboard": (measure_dashboard, None, 3)}
+    measures = {"loop": measure_loop, "dashboard": measure_dashboard}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", metavar="loop|dashboard", help="default: both")
     parser.add_argument("--preset", choices=PRESETS, default="quick", metavar="NAME", help="default: quick")
-    parser.add_argument("--epochs", type=int, help="default: 2 for the loop, the preset's for the dashboard")
-    parser.add_argument("--pairs", type=int, help="default: 6 for the loop, 3 for the dashboard")
+    parser.add_argument("--epochs", type=int, help="default: the preset's")
+    parser.add_argument("--pairs", type=int, default=3, help="default: 3")
     parser.add_argument("--data", type=Path, help="the data set (default: the lab's own)")
     options = parser.parse_args()
     if wrong := set(options.what) - set(measures):
         parser.error(f"there is no {min(wrong)!r}; there are loop and dashboard")
     summaries = []
     for what in options.what or measures:
-        measure, epochs, pairs = measures[what]
-        found = measure(options.preset, options.epochs or epochs, options.pairs or pairs, options.data)
+        found = measures[what](options.preset, options.epochs, options.pairs, options.data)
         if found["rows"]:
             tables.append(RESULTS, found["rows"])
         summaries.append(found)

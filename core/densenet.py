@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class DenseNet(nn.Module):
-    """Dense blocks with transitions between them, for images of S x S pixels, 32 or 28.
+    """Dense blocks with transitions between them, for images of S x S pixels, 32, 28 or 24.
 
     `blocks` counts the layers in each dense block: 2, 2, 4, 16 makes 52 convolutions, 2, 5, 4, 6 makes 38.
     `growth_rate` is the number of feature maps that each layer adds to those before it.

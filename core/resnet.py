@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 
 class ResNet(nn.Module):
-    """Stages of basic blocks, for images of S x S pixels, 32 or 28; every stage after the first doubles the channels
-    and halves height and width.
+    """Stages of basic blocks, for images of S x S pixels, 32, 28 or 24; every stage after the first doubles the
+    channels and halves height and width.
 
     `blocks` counts the blocks in each stage: 2, 2, 2, 2 is ResNet-18. `width` is the number of channels of the first
     stage. Unlike the paper's network for photographs the stem is a 3x3 convolution without stride or max-pooling,

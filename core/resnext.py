@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class ResNeXt(nn.Module):
-    """Stages of bottleneck blocks, for images of S x S pixels, 32 or 28; every stage after the first halves height
+    """Stages of bottleneck blocks, for images of S x S pixels, 32, 28 or 24; every stage after the first halves height
     and width.
 
     `blocks` counts the blocks in each stage: 3, 3, 3 makes 31 convolutions, shortcuts included.

@@ -1,10 +1,12 @@
 """What the benchmarks compare with is right: the plain loop learns and finds neighbours, the folds are a partition."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import baseline, batchnorm, bench, crossval
+from benchmarks import baseline, batchnorm, bench, crossval, overhead
 from core import experiment, machine, mistakes, models, presets
 from core.store import Embedded
 
@@ -76,3 +78,25 @@ def test_the_table_of_the_bench(tmp_path, monkeypatch):
     bench._keep(rows)
     assert bench._kept() == rows
     assert "| a | 3 x | 4 x | yes | said, how |" in (tmp_path / "bench.md").read_text()
+
+
+def test_trainings_in_turns_have_their_own_seconds():
+    turns = []
+
+    def training(name, seconds, epochs):
+        for epoch in range(epochs):
+            time.sleep(seconds)
+            turns.append(name)
+            yield {"epoch": epoch}
+
+    slow, fast = overhead._in_turns(training("slow", 0.05, 3), training("fast", 0.0, 2))
+    assert turns == ["slow", "fast", "fast", "slow", "slow"]  # whoever was last begins
+    assert slow.weights == {"epoch": 2}
+    assert slow.seconds >= 0.15
+    assert fast.seconds < slow.seconds
+
+
+def test_the_lab_and_the_loop_that_it_is_compared_with_end_with_the_same_weights(digits):
+    found = overhead.measure_loop("quick", epochs=2, pairs=1, folder=digits.folder)  # an error if they do not
+    assert found["rows"][0]["our_seconds"] > 0
+    assert found["lowest"] == found["highest"] == found["ratio"] > 0

@@ -250,14 +250,27 @@ def test_prepare_without_a_border():
     images = torch.randint(256, (3, 28, 28), generator=draw, dtype=torch.uint8)
     assert torch.equal(models.prepare(images, 1, size=28)[:, 0], images / 127.5 - 1)
     assert models.prepare(torch.zeros(1, 64, 48, dtype=torch.uint8), 1, size=28).shape == (1, 1, 28, 28)
+    shrunk = models.prepare(images, 1, size=24)
+    assert shrunk.shape == (3, 1, 24, 24)
+    torch.testing.assert_close(shrunk.mean(), (images / 127.5 - 1).mean(), rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize(("architecture", "last"), [("resnet", 4), ("resnext", 7), ("densenet", 3)])
-def test_smaller_images_make_smaller_maps(architecture, last):
+@pytest.mark.parametrize(
+    ("size", "architecture", "last"),
+    [
+        (28, "resnet", 4),
+        (28, "resnext", 7),
+        (28, "densenet", 3),
+        (24, "resnet", 3),
+        (24, "resnext", 6),
+        (24, "densenet", 3),
+    ],
+)
+def test_smaller_images_make_smaller_maps(size, architecture, last):
     blocks = {"blocks": (1, 1, 1)} if architecture == "resnext" else {"blocks": (1, 1, 1, 1)}
-    config = RunConfig(architecture=architecture, image_size=28, **blocks)
+    config = RunConfig(architecture=architecture, image_size=size, **blocks)
     before = [layer for layer in models.summarise(config).layers if layer["kind"] == "Convolution"]
-    assert before[0]["output"][1:] == [28, 28]
+    assert before[0]["output"][1:] == [size, size]
     assert before[-1]["output"][1:] == [last, last]
 
 

@@ -225,7 +225,7 @@ def test_stopping_early(accuracies, patience, epochs):
     assert list(fit(config, training=training)) == []
 
 
-@pytest.mark.parametrize("size", [28, 32])
+@pytest.mark.parametrize("size", [24, 28, 32])
 def test_every_image_has_the_size_of_the_settings(size):
     config = dataclasses.replace(CLASSIFIER, image_size=size, blocks=(1,), width=8, epochs=1)
     made, seen = models.build(config, 4), set()
