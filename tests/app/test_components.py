@@ -153,6 +153,18 @@ def test_hover_shows_the_points_image_inside_the_frame(page):
     thumbnail.wait_for(state="hidden")
 
 
+def test_the_image_of_a_point_is_whole_in_a_low_window(page):
+    height = round(map_position(page, 1, 1)[1]) + 90  # less than the image needs below the point
+    page.set_viewport_size({"width": 1280, "height": height})
+    page.mouse.move(*map_position(page, 1, 1))
+    thumbnail = page.locator(".st-key-map .thumbnail")
+    thumbnail.get_by_text("image_3 · true <b>3</b>", exact=True).wait_for()
+    page.wait_for_timeout(100)
+    box = thumbnail.bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= height
+
+
 def test_click_reaches_python_and_keeps_the_maps_zoom(page):
     page.mouse.move(*map_position(page, 0.9, 0.9))
     before = axis_range(page, MAP)

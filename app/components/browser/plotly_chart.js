@@ -200,7 +200,8 @@ function showThumbnail(state, event) {
   const x = event.event.clientX - area.left;
   const y = event.event.clientY - area.top;
   const left = x + gap + thumbnail.offsetWidth <= area.width ? x + gap : x - gap - thumbnail.offsetWidth;
-  const top = y + gap + thumbnail.offsetHeight <= area.height ? y + gap : y - gap - thumbnail.offsetHeight;
+  const visible = Math.min(area.bottom, window.innerHeight) - area.top; // a low window shows only a part of the chart
+  const top = y + gap + thumbnail.offsetHeight <= visible ? y + gap : y - gap - thumbnail.offsetHeight;
   thumbnail.style.left = `${Math.max(0, left)}px`;
   thumbnail.style.top = `${Math.max(0, top)}px`;
 }
