@@ -15,8 +15,8 @@ import streamlit as st
 from core import bar, control, data, places, sources, store
 from core.config import ConfigError
 from core.data import DataError
+from core.files import StoreError
 from core.runs import queue
-from core.store import StoreError
 
 
 def main() -> int:

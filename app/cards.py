@@ -13,7 +13,8 @@ from app import state
 from app.pictures import png_uri, tile
 from core.config import settings
 from core.data import DataError, DataSet
-from core.store import Run, StoreError
+from core.files import StoreError
+from core.store import Run
 from core.uploads import UploadError
 
 BADGES = {"done": "green", "running": "blue", "pausing": "blue", "stopping": "blue", "failed": "red", "damaged": "red"}

@@ -20,9 +20,10 @@ from app import pictures
 from core import control, data, mistakes, places, projection, sources, store, uploads
 from core.config import ConfigError, RunConfig, settings, written
 from core.data import DataError
+from core.files import StoreError
 from core.presets import PRESETS, from_preset
 from core.runs import queue
-from core.store import Embedded, Run, StoreError
+from core.store import Embedded, Run
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
 

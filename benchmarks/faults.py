@@ -37,9 +37,9 @@ import torch._dynamo  # the first optimiser of a process loads it: seconds in ev
 from core import control, experiment, store
 from core.config import RunConfig
 from core.data import DataSet, load
+from core.files import StoreError
 from core.presets import PRESETS, from_preset
 from core.runs import queue
-from core.store import StoreError
 from tests.conftest import write_digits
 
 RESULTS = Path(__file__).parent / "results" / "faults.csv"

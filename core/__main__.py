@@ -11,8 +11,8 @@ from core.checks import LONGEST_NAME
 from core.choices import CLASSIFIERS
 from core.config import ConfigError, applies, parse_setting, settings
 from core.data import DataError
+from core.files import StoreError, replacing
 from core.presets import PRESETS, from_preset
-from core.store import StoreError
 
 INTERRUPTED = 130  # exit status of a run that Ctrl-C or a signal to end has stopped
 
@@ -390,7 +390,7 @@ def _export(options) -> tuple[dict, int]:
 
     run = _run(options)
     file = options.out or Path(f"{run.id}.zip")
-    with store.replacing(file) as stream:
+    with replacing(file) as stream:
         uploads.export_run(run, stream)
     if not options.json:
         print(f"run {run.id} is packed in {file}")

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from core.config import ConfigError
 from core.data import SPLITS, DataError
-from core.store import StoreError
+from core.files import StoreError
 
 MEGABYTE = 2**20
 PACKED_BYTES = 250 * MEGABYTE  # of a zip file; app/.streamlit/config.toml lets as much through. A FaceNet run has 140

@@ -11,8 +11,9 @@ from pathlib import Path
 from core import memory, store
 from core.config import RunConfig
 from core.data import DataSet
+from core.files import StoreError
 from core.runs import Control, queue
-from core.store import Run, RunWriter, StoreError
+from core.store import Run, RunWriter
 
 _ENDED = {"stop": "stopped", "pause": "paused", "leave": "interrupted"}
 

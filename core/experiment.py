@@ -23,8 +23,9 @@ from core.config import ConfigError, RunConfig
 from core.data import DataSet, Split
 from core.evaluate import Evaluation, LabelledImages
 from core.events import EpochDone, Event, Finished, Resumed, StepDone
+from core.files import StoreError
 from core.images import Reading
-from core.store import Embedded, Run, RunWriter, StoreError
+from core.store import Embedded, Run, RunWriter
 from core.train import Control, Training
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,

@@ -10,7 +10,8 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from core.data import DataSet
-from core.store import Embedded, StoreError
+from core.files import StoreError
+from core.store import Embedded
 
 COLUMNS = [
     "test_index",  # row of the image in test.csv, from 0

@@ -13,7 +13,6 @@ What is read is checked, see core/checks.py. No torch at import: the pages read 
 """
 
 import csv
-import errno
 import io
 import json
 import os
@@ -29,7 +28,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import filelock
 import numpy as np
 import pandas as pd
 
@@ -46,24 +44,15 @@ from core.checks import (
 from core.config import RunConfig, check_data, from_dict, to_dict
 from core.data import DataSet, load
 from core.events import StepDone
+from core.files import StoreError, is_locked, locked, not_written, replacing
 from core.images import Reading
 from core.means import Means
 from core.presets import title
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 WISHES = {"stop": "stopping", "pause": "pausing"}  # what another process may ask of a run, and its status until then
 ROWS_AN_EPOCH = 100  # at most, in steps.csv
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _DELETED = ".deleted-"
-_one_look_at_a_time = threading.Lock()  # or two readers of one run would take each other for its writer
-
-
-class StoreError(RuntimeError):
-    """A run's folder that cannot be read or written; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +134,7 @@ def read(folder: Path) -> Run:
             raise ValueError("the run's folder is a link; copy the run itself here")
         facts = checked_facts(read_json(file))
         if facts["status"] in ACTIVE:
-            if _is_locked(folder):
+            if is_locked(folder):
                 wishes = [WISHES[wish] for wish in WISHES if (folder / f"{wish}.request").exists()]
                 facts["status"] = (wishes or [facts["status"]])[0]
             else:
@@ -215,7 +204,7 @@ def delete(folder: Path) -> None:
     """
     if folder.is_symlink():
         raise StoreError(f"{folder} is a link; remove it by hand")
-    lock = _locked(folder)
+    lock = locked(folder)
     try:
         os.rename(folder, folder.with_name(f"{_DELETED}{folder.name}-{secrets.token_hex(4)}"))
     except OSError as error:
@@ -387,77 +376,6 @@ def newest_checkpoint(run: Run) -> tuple[dict | None, list[str]]:
     return None, []
 
 
-@contextmanager
-def replacing(file: Path) -> Iterator[io.BufferedIOBase]:
-    """A binary file to write into that takes the place of `file` only when it is complete and on the disk.
-
-    Raises StoreError, with the old file unharmed, if that is impossible.
-    """
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-        _sync_folder(file.parent)
-    except OSError as error:
-        raise not_written(file, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def not_written(file: Path, error: OSError) -> StoreError:
-    """What to say about a file that cannot be written, with the remedy."""
-    remedy = {
-        errno.ENOENT: "the run's folder is gone: begin the run anew",
-        errno.ENOTDIR: "the run's folder is gone: begin the run anew",
-        errno.ENOSPC: "free some space, then resume the run. What was saved before is unharmed",
-        errno.EDQUOT: "free some space, then resume the run. What was saved before is unharmed",
-    }
-    otherwise = "check the folder's permissions, then resume the run. What was saved before is unharmed"
-    return StoreError(f"{file} cannot be written ({error.strerror or error}): {remedy.get(error.errno, otherwise)}.")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut; Windows has no such call."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _is_locked(folder: Path) -> bool:
-    """Whether some process, this one included, writes to the run now."""
-    try:
-        if fcntl:  # a shared lock: readers do not take each other for the writer
-            with open(folder / "run.lock", "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-        with _one_look_at_a_time, filelock.FileLock(folder / "run.lock", timeout=0):
-            return False
-    except (BlockingIOError, filelock.Timeout):
-        return True
-    except OSError:  # without the file, or in a folder that cannot be written to, there is no writer
-        return False
-
-
-def _locked(folder: Path) -> filelock.BaseFileLock:
-    """The lock of a run, taken. Raises StoreError if another process has it or it cannot be made."""
-    file = folder / "run.lock"
-    lock = filelock.FileLock(file, thread_local=False)  # taken here, released by the thread that trains
-    try:
-        lock.acquire(timeout=2)  # readers hold it for an instant
-    except filelock.Timeout:
-        raise StoreError(f"run {folder.name} is in the hands of another process, or of another window") from None
-    except OSError as error:
-        raise not_written(file, error) from error
-    return lock
-
-
 class RunWriter:
     """The one writer of a run's folder: holds its lock until closed.
 
@@ -471,7 +389,7 @@ class RunWriter:
         self._steps: io.RawIOBase | None = None
         self._step_rows = 0  # in steps.csv
         self._pending = Means()  # of the steps since the last row
-        self._lock = _locked(folder)
+        self._lock = locked(folder)
         try:
             file = folder / "run.json"
             self.facts: dict = checked_facts(read_json(file)) if file.exists() else {}

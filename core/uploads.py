@@ -26,8 +26,9 @@ from core import data, places, store
 from core.archives import MEGABYTE, UNPACKED_BYTES, UploadError, members, opened, shown, unpack, zip_of
 from core.config import SPHERE_RADIUS, check_data, to_dict
 from core.data import DataError, DataSet
+from core.files import StoreError
 from core.presets import PRESETS
-from core.store import Run, StoreError
+from core.store import Run
 
 SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
 PICKLE_BYTES = 4 * MEGABYTE  # of the list of tensors in a checkpoint; DenseNet-52 has 0.1

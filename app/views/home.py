@@ -10,7 +10,8 @@ import streamlit as st
 from app import cards, state
 from core.checks import LONGEST_NAME
 from core.data import DataError
-from core.store import Run, StoreError
+from core.files import StoreError
+from core.store import Run
 
 WAITING = 5.0  # seconds between two looks at whether the runs have changed
 

@@ -10,7 +10,8 @@ from app.components.plotly_chart import live_chart
 from core import store
 from core.choices import OBJECTIVES
 from core.config import RunConfig, settings
-from core.store import Run, StoreError
+from core.files import StoreError
+from core.store import Run
 
 # Seconds between two drawings of a run in training. One takes 0.2 to 0.35 seconds of a core, most of it the browser's:
 # drawn every second, the page took a tenth to a sixth of two cores from the training.

@@ -8,6 +8,7 @@ import pytest
 
 from app import state
 from core import experiment, store
+from core.files import StoreError
 from core.runs import queue
 from tests.app.pages import PAGES, open_page, texts
 
@@ -220,5 +221,5 @@ def test_a_run_in_training_is_not_deleted(lab, tiny, digits):
         app = tick(open_page(HOME), 0)
         assert next(button for button in app.button if button.label == "Delete …").disabled
         state_before = only_run(lab)
-        with pytest.raises(store.StoreError, match="in the hands of another process"):
+        with pytest.raises(StoreError, match="in the hands of another process"):
             state.delete([state_before])

@@ -8,8 +8,8 @@ import pytest
 
 from core import control, experiment, store
 from core.config import ConfigError
+from core.files import StoreError
 from core.runs import queue
-from core.store import StoreError
 from tests.core.test_experiment import check_resumed, done  # noqa: F401
 
 SOON = 60  # seconds

@@ -16,7 +16,8 @@ from core import experiment, store
 from core.config import ConfigError, RunConfig
 from core.data import DataSet
 from core.events import EpochDone, Event, Finished, StepDone
-from core.store import Run, RunWriter, StoreError
+from core.files import StoreError
+from core.store import Run, RunWriter
 from core.train import Diverged
 
 FILES = [

@@ -45,8 +45,8 @@ def call(capsys, monkeypatch, tmp_path):
 @pytest.fixture
 def call_json(call):
     def run(*arguments) -> dict:
-        status, out, _ = call(*arguments, "--json")
-        assert status == 0
+        status, out, err = call(*arguments, "--json")
+        assert status == 0, err
         return last_line(out)
 
     return run

@@ -19,7 +19,8 @@ from core import store
 from core.config import ConfigError
 from core.data import DataError
 from core.events import StepDone
-from core.store import Embedded, StoreError
+from core.files import StoreError
+from core.store import Embedded
 
 ROOT = Path(__file__).parents[2]
 FACTS = {
@@ -166,14 +167,14 @@ def test_readers_do_not_take_each_other_for_the_writer(writer):
 
 def test_a_run_that_ends_while_it_is_read_is_not_interrupted(writer, monkeypatch):
     writer.update(status="running")
-    is_locked = store._is_locked
+    is_locked = store.is_locked
 
     def end_before_the_look(folder):
         writer.update(status="done")
         writer.close()
         return is_locked(folder)
 
-    monkeypatch.setattr(store, "_is_locked", end_before_the_look)
+    monkeypatch.setattr(store, "is_locked", end_before_the_look)
     assert store.read(writer.folder).status == "done"
 
 
@@ -479,27 +480,7 @@ def test_other_images_than_the_run_was_trained_on(writer, digits, tmp_path):
         store.data_of(run)
 
 
-# Replacing a file
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("x")])
-def test_failed_writing_leaves_the_old_file(tmp_path, error):
-    file = tmp_path / "run.json"
-    file.write_text("old")
-    expected = StoreError if isinstance(error, OSError) else type(error)
-
-    def write():
-        with store.replacing(file) as stream:
-            stream.write(b"half of the n")
-            stream.flush()
-            raise error
-
-    with pytest.raises(expected) as caught:
-        write()
-    if expected is StoreError:
-        assert str(caught.value).startswith(f"{file} cannot be written (No space left on device)")
-    assert file.read_text() == "old"
-    assert os.listdir(tmp_path) == ["run.json"]
+# Writing that fails
 
 
 def test_failed_rename_leaves_the_old_file(writer, monkeypatch):
@@ -512,24 +493,6 @@ def test_failed_rename_leaves_the_old_file(writer, monkeypatch):
         writer.update(status="done")
     assert (writer.folder / "run.json").read_bytes() == before
     assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
-
-
-def test_the_new_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
-    """So that after a power cut there is the old or the new file, never an empty one."""
-    calls = []
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("sync"), fsync(handle)))
-    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("rename"), replace(*paths)))
-    with store.replacing(tmp_path / "file") as stream:
-        stream.write(b"new")
-    assert calls[:2] == ["sync", "rename"]
-    assert (tmp_path / "file").read_bytes() == b"new"
-
-
-def test_replacing_below_a_file(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="cannot be written"), store.replacing(tmp_path / "file" / "run.json"):
-        pass
 
 
 def test_steps_that_cannot_be_written(writer):

@@ -25,6 +25,7 @@ from PIL import Image
 
 from core import archives, data, experiment, store, uploads
 from core.__main__ import main
+from core.files import StoreError
 from core.uploads import UploadError
 from tests.core.folders import write_set
 
@@ -185,7 +186,7 @@ def test_a_run_on_images_that_the_lab_does_not_have(run, digits, members, runs, 
     assert new.result == run.result
     assert (new.folder / "history.csv").read_bytes() == (run.folder / "history.csv").read_bytes()
     assert not (new.folder / "mistakes.csv").exists()
-    with pytest.raises(store.StoreError, match="trained on other images"):
+    with pytest.raises(StoreError, match="trained on other images"):
         store.data_of(new)
     command = ["mistakes", new.id, "--runs", str(runs), "--out", str(tmp_path / "pictures"), "--json"]
     assert main(command) == 1
