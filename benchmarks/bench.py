@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import baseline, large, overhead, presets
+from benchmarks import baseline, kernels, large, overhead, presets
 from core import data, experiment, machine, mistakes, models, places, store
 from core.config import RunConfig
 from core.events import StepDone
@@ -125,6 +125,7 @@ def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
     kept = presets.rows(preset, images.fingerprint)
     accuracy = kept["test_accuracy"].mean() if len(kept) else None
     known = f"{accuracy:.2%} over {len(kept)} seeds" if accuracy else "accuracy not measured yet"
+    spent = ", ".join(f"{share:.0%} {kind}" for kind, share in list(kernels.shares(config).items())[:3])
     yield Row(
         f"`{preset}`, {config.epochs} epochs",
         "3 x",
@@ -132,7 +133,7 @@ def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
         _yes(statistics.median(ratios) >= 3),
         f"{PAIRS} pairs of {SAMPLED_STEPS} steps in turns: {min(ratios):.2f} to {max(ratios):.2f} x; {speed:.0f} "
         f"images/s = {speed * work:.0f} Gflop/s, where a float32 matrix product of 2,048 makes {roof:.0f} on {threads} "
-        "threads",
+        f"threads; the time of a step: {spent}",
     )
 
 
@@ -249,7 +250,7 @@ def best(images: data.DataSet) -> Iterator[Row]:
 
 ROWS: dict[str, Callable[[data.DataSet], Iterator[Row]]] = {
     "quick": lambda images: facenet_speed("quick", 5, 60, images),
-    "full": lambda images: facenet_speed("quick, full width", 1, 15, images),
+    "full": lambda images: facenet_speed("quick, full width", 5, 15, images),
     "densenet52": lambda images: classifier_speed("densenet52", images),
     "resnext32": lambda images: classifier_speed("resnext32", images),
     "mistakes": neighbours,

@@ -49,6 +49,7 @@ ENTRIES = {name: (name, {}) for name in PRESETS} | {
         {
             "width": 64,
             "blocks": (2, 2, 2, 2),
+            "image_size": 24,  # two folds of the training images: 96.8 and 96.5 %; with 28 the first one 96.8 %
             "objective": "cross_entropy_triplet",
             "sampling": "random_triplets",
             "selection": "all",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import baseline, batchnorm, bench, crossval, overhead
+from benchmarks import baseline, batchnorm, bench, crossval, kernels, overhead
 from core import experiment, machine, mistakes, models, presets
 from core.store import Embedded
 
@@ -51,6 +51,16 @@ def test_statistics_counted_anew_are_the_mean_of_the_batches(digits):
     torch.testing.assert_close(network.backbone.norm.running_mean, first.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(network.backbone.norm.running_var, first.var(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
     assert all(map(torch.equal, weights, network.parameters()))
+
+
+@pytest.mark.parametrize("preset", ["facenet", "densenet39"])
+def test_shares_of_a_step(preset):
+    blocks = (2, 2) if preset == "facenet" else (1, 1, 1, 1)
+    found = kernels.shares(presets.from_preset(preset, batch_size=4, blocks=blocks))
+    assert sum(found.values()) == pytest.approx(1)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert {"convolution", "batch normalisation", "ReLU"} <= found.keys()
+    assert "concatenation" in found or preset == "facenet"
 
 
 def test_a_sample_is_extrapolated(digits):
