@@ -49,14 +49,14 @@ ENTRIES = {name: (name, {}) for name in PRESETS} | {
         {
             "width": 64,
             "blocks": (2, 2, 2, 2),
-            "image_size": 24,  # two folds of the training images: 96.8 and 96.5 %; with 28 the first one 96.8 %
             "objective": "cross_entropy_triplet",
             "sampling": "random_triplets",
             "selection": "all",
             "triplets": 1667,  # 5,000 images between two evaluations, which take as long as a thousand of them
             "batch_size": 11,
             "learning_rate": 0.002,
-            "epochs": 2,  # a single one of 7,800 images reached 97.4 %
+            # A single epoch of 7,800 images reached 97.4 %; these two with images of 24x24 pixels 97.8, 97.6 and 98.0 %
+            "epochs": 2,
         },
     ),
 }
