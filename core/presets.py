@@ -89,19 +89,19 @@ PRESETS = {
     ),
     "densenet52-best": Preset(
         "DenseNet-52, most accurate",
-        "Twice the sheet's epochs, warped images and averaged weights: about 98.9 % in some eight minutes.",
+        "Twice the sheet's epochs, warped images and averaged weights: about 98.9 % in some seven minutes.",
         _BEST | dict(architecture="densenet", blocks=(2, 2, 4, 16), objective="cross_entropy"),
     ),
     "resnext32-best": Preset(
         "ResNeXt-32, most accurate",
-        "As deep as the sheet's ResNeXt, but of four paths, so that a laptop can train it: about 98.7 % in some eight "
+        "As deep as the sheet's ResNeXt, but of four paths, so that a laptop can train it: about 98.8 % in some six "
         "minutes.",
         _BEST
         | dict(architecture="resnext", blocks=(3, 3, 3), cardinality=4, bottleneck_width=4, objective="cross_entropy"),
     ),
     "facenet-best": Preset(
         "FaceNet, most accurate",
-        "Learns names and distances at once, from all triplets of warped images: about 99 % in some ten minutes.",
+        "Learns names and distances at once, from all triplets of warped images: about 99 % in some five minutes.",
         _BEST
         | dict(architecture="resnet", blocks=(1, 1, 1, 1), width=32)
         | dict(objective="cross_entropy_triplet", sampling="shuffled"),
