@@ -217,12 +217,13 @@ def _side_by_side(url: str, lab: Path, folder: Path, config: RunConfig) -> tuple
     """Seconds of a run on the page and of one by the command line, all epochs but the first one."""
     command = [sys.executable, "-m", "core", "train", config.preset, "--set", f"epochs={config.epochs}"]
     command += ["--data", str(folder), "--runs", str(lab / "command line")]
+    silent = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with browser.open_page(f"{url}/train", 1440, 900) as page:
         run = _press_start(page, lab / "dashboard", config)
         server_and_browser = psutil.Process().children()
         ours, before = _epochs(run, server_and_browser), _ids(lab / "command line")
         next(ours)
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=browser.ROOT) as process:
+        with subprocess.Popen(command, cwd=browser.ROOT, **silent) as process:
             other = _new_run(lab / "command line", before)
             theirs = _epochs(other, [psutil.Process(process.pid)])
             next(theirs)
