@@ -243,7 +243,7 @@ def _epochs(run: Run, processes: list[psutil.Process]) -> Iterator[Weights]:
     try:
         for epoch in range(1, run.config.epochs + 1, TURN):
             _signal(processes, psutil.Process.resume)
-            while len(store.history(run)) < epoch:
+            while _trained(run) < epoch:
                 time.sleep(POLL)
             _signal(processes, psutil.Process.suspend)
             yield {}
@@ -252,6 +252,12 @@ def _epochs(run: Run, processes: list[psutil.Process]) -> Iterator[Weights]:
             time.sleep(POLL)
     finally:
         _signal(processes, psutil.Process.resume)
+
+
+def _trained(run: Run) -> int:
+    """Epochs in its table, by the number of lines: reading it properly would take a fifth of a core from both."""
+    file = run.folder / "history.csv"
+    return file.read_bytes().count(b"\n") - 1 if file.exists() else 0
 
 
 def _signal(processes: list[psutil.Process], what) -> None:

@@ -110,7 +110,10 @@ class Training:
 def optimiser(network: Network, config: RunConfig) -> torch.optim.Optimizer:
     """How a gradient becomes a step."""
     if config.optimiser == "adamw":
-        return torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        # fused: one pass over the weights takes a third of the time of an operation after the other; SGD gains nothing
+        return torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
     return torch.optim.SGD(
         network.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
     )

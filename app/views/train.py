@@ -242,7 +242,8 @@ with run_column:
     if run is None:
         st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
     else:
-        st.fragment(watch, run_every=EVERY if run.active else None)(run.id, run.active)
+        with st.container(key="live" if run.active else None):  # style.css: nothing moves between two drawings
+            st.fragment(watch, run_every=EVERY if run.active else None)(run.id, run.active)
     if run is None or not run.active:
         shown = [run] if run else []
         st.fragment(look_out, run_every=WAITING)(state.glance(shown, others=not shown), shown)

@@ -27,6 +27,22 @@ def set_number(page, name: str, value: int) -> None:
     page.wait_for_timeout(300)
 
 
+def moving(page, seconds: float) -> list[str]:
+    """What is animated in the part of the page that is drawn again and again: it costs the training time."""
+    return page.evaluate(
+        """async (seconds) => {
+          const seen = new Set(), end = performance.now() + 1000 * seconds;
+          while (performance.now() < end) {
+            const moved = document.getAnimations().map((animation) => animation.effect.target);
+            moved.filter((node) => node.closest(".st-key-live")).forEach((node) => seen.add(node.className));
+            await new Promise((resolve) => setTimeout(resolve, 20));
+          }
+          return [...seen];
+        }""",
+        seconds,
+    )
+
+
 def test_from_start_to_mistakes(dashboard, tmp_path):
     runs = tmp_path / "runs"
     with open_page(dashboard, 1440, 900) as page:
@@ -79,6 +95,7 @@ def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
         page.get_by_text("Epoch 1/50 · step").wait_for(timeout=60_000)
         page.reload()  # a reload changes nothing: the run is found again
         page.get_by_text("Epoch 1/50").wait_for(timeout=30_000)
+        assert moving(page, seconds=5) == []  # two drawings
         page.locator(".st-key-stop button").first.click()
         page.get_by_text("stopped", exact=True).first.wait_for(timeout=60_000)
         (run,) = store.list_runs(tmp_path / "runs")
