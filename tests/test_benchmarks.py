@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -80,6 +81,21 @@ def test_every_training_image_is_asked_once(digits):
         assert min(np.bincount(part.test.labels, minlength=4)) >= 2  # of 12 images a class
         for place, name in enumerate(part.test.ids):
             assert np.array_equal(part.test.images[place], digits.train.images[digits.train.ids.index(name)])
+
+
+def test_images_that_all_settings_miss():
+    def rows(changes, missed, folds=crossval.FOLDS):
+        values = {"preset": "quick", "changes": changes, "seed": 0, "accuracy": 0.75, "missed": missed}
+        return pd.DataFrame([values | {"fold": fold} for fold in range(folds)])
+
+    tried = [rows("a", "one=4 two=5"), rows("b", "one=4 two=6"), rows("unfinished", "three=1", 2), rows("unnamed", "")]
+    assert crossval.comparison(pd.concat(tried)).splitlines() == [
+        "25.00% wrong: quick a, seed 0",
+        "25.00% wrong: quick b, seed 0",
+        "25.00% wrong: quick unnamed, seed 0",
+        "1 images were taken for the same wrong class by the 2 with names:",
+        "one=4",
+    ]
 
 
 def test_the_table_of_the_bench(tmp_path, monkeypatch):
