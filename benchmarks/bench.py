@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import baseline, kernels, large, overhead, presets
-from core import data, experiment, machine, mistakes, models, places, store
+from core import data, experiment, machine, mistakes, models, places, store, writing
 from core.config import RunConfig
 from core.events import StepDone
 from core.presets import from_preset
@@ -140,7 +140,7 @@ def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
 def sample(config: RunConfig, images: data.DataSet) -> tuple[float, float]:
     """Seconds of a step and of an evaluation of a real run that is stopped after some steps."""
     times = []
-    with tempfile.TemporaryDirectory() as runs, store.create(config, images, Path(runs)) as writer:
+    with tempfile.TemporaryDirectory() as runs, writing.create(config, images, Path(runs)) as writer:
         for event in experiment.run(writer, images, lambda: "stop" if len(times) > SAMPLED_STEPS + 2 else None):
             if isinstance(event, StepDone):
                 times.append(time.perf_counter())
@@ -163,7 +163,7 @@ def matrix_product_rate(size: int = 2048) -> float:
 def neighbours(images: data.DataSet) -> Iterator[Row]:
     """Both neighbours of every mistake of a run that makes many: one untrained network."""
     config = from_preset("quick", epochs=1)
-    with tempfile.TemporaryDirectory() as runs, store.create(config, images, Path(runs)) as writer:
+    with tempfile.TemporaryDirectory() as runs, writing.create(config, images, Path(runs)) as writer:
         count = 0
 
         def after_a_step() -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import tables
-from core import data, experiment, machine, places, presets, store
+from core import data, experiment, machine, places, presets, store, writing
 from core.config import parse_setting
 from core.data import DataSet, Split
 
@@ -43,7 +43,7 @@ def main() -> None:
     for fold in options.folds:
         with (
             tempfile.TemporaryDirectory() as runs,
-            store.create(config, part := split(images, fold), Path(runs)) as run,
+            writing.create(config, part := split(images, fold), Path(runs)) as run,
         ):
             *_, finished = experiment.run(run, part)
             wrong = store.mistakes(store.read(run.folder))

@@ -34,7 +34,7 @@ import pandas as pd
 import torch
 import torch._dynamo  # the first optimiser of a process loads it: seconds in every child otherwise
 
-from core import control, experiment, store
+from core import control, experiment, store, writing
 from core.config import RunConfig
 from core.data import DataSet, load
 from core.files import StoreError
@@ -173,7 +173,7 @@ def train_on(folder: Path, images: DataSet, die_at: int | None = None, count_int
     """What a child does: goes on with the run until its end, saving a checkpoint after nearly every step."""
     experiment.CHECKPOINT_SECONDS, experiment.CHECKPOINT_SHARE = 0.02, 1.0
     deadly = _Deadly(die_at) if die_at or count_into else None
-    with store.reopen(store.read(folder), images) as writer:
+    with writing.reopen(store.read(folder), images) as writer:
         for _ in experiment.run(writer, images):
             pass
     if count_into:
@@ -182,7 +182,7 @@ def train_on(folder: Path, images: DataSet, die_at: int | None = None, count_int
 
 def begin(config: RunConfig, images: DataSet, runs: Path) -> Path:
     """A run that has not taken a step yet."""
-    writer = store.create(config, images, runs)
+    writer = writing.create(config, images, runs)
     writer.close()
     return writer.folder
 
@@ -277,7 +277,7 @@ def killed_while_it_begins(config: RunConfig, images: DataSet, runs: Path) -> It
 
         def work(at=at):
             _Deadly(at)
-            store.create(config, images, kept).close()
+            writing.create(config, images, kept).close()
 
         status = ended(fork(work))
     found = [run.status for run in store.list_runs(kept)]
@@ -392,7 +392,7 @@ def damaged_checkpoints(config: RunConfig, images: DataSet, runs: Path) -> Itera
 
         def work(folder=folder, said=said):
             try:
-                with store.reopen(store.read(folder), images, add_epochs=1) as writer:
+                with writing.reopen(store.read(folder), images, add_epochs=1) as writer:
                     list(experiment.run(writer, images))
             except StoreError as error:
                 said.write_text(str(error))
@@ -471,7 +471,7 @@ def vanished_folder(config: RunConfig, images: DataSet, runs: Path) -> Iterator[
 
     def work():
         try:
-            with store.reopen(store.read(folder), images) as writer:
+            with writing.reopen(store.read(folder), images) as writer:
                 for number, _ in enumerate(experiment.run(writer, images)):
                     if number == 3:
                         shutil.rmtree(folder)

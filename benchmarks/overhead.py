@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import tables
-from core import data, evaluate, experiment, machine, objectives, places, sampling, store, train
+from core import data, evaluate, experiment, machine, objectives, places, sampling, store, train, writing
 from core.augment import augment
 from core.config import RunConfig
 from core.data import DataSet
@@ -130,7 +130,7 @@ def plain_loop(config: RunConfig, images: DataSet) -> Iterator[Weights]:
 def our_run(config: RunConfig, images: DataSet, control: Control = lambda: None) -> Iterator[Weights]:
     """The same as a run of the lab, in a folder of its own: nothing after each epoch, the weights in the end."""
     with tempfile.TemporaryDirectory(prefix="tripletlab-overhead-") as runs:
-        with store.create(config, images, Path(runs)) as writer:
+        with writing.create(config, images, Path(runs)) as writer:
             for event in experiment.run(writer, images, control):
                 if isinstance(event, EpochDone):
                     yield {}

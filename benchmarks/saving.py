@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from core import data, experiment, places, store
+from core import data, experiment, places, writing
 from core.presets import PRESETS, from_preset
-from core.store import RunWriter
+from core.writing import RunWriter
 
 RESULTS = Path(__file__).parent / "results" / "saving.csv"
 TIMED = ("update", "announce", "wish", "add_step", "steps_state", "save_table", "save_embedded", "save_checkpoint")
@@ -42,7 +42,7 @@ def measure(preset: str, images: data.DataSet, runs: Path, limit: float) -> dict
     try:
         for name, function in plain.items():
             setattr(RunWriter, name, timed(function))
-        with store.create(from_preset(preset), images, runs) as writer:
+        with writing.create(from_preset(preset), images, runs) as writer:
             stop = lambda: "stop" if time.perf_counter() - begun > limit else None  # noqa: E731
             *_, finished = experiment.run(writer, images, stop)
     finally:

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from core import bar, control, data, places, sources, store
+from core import bar, control, data, places, sources, store, writing
 from core.checks import LONGEST_NAME
 from core.choices import CLASSIFIERS
 from core.config import ConfigError, applies, parse_setting, settings
@@ -189,8 +189,8 @@ def _train(options) -> tuple[dict, int]:
     _say(f"{images.description}; loading PyTorch …")
     from core import experiment
 
-    def begin() -> store.RunWriter:
-        return store.create(config, images, options.runs or places.runs_folder(), options.name or "")
+    def begin() -> writing.RunWriter:
+        return writing.create(config, images, options.runs or places.runs_folder(), options.name or "")
 
     return _drain(options, begin, experiment.run, images)
 
@@ -202,7 +202,7 @@ def _resume(options) -> tuple[dict, int]:
     _say(f"{images.description}; loading PyTorch …")
     from core import experiment
 
-    return _drain(options, lambda: store.reopen(run, images, options.add_epochs), experiment.run, images)
+    return _drain(options, lambda: writing.reopen(run, images, options.add_epochs), experiment.run, images)
 
 
 def _drain(options, take_up, run, images) -> tuple[dict, int]:
@@ -233,7 +233,7 @@ def _drain(options, take_up, run, images) -> tuple[dict, int]:
     return {name: getattr(finished, name) for name in names}, status
 
 
-def _watch(events, writer: store.RunWriter):
+def _watch(events, writer: writing.RunWriter):
     """Drains a run, showing a bar on a terminal and a line an epoch; returns its Finished event."""
     from tqdm import tqdm
 

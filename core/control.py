@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from core import memory, store
+from core import memory, store, writing
 from core.config import RunConfig
 from core.data import DataSet
 from core.files import StoreError
 from core.runs import Control, queue
-from core.store import Run, RunWriter
+from core.store import Run
+from core.writing import RunWriter
 
 _ENDED = {"stop": "stopped", "pause": "paused", "leave": "interrupted"}
 
 
 def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "") -> str:
     """Puts a new run into the queue and returns its id. Raises ConfigError or StoreError."""
-    writer = store.create(config, images, runs, name)
+    writer = writing.create(config, images, runs, name)
     _submit(writer, images)
     return writer.id
 
@@ -30,7 +31,7 @@ def resume(run: Run, images: DataSet, add_epochs: int = 0) -> None:
 
     `images` are those it was trained on. A run that is done needs `add_epochs`.
     """
-    _submit(store.reopen(run, images, add_epochs), images)
+    _submit(writing.reopen(run, images, add_epochs), images)
 
 
 def pause(run: Run) -> None:

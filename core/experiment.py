@@ -25,8 +25,9 @@ from core.evaluate import Evaluation, LabelledImages
 from core.events import EpochDone, Event, Finished, Resumed, StepDone
 from core.files import StoreError
 from core.images import Reading
-from core.store import Embedded, Run, RunWriter
+from core.store import Embedded, Run
 from core.train import Control, Training
+from core.writing import RunWriter
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,
 CHECKPOINT_SHARE = 0.01  # or more, so that saving them takes no larger share of the time

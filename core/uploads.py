@@ -22,7 +22,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from core import data, places, store
+from core import data, places, store, writing
 from core.archives import MEGABYTE, UNPACKED_BYTES, UploadError, members, opened, shown, unpack, zip_of
 from core.config import SPHERE_RADIUS, check_data, to_dict
 from core.data import DataError, DataSet
@@ -123,7 +123,7 @@ def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = ()) ->
         run_id = f"{datetime.now():%Y%m%d-%H%M%S}-imported-{run.config.preset}-{secrets.token_hex(2)}"
         facts = _facts(run, known) | {"run": run_id}
         (incoming / "new").mkdir()
-        with store.RunWriter(incoming / "new") as writer:
+        with writing.RunWriter(incoming / "new") as writer:
             _rewrite(replace(run, data=facts["data"]), known, facts, writer)
         taken = _checked(store.read(writer.folder))  # as the pages will
         store.history(taken)
@@ -156,7 +156,7 @@ def _facts(run: Run, known: DataSet | None) -> dict:
     if not run.machine or run.steps_per_epoch < 1:
         raise UploadError("run.json: a run that was never trained; export the run anew")
     if known:
-        about = store.about(known)
+        about = writing.about(known)
         check_data(run.config, dict(zip(known.class_numbers, np.bincount(known.train.labels).tolist(), strict=True)))
     else:
         about = {key: run.data[key] for key in ("class_numbers", "train", "test")}
@@ -181,7 +181,7 @@ def _facts(run: Run, known: DataSet | None) -> dict:
     }
 
 
-def _rewrite(run: Run, known: DataSet | None, facts: dict, writer: store.RunWriter) -> None:
+def _rewrite(run: Run, known: DataSet | None, facts: dict, writer: writing.RunWriter) -> None:
     """Writes all files of the new run: some as read from the old one, the others made from these."""
     import torch
 

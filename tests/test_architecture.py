@@ -47,7 +47,7 @@ def name(file: Path) -> str:
 def loaded() -> dict[str, set[str]]:
     """What each of some modules has loaded once it is imported by a fresh interpreter."""
     modules = ["core.choices", "core.config", "core.presets", "core.data", "core.sources", "core.runs"]
-    modules += ["core.store", "core.mistakes", "core.uploads"]
+    modules += ["core.store", "core.writing", "core.mistakes", "core.uploads"]
     code = f"""
 import importlib, json, sys
 found = {{}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from core import experiment, store
+from core import experiment, store, writing
 from core.runs import queue
 from core.store import Run
 
@@ -24,7 +24,7 @@ def clean_caches():
 @pytest.fixture(scope="session")
 def trained(digits, tiny, tmp_path_factory) -> Run:
     """A finished run on the small digits: two epochs, with mistakes to look at."""
-    with store.create(tiny, digits, tmp_path_factory.mktemp("runs")) as writer:
+    with writing.create(tiny, digits, tmp_path_factory.mktemp("runs")) as writer:
         for _ in experiment.run(writer, digits):
             pass
     return store.read(writer.folder)
@@ -46,9 +46,9 @@ def lab_with_runs(lab, trained, tiny, digits) -> Path:
     """The same with four runs: finished, failed, interrupted (its process is gone) and damaged."""
     lab.mkdir()
     shutil.copytree(trained.folder, lab / trained.id)
-    with pytest.raises(RuntimeError), store.create(tiny, digits, lab):
+    with pytest.raises(RuntimeError), writing.create(tiny, digits, lab):
         raise RuntimeError("the loss is not finite")
-    store.create(dataclasses.replace(tiny, seed=7), digits, lab).close()
+    writing.create(dataclasses.replace(tiny, seed=7), digits, lab).close()
     (lab / "20260101-000000-broken-0000").mkdir()
     (lab / "20260101-000000-broken-0000" / "run.json").write_text('{"format": 1, "status"')
     return lab

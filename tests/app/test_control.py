@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from app import state
-from core import experiment, store
+from core import experiment, store, writing
 from core.files import StoreError
 from core.runs import queue
 from tests.app.pages import PAGES, open_page, texts
@@ -30,7 +30,7 @@ def another_run():
 def train(config, digits, runs, ended_by: str = "", after: int = 0) -> str:
     """The id of a run that has ended, by itself or after so many looks at what is wished."""
     wishes = iter([None] * after)
-    with store.create(config, digits, runs) as writer:
+    with writing.create(config, digits, runs) as writer:
         for _ in experiment.run(writer, digits, lambda: next(wishes, ended_by or None)):
             pass
     return writer.id
@@ -64,7 +64,7 @@ def test_the_buttons_fit_the_state(lab_with_runs):
 
 
 def test_a_diverged_run_cannot_be_resumed_but_changed(lab, tiny, digits):
-    with store.create(tiny, digits, lab) as writer:
+    with writing.create(tiny, digits, lab) as writer:
         writer.update(status="failed", diverged=True, error="the weights ran away")
     assert controls(open_page(TRAIN, writer.id)) == ["again", "use"]
 
@@ -141,14 +141,14 @@ def test_a_double_click_on_start_begins_one_run(lab, monkeypatch, seconds, expec
 def test_what_cannot_be_done_is_said_in_place(lab, tiny, digits):
     run_id = train(dataclasses.replace(tiny, epochs=1), digits, lab)
     app = open_page(TRAIN, run_id)
-    with store.RunWriter(lab / run_id):  # as a command line beside the dashboard does
+    with writing.RunWriter(lab / run_id):  # as a command line beside the dashboard does
         click(app, "continue")
         assert "in the hands of another process" in app.error[0].value
         assert controls(app) == ["continue", "again", "use"]
 
 
 def test_a_run_of_another_process_hears_pause_and_stop(lab, tiny, digits):
-    with store.create(tiny, digits, lab) as writer:
+    with writing.create(tiny, digits, lab) as writer:
         writer.update(status="running")
         app = open_page(TRAIN, writer.id)
         assert "Trained by another process" in texts(app)
@@ -217,7 +217,7 @@ def test_several_runs_are_deleted_at_once_a_damaged_one_among_them(lab_with_runs
 
 
 def test_a_run_in_training_is_not_deleted(lab, tiny, digits):
-    with store.create(tiny, digits, lab):
+    with writing.create(tiny, digits, lab):
         app = tick(open_page(HOME), 0)
         assert next(button for button in app.button if button.label == "Delete …").disabled
         state_before = only_run(lab)

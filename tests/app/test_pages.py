@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import experiment, store, uploads
+from core import experiment, store, uploads, writing
 from core.config import applies, settings, written
 from core.presets import PRESETS, from_preset
 from core.runs import queue
@@ -127,7 +127,7 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
     finally:
         free.set()
     stops = iter([None, None, "stop"])
-    with store.create(tiny, digits, lab) as writer:
+    with writing.create(tiny, digits, lab) as writer:
         for _ in experiment.run(writer, digits, lambda: next(stops, "stop")):
             pass
     app = open_page(PAGES[3])
@@ -137,7 +137,7 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
 
 def test_anchors_without_a_triplet_are_told(lab, tiny, digits):
     config = dataclasses.replace(tiny, selection="semi_hard", sampling="shuffled", batch_size=12, margin=0.2, epochs=1)
-    with store.create(config, digits, lab) as writer:
+    with writing.create(config, digits, lab) as writer:
         *_, done, _ = experiment.run(writer, digits)
     assert done.diagnostics["anchors_left_out"] > 0
     told = f"{done.diagnostics['anchors_left_out']:.1f} anchors of a batch had no triplet."

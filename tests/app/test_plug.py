@@ -13,7 +13,7 @@ from urllib.error import URLError
 
 import pytest
 
-from core import experiment, store
+from core import experiment, store, writing
 from core.store import Run
 from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
 
@@ -31,7 +31,7 @@ def long(tiny):
 @pytest.fixture
 def waiting(lab, long, digits) -> Run:
     """A run that was begun and left at once: it waits for Resume."""
-    store.create(long, digits, lab).close()
+    writing.create(long, digits, lab).close()
     return newest(lab)
 
 
@@ -95,7 +95,7 @@ def test_a_closed_tab_a_reload_and_five_tabs_change_nothing(dashboard, lab, wait
 
 
 def test_pause_resume_and_stop_by_mouse(dashboard, lab, long, digits):
-    store.create(dataclasses.replace(long, epochs=200), digits, lab).close()  # no end before the mouse comes
+    writing.create(dataclasses.replace(long, epochs=200), digits, lab).close()  # no end before the mouse comes
     address = f"{dashboard}/train?run={newest(lab).id}"
     with open_page(address) as page:
         watcher = page.context.new_page()  # somebody else looks at the same run
@@ -151,7 +151,7 @@ def _answers(port: int) -> bool:
 
 
 def test_a_killed_server_costs_no_result(lab, waiting, long, digits, tmp_path):
-    with store.create(long, digits, tmp_path / "whole") as writer:
+    with writing.create(long, digits, tmp_path / "whole") as writer:
         for _ in experiment.run(writer, digits):
             pass
     uninterrupted = store.read(writer.folder)

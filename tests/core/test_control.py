@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from core import control, experiment, store
+from core import control, experiment, store, writing
 from core.config import ConfigError
 from core.files import StoreError
 from core.runs import queue
@@ -119,7 +119,7 @@ def test_refused(done, digits, tmp_path):  # noqa: F811
 def test_a_run_that_ended_early_gets_no_more_epochs(tiny, digits, tmp_path):
     early = dict(validation_share=0.25, patience=1, epochs=9, learning_rate=0.0001, weight_average=0.9)
     config = dataclasses.replace(tiny, **early)
-    with store.create(config, digits, tmp_path) as writer:
+    with writing.create(config, digits, tmp_path) as writer:
         *_, end = experiment.run(writer, digits)
     assert end.epochs < 9
     run = store.read(writer.folder)

@@ -12,13 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from core import experiment, store
+from core import experiment, store, writing
 from core.config import ConfigError, RunConfig
 from core.data import DataSet
 from core.events import EpochDone, Event, Finished, StepDone
 from core.files import StoreError
-from core.store import Run, RunWriter
+from core.store import Run
 from core.train import Diverged
+from core.writing import RunWriter
 
 FILES = [
     "best.pt", "embeddings", "history.csv", "last.pt", "mistakes.csv", "predictions.csv", "run.json", "run.lock",
@@ -31,7 +32,7 @@ def train(
     config: RunConfig, data: DataSet, runs: Path, steps: int = 10**9, wish: str = "stop"
 ) -> tuple[Run, list[Event]]:
     """A new run that is asked to end after so many steps."""
-    return drain(store.create(config, data, runs), data, steps, wish)
+    return drain(writing.create(config, data, runs), data, steps, wish)
 
 
 def drain(writer: RunWriter, data: DataSet, steps: int = 10**9, wish: str = "stop") -> tuple[Run, list[Event]]:
@@ -208,7 +209,7 @@ def test_other_draws_change_nothing(tiny, digits, tmp_path):
     run, _ = train(config, digits, tmp_path)
     torch.rand(7)
     np.random.seed(3)  # noqa: NPY002
-    with store.create(config, digits, tmp_path) as writer:
+    with writing.create(config, digits, tmp_path) as writer:
         for event in experiment.run(writer, digits):
             torch.rand(1 + getattr(event, "step", 0))
             torch.manual_seed(99)
@@ -257,7 +258,7 @@ def test_stopped_before_the_first_step(tiny, digits, tmp_path):
 
 def test_progress_is_on_the_disk_when_the_event_is_told(tiny, digits, tmp_path):
     """A page that hears of an epoch can read it."""
-    with store.create(tiny, digits, tmp_path) as writer:
+    with writing.create(tiny, digits, tmp_path) as writer:
         for event in experiment.run(writer, digits):
             run = store.read(writer.folder)
             if isinstance(event, StepDone):
@@ -324,7 +325,7 @@ def test_checkpoints_within_an_epoch(done, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(experiment, "CHECKPOINT_SHARE", math.inf)
     for steps in range(1, 9):
-        writer, taken = store.create(whole.config, digits, tmp_path), 0
+        writer, taken = writing.create(whole.config, digits, tmp_path), 0
         with writer:
             for event in experiment.run(writer, digits):
                 taken += isinstance(event, StepDone)
@@ -341,7 +342,7 @@ def test_checkpoints_within_an_epoch(done, digits, tmp_path, monkeypatch):
 
 
 def run_that_fails(config: RunConfig, data: DataSet, runs: Path, control=lambda: None) -> Run:
-    writer = store.create(config, data, runs)
+    writer = writing.create(config, data, runs)
     with pytest.raises(Diverged, match="Lower the learning rate") as caught, writer:
         list(experiment.run(writer, data, control))
     run = store.read(writer.folder)
@@ -482,6 +483,6 @@ def test_the_gallery_is_that_of_the_weights(done, tmp_path):
     shutil.copytree(run.folder, copy.folder)
     before = experiment.evaluate_run(run, None, None, None)
     stored = store.embedded(run, 3)
-    with store.RunWriter(copy.folder) as writer:
+    with writing.RunWriter(copy.folder) as writer:
         writer.save_embedded(4, stored._replace(train=stored.train[::-1]))
     assert experiment.evaluate_run(copy, None, None, None) == before

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import sources, store
+from core import sources, store, writing
 from core.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -332,7 +332,7 @@ def test_diverging_run(call, digits, tmp_path):
 
 
 def test_run_stopped_before_its_first_epoch_has_no_mistakes(call, tiny, digits, tmp_path):
-    store.create(tiny, digits, tmp_path).close()
+    writing.create(tiny, digits, tmp_path).close()
     check_failure(call("mistakes", "latest", "--runs", tmp_path), 1, "its first epoch was not finished")
     check_failure(call("evaluate", "latest", "--runs", tmp_path), 1, "no weights yet")
 
@@ -411,10 +411,10 @@ def test_lab_data(lab_data):
 @pytest.fixture
 def stopped(trained, digits, tiny, tmp_path) -> store.Run:
     """A run that was stopped after four of six steps, in a folder of its own."""
-    return stop_after(4, store.create(tiny, digits, tmp_path / "runs"), digits)
+    return stop_after(4, writing.create(tiny, digits, tmp_path / "runs"), digits)
 
 
-def stop_after(steps: int, writer: store.RunWriter, digits, wish: str = "stop") -> store.Run:
+def stop_after(steps: int, writer: writing.RunWriter, digits, wish: str = "stop") -> store.Run:
     from core import experiment
 
     seen: list = []
@@ -499,7 +499,7 @@ def test_resume_of_what_cannot_go_on(call, stopped, tmp_path):
     (stopped.folder / "last.pt").unlink()
     check_failure(call("resume", stopped.id, "--runs", runs), 1, "last.pt is missing, so the run cannot go on")
     (stopped.folder / "last.pt").write_bytes(checkpoint)
-    with store.RunWriter(stopped.folder):
+    with writing.RunWriter(stopped.folder):
         check_failure(call("resume", stopped.id, "--runs", runs), 1, "in the hands of another process")
     assert call("resume", stopped.id, "--runs", runs)[0] == 0
 
@@ -547,7 +547,7 @@ def test_delete(call, call_json, stopped, monkeypatch):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda *_: "n")
     assert call_json("delete", stopped.id, "--runs", runs) == {"run": stopped.id, "deleted": False}
-    with store.RunWriter(stopped.folder):
+    with writing.RunWriter(stopped.folder):
         check_failure(call("delete", stopped.id, "--yes", "--runs", runs), 1, "in the hands of another process")
     assert stopped.folder.exists()
     (runs / ".deleted-left-behind").mkdir()

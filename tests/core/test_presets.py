@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from core import config, data, experiment, presets, store
+from core import config, data, experiment, presets, writing
 from core.choices import ARCHITECTURES, SAMPLINGS
 from core.config import ConfigError, RunConfig
 from core.events import EpochDone, StepDone
@@ -68,7 +68,7 @@ def test_a_preset_fits_the_labs_data(name):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_makes_two_steps(name, few_images, tmp_path):
-    with store.create(from_preset(name), few_images, tmp_path) as writer:
+    with writing.create(from_preset(name), few_images, tmp_path) as writer:
         running = experiment.run(writer, few_images)
         steps = [next(running), next(running)]
         running.close()
@@ -88,7 +88,7 @@ def test_a_preset_makes_two_steps(name, few_images, tmp_path):
 )
 def test_a_preset_that_fails_on_purpose_raises_its_alarm(name, alarm, changes, few_images, tmp_path):
     made = from_preset(name, threads=1, **changes)
-    with store.create(made, few_images, tmp_path) as writer:
+    with writing.create(made, few_images, tmp_path) as writer:
         alarms = (event.alarm for event in experiment.run(writer, few_images) if isinstance(event, EpochDone))
         assert any(text.startswith(f"{alarm}: ") for text in alarms)
 

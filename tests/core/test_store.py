@@ -1,10 +1,7 @@
-"""A run's folder: complete or not there, one writer, and a status that is true after every kind of crash."""
+"""A run's folder as it is read: a status that is true, checked files, damage that is named."""
 
-import dataclasses
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -15,72 +12,19 @@ import pandas as pd
 import pytest
 import torch
 
-from core import store
-from core.config import ConfigError
+from core import store, writing
 from core.data import DataError
-from core.events import StepDone
 from core.files import StoreError
-from core.store import Embedded
+from tests.core.conftest import some_embedded, step
 
 ROOT = Path(__file__).parents[2]
-FACTS = {
-    "format", "run", "status", "created", "config", "data", "machine", "steps_per_epoch", "seconds", "result", "error",
-    "diverged", "notes",
-}  # fmt: skip
 
 
-@pytest.fixture
-def runs(tmp_path) -> Path:
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def writer(tiny, digits, runs):
-    made = store.create(tiny, digits, runs)
-    yield made
-    made.close()
-
-
-def step(number: int, steps: int = 3, epoch: int = 1, loss: float = 1.5) -> StepDone:
-    return StepDone(epoch=epoch, step=number, steps=steps, loss=loss, diagnostics={"share": loss / 3})
-
-
-def in_another_process(code: str) -> subprocess.Popen:
-    """Python that has imported core.store; the caller ends it."""
-    command = [sys.executable, "-c", f"from pathlib import Path\nfrom core import data, store\n{code}"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-# A new run
-
-
-def test_new_run(writer, tiny, digits, runs):
-    assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
-    assert json.loads((writer.folder / "run.json").read_text()).keys() == FACTS
-    run = store.read(writer.folder)
-    assert (run.id, run.status, run.config, run.active) == (writer.id, "queued", tiny, True)
-    assert run.data == {
-        "folder": str(digits.folder),
-        "source": "folder",
-        "description": digits.description,
-        "fingerprint": digits.fingerprint,
-        "classes": list(digits.classes),
-        "class_numbers": list(digits.class_numbers),
-        "train": 48,
-        "test": 24,
-    }
-    assert store.list_runs(runs) == [run]
-    assert store.find(runs, writer.id) == store.find(runs, "latest") == run
-
-
-def test_settings_that_the_data_cannot_serve_make_no_folder(tiny, digits, runs):
-    with pytest.raises(ConfigError, match="48 training images"):
-        store.create(dataclasses.replace(tiny, neighbours=48), digits, runs)
-    assert not runs.exists()
+# Runs and their status
 
 
 def test_newest_first(tiny, digits, runs):
-    writers = [store.create(tiny, digits, runs) for _ in range(3)]
+    writers = [writing.create(tiny, digits, runs) for _ in range(3)]
     for made, created in zip(
         writers, ("2026-01-02T00:00:00", "2026-01-03T00:00:00", "2026-01-01T00:00:00"), strict=True
     ):
@@ -105,47 +49,6 @@ def test_no_runs(runs):
     assert store.list_runs(runs) == []
     with pytest.raises(StoreError, match="there are no runs"):
         store.find(runs, "latest")
-
-
-@pytest.mark.parametrize("below", ["", "deeper"])
-def test_folder_that_cannot_be_written(tiny, digits, tmp_path, below):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="cannot be made"):
-        store.create(tiny, digits, tmp_path / "file" / below)
-
-
-# One writer
-
-
-def test_a_second_writer_is_refused(writer):
-    with pytest.raises(StoreError, match="is in the hands of another process"):
-        store.RunWriter(writer.folder)
-    other = in_another_process(f"store.RunWriter(Path({str(writer.folder)!r}))")
-    assert f"run {writer.id} is in the hands of another process" in other.communicate(timeout=60)[1]
-    assert other.returncode == 1
-    writer.close()
-    store.RunWriter(writer.folder).close()
-
-
-def test_killed_process(tiny, digits, runs):
-    code = f"""
-from core.config import RunConfig
-writer = store.create(RunConfig(neighbours=3), data.load({str(digits.folder)!r}), Path({str(runs)!r}))
-writer.update(status="running")
-print(writer.id, flush=True)
-import time; time.sleep(120)
-"""
-    process = in_another_process(code)
-    try:
-        folder = runs / process.stdout.readline().strip()
-        assert store.read(folder).status == "running"
-        with pytest.raises(StoreError):
-            store.RunWriter(folder)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    run = store.read(folder)
-    assert (run.status, run.active, run.error) == ("interrupted", False, "")
 
 
 def test_readers_do_not_take_each_other_for_the_writer(writer):
@@ -178,97 +81,7 @@ def test_a_run_that_ends_while_it_is_read_is_not_interrupted(writer, monkeypatch
     assert store.read(writer.folder).status == "done"
 
 
-def test_failure_is_kept_with_its_reason(writer):
-    writer.update(status="running")
-    with pytest.raises(ValueError), writer:
-        raise ValueError("the batch is too large")
-    run = store.read(writer.folder)
-    assert (run.status, run.error) == ("failed", "the batch is too large")
-    store.RunWriter(writer.folder).close()  # released
-
-
-def test_failure_without_words_has_a_name(writer):
-    with pytest.raises(ZeroDivisionError), writer:
-        raise ZeroDivisionError
-    assert store.read(writer.folder).error == "ZeroDivisionError"
-
-
-def test_second_interrupt_reads_as_interrupted(writer):
-    writer.update(status="running")
-    with pytest.raises(KeyboardInterrupt), writer:
-        raise KeyboardInterrupt
-    assert store.read(writer.folder).status == "interrupted"
-
-
 # Tables
-
-
-def test_every_step_of_a_short_epoch_has_a_row(writer):
-    for number in (1, 2, 3):
-        writer.add_step(step(number, loss=number), seconds=number / 2)
-    table = store.steps(store.read(writer.folder))
-    assert table.columns.tolist() == ["epoch", "step", "seconds", "loss", "share"]
-    assert table.step.tolist() == [1, 2, 3]
-    assert table.loss.tolist() == [1, 2, 3]
-    assert table.seconds.tolist() == [0.5, 1.0, 1.5]
-
-
-def test_rows_of_a_long_epoch_are_means_of_several_steps(writer):
-    for number in range(1, 251):  # every third, and the last
-        writer.add_step(step(number, 250, loss=number), seconds=0)
-    table = store.steps(store.read(writer.folder))
-    assert len(table) <= store.ROWS_AN_EPOCH
-    assert table.step.tolist() == [*range(3, 250, 3), 250]
-    assert table.loss.tolist() == [*np.arange(2.0, 249.0, 3), 250.0]
-    assert table.share.to_numpy() == pytest.approx(table.loss / 3)
-
-
-def test_what_no_step_can_tell_is_a_gap(writer):
-    for number, share in enumerate((None, 2.0, None, 4.0, None, 5.0, None, None, None), start=1):
-        writer.add_step(StepDone(epoch=1, step=number, steps=300, loss=1.5, diagnostics={"share": share}), seconds=0)
-        if number == 5:  # within a row
-            state = writer.steps_state()
-            writer.close()
-            writer = store.RunWriter(writer.folder)
-            writer.restore_steps(state)
-    writer.close()
-    table = store.steps(store.read(writer.folder))  # a row for three steps
-    assert table.loss.tolist() == [1.5, 1.5, 1.5]
-    assert table.share.tolist() == pytest.approx([2.0, 4.5, float("nan")], nan_ok=True)
-
-
-def test_steps_go_on_where_they_were(writer, digits):
-    """What was written after the checkpoint is cut off; a row that had begun is finished."""
-    whole = store.create(store.read(writer.folder).config, digits, writer.folder.parent / "other")
-    for number in range(1, 251):
-        whole.add_step(step(number, 250, loss=1 / number), seconds=number)
-    for number in range(1, 109):  # the last row is that of step 108, but the state that of step 107
-        if number == 108:
-            state = writer.steps_state()
-        writer.add_step(step(number, 250, loss=1 / number), seconds=number)
-    writer.close()
-    with open(writer.folder / "steps.csv", "a") as file:
-        file.write("1,111,9.0,0.")  # a kill within a line
-    with store.RunWriter(writer.folder) as again:
-        again.restore_steps(state)
-        assert len(store.steps(store.read(writer.folder))) == 35
-        for number in range(108, 251):
-            again.add_step(step(number, 250, loss=1 / number), seconds=number)
-    whole.close()
-    assert (writer.folder / "steps.csv").read_bytes() == (whole.folder / "steps.csv").read_bytes()
-
-
-def test_steps_that_are_lost_leave_a_gap(writer, digits):
-    for number in (1, 2, 3):
-        writer.add_step(step(number), 0)
-    state = writer.steps_state()
-    for content in (b"", b"epoch,step\r\n", None):
-        file = writer.folder / "steps.csv"
-        file.unlink() if content is None else file.write_bytes(content)
-        with store.create(store.read(writer.folder).config, digits, writer.folder.parent) as again:
-            again.restore_steps(state)
-            again.add_step(step(1, epoch=2), 0)
-            assert store.steps(store.read(again.folder)).epoch.tolist() == [2]
 
 
 def test_half_a_line_is_not_read(writer):
@@ -335,12 +148,6 @@ def test_nothing_saved_yet(writer):
 
 
 # Arrays and weights
-
-
-def some_embedded(seed: int) -> Embedded:
-    draw = np.random.default_rng(seed)
-    train, test = (draw.normal(size=(count, 8)).astype(np.float32) for count in (48, 24))
-    return Embedded(train, test, draw.integers(0, 4, 24), draw.random(24, np.float32))
 
 
 def test_embeddings_and_projection(writer):
@@ -442,7 +249,7 @@ def test_damaged_tables_are_named(writer):
     ],
 )
 def test_damaged_run(writer, tiny, digits, runs, change, reason):
-    with store.create(tiny, digits, runs) as other:
+    with writing.create(tiny, digits, runs) as other:
         file = writer.folder / "run.json"
         changed = change(file.read_text())
         assert changed != file.read_text()
@@ -480,39 +287,9 @@ def test_other_images_than_the_run_was_trained_on(writer, digits, tmp_path):
         store.data_of(run)
 
 
-# Writing that fails
-
-
-def test_failed_rename_leaves_the_old_file(writer, monkeypatch):
-    def refuse(*_):
-        raise OSError(30, "Read-only file system")
-
-    before = (writer.folder / "run.json").read_bytes()
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(StoreError, match=r"run\.json cannot be written \(Read-only file system\)"):
-        writer.update(status="done")
-    assert (writer.folder / "run.json").read_bytes() == before
-    assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
-
-
-def test_steps_that_cannot_be_written(writer):
-    (writer.folder / "steps.csv").mkdir()
-    with pytest.raises(StoreError, match=r"steps\.csv cannot be written"):
-        writer.add_step(step(1), 0)
-
-
 def test_pages_can_import_the_module_without_torch():
     code = "import sys, core.store; print({'torch', 'sklearn', 'streamlit'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
-
-
-def test_a_writer_of_an_existing_run_keeps_what_its_run_json_says(tiny, digits, tmp_path):
-    store.create(tiny, digits, tmp_path).close()
-    (run,) = store.list_runs(tmp_path)
-    with pytest.raises(RuntimeError), store.RunWriter(run.folder):
-        raise RuntimeError("out of memory")
-    again = store.read(run.folder)
-    assert (again.status, again.error, again.config) == ("failed", "out of memory", tiny)
 
 
 # Foreign things in the place of a run
@@ -614,35 +391,8 @@ def test_requests_are_for_whoever_trains_now(writer):
     writer.close()
     assert store.read(writer.folder).status == "interrupted"
     store.request(run, "stop")  # too late: nobody is there
-    with store.RunWriter(writer.folder) as again:
+    with writing.RunWriter(writer.folder) as again:
         assert again.wish() is None
-
-
-def test_an_announcement_after_the_end_is_too_late(writer):
-    writer.announce("pausing")
-    assert store.read(writer.folder).status == "pausing"
-    writer.update(status="done")
-    writer.announce("stopping")
-    assert store.read(writer.folder).status == "done"
-    writer.close()
-    writer.announce("stopping")
-    assert store.read(writer.folder).status == "done"
-
-
-def test_halves_of_a_killed_writer_are_removed(writer):
-    writer.save_embedded(1, some_embedded(0))
-    writer.close()
-    for name in (".last.pt.0a1b.tmp", "embeddings/.epoch_0001.npz.0a1b.tmp"):
-        (writer.folder / name).write_text("half")
-    store.RunWriter(writer.folder).close()
-    assert not list(writer.folder.rglob(".*.tmp"))
-    assert (writer.folder / "embeddings" / "epoch_0001.npz").exists()
-
-
-def test_no_preset_leads_out_of_the_folder(tiny, digits, runs):
-    with store.create(dataclasses.replace(tiny, preset="../../x"), digits, runs) as made:
-        assert made.folder.parent == runs
-        assert store.list_runs(runs)[0].id == made.id
 
 
 def test_readers_do_not_disturb_the_writer(writer):
@@ -658,7 +408,7 @@ def test_readers_do_not_disturb_the_writer(writer):
         thread.start()
     writer.close()
     for _ in range(20):
-        store.RunWriter(writer.folder).close()
+        writing.RunWriter(writer.folder).close()
     stop.set()
     for thread in threads:
         thread.join()
@@ -675,7 +425,7 @@ def test_deleted_while_others_look(tiny, digits, runs):
     thread = threading.Thread(target=look)
     thread.start()
     for _ in range(20):
-        made = store.create(tiny, digits, runs)
+        made = writing.create(tiny, digits, runs)
         made.close()
         store.delete(made.folder)
     stop.set()

@@ -23,7 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core import archives, data, experiment, store, uploads
+from core import archives, data, experiment, store, uploads, writing
 from core.__main__ import main
 from core.files import StoreError
 from core.uploads import UploadError
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def run(digits, tiny, tmp_path_factory):
     """A finished run of two epochs."""
-    with store.create(tiny, digits, tmp_path_factory.mktemp("runs")) as writer:
+    with writing.create(tiny, digits, tmp_path_factory.mktemp("runs")) as writer:
         for _ in experiment.run(writer, digits):
             pass
     return store.read(writer.folder)
@@ -248,7 +248,7 @@ def test_the_name_of_a_run_comes_with_it(members, runs):
 
 def test_a_run_goes_on_where_it_was_brought_in(members, runs, digits):
     run = store.find(runs, uploads.read_run(zipped(members), runs))
-    with store.reopen(run, digits, add_epochs=1) as writer:
+    with writing.reopen(run, digits, add_epochs=1) as writer:
         *_, end = experiment.run(writer, digits)
     assert (end.status, end.epochs) == ("done", 3)
     assert len(store.history(store.find(runs, run.id))) == 3
@@ -265,7 +265,7 @@ def test_leftovers_of_a_killed_import_go_with_the_next(members, runs):
 
 
 def test_what_cannot_be_exported(run, digits, tiny, runs):
-    with store.create(tiny, digits, runs) as writer:
+    with writing.create(tiny, digits, runs) as writer:
         with pytest.raises(UploadError, match="not finished"):
             uploads.export_run(store.read(writer.folder), io.BytesIO())
         writer.update(status="stopped")
@@ -832,7 +832,7 @@ def test_weights_are_taken_in_the_precision_of_the_network(run, members, runs):
 
 def test_a_run_stopped_within_an_epoch(digits, tiny, runs, tmp_path):
     seen = []
-    with store.create(tiny, digits, tmp_path / "old") as writer:
+    with writing.create(tiny, digits, tmp_path / "old") as writer:
         for event in experiment.run(writer, digits, lambda: "stop" if len(seen) > 4 else None):
             seen.append(event)  # three steps, an epoch, a step
     run, stream = store.read(writer.folder), io.BytesIO()
@@ -842,7 +842,7 @@ def test_a_run_stopped_within_an_epoch(digits, tiny, runs, tmp_path):
     assert new.result["steps"] < new.steps_per_epoch
     pairs = []
     for each in (run, new):
-        with store.reopen(each, digits) as writer:
+        with writing.reopen(each, digits) as writer:
             *_, end = experiment.run(writer, digits)
         assert (end.status, end.epochs) == ("done", 2)
         pairs.append((store.load_checkpoint(each)["training"], store.steps(each).drop(columns="seconds")))
@@ -852,7 +852,7 @@ def test_a_run_stopped_within_an_epoch(digits, tiny, runs, tmp_path):
 
 def test_a_run_that_stopped_early_is_done(digits, tiny, runs, tmp_path):
     config = replace(tiny, validation_share=0.25, patience=1, epochs=9, learning_rate=0.0001, weight_average=0.9)
-    with store.create(config, digits, tmp_path / "old") as writer:
+    with writing.create(config, digits, tmp_path / "old") as writer:
         *_, end = experiment.run(writer, digits)
     assert (end.status, end.epochs < 9) == ("done", True)
     stream = io.BytesIO()
