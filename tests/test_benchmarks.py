@@ -62,6 +62,9 @@ def test_shares_of_a_step(preset):
     assert list(found.values()) == sorted(found.values(), reverse=True)
     assert {"convolution", "batch normalisation", "ReLU"} <= found.keys()
     assert "concatenation" in found or preset == "facenet"
+    config = presets.from_preset(preset, batch_size=4, blocks=blocks)
+    assert kernels.images_of(config) == (12 if preset == "facenet" else 4)
+    assert kernels.speed(kernels.stepper(config), 4) > 0
 
 
 def test_a_sample_is_extrapolated(digits):
