@@ -50,7 +50,7 @@ LIMITS = {"loop": 1.02, "dashboard": 1.03}  # ratios that shall not be exceeded
 WARM_UP_STEPS = 20
 SLOWEST_MAP = 180_000  # milliseconds until UMAP has been compiled
 POLL = 0.01  # seconds
-TURN = 4  # epochs: a page that wakes up draws at once, so that short turns would count too many drawings
+TURN = 8  # epochs: a page that wakes up draws at once, so that short turns would count too many drawings
 
 Weights = dict[str, torch.Tensor]
 
@@ -161,10 +161,13 @@ def measure_loop(preset: str = "quick", epochs: int | None = None, pairs: int = 
 def measure_dashboard(
     preset: str = "quick", epochs: int | None = None, pairs: int = 3, folder: Path | None = None
 ) -> dict:
-    """A run on the live page against one by the command line: see `_summary`. Without a browser it says so."""
+    """A run on the live page against one by the command line: see `_summary`. Without a browser it says so.
+
+    By default two turns after the first epoch, which does not count.
+    """
     if not browser.CHROMIUM.exists():
         return _summary("dashboard", [], f"not measured: {browser.CHROMIUM} is not installed")
-    folder, config, rows = folder or places.data_folder(), _config(preset, epochs), []
+    folder, config, rows = folder or places.data_folder(), _config(preset, epochs or 1 + 2 * TURN), []
     with tempfile.TemporaryDirectory(prefix="tripletlab-overhead-") as name:
         lab, port = Path(name), browser.free_port()
         command = [sys.executable, "-m", "app", "--no-browser", "--port", str(port)]
@@ -337,7 +340,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", metavar="loop|dashboard", help="default: both")
     parser.add_argument("--preset", choices=PRESETS, default="quick", metavar="NAME", help="default: quick")
-    parser.add_argument("--epochs", type=int, help="default: the preset's")
+    parser.add_argument("--epochs", type=int, help=f"default: the preset's; on the page {1 + 2 * TURN}")
     parser.add_argument("--pairs", type=int, default=3, help="default: 3")
     parser.add_argument("--data", type=Path, help="the data set (default: the lab's own)")
     options = parser.parse_args()
