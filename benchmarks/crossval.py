@@ -78,8 +78,9 @@ def comparison(rows: pd.DataFrame) -> str:
         if set(tried["fold"]) < set(range(FOLDS)):
             continue
         lines.append(f"{1 - tried['accuracy'].mean():.2%} wrong: {preset} {changed}, seed {seed}")
-        if tried["missed"].all():
-            missed.append({name for names in tried["missed"] for name in names.split()})
+        named = tried[tried["missed"] != ""]
+        if set(named["fold"]) == set(range(FOLDS)):
+            missed.append({name for names in named["missed"] for name in names.split()})
     if missed:
         in_common = set.intersection(*missed)
         lines.append(f"{len(in_common)} images were taken for the same wrong class by the {len(missed)} with names:")
