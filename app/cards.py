@@ -94,8 +94,9 @@ def pick_run(runs: list[Run], key: str) -> Run | None:
     by_id = {run.id: run for run in runs if not run.archived or run is chosen}
     if state.passed_over(runs):
         st.warning("The run you were looking at is gone or has nothing to show here: this is another one.")
-    # A key for each choice: what a slow browser still says of the last one must not undo it
-    key = f"{key}_{chosen.id}"
+    # A key for each choice: what a slow browser still says of the last one must not undo it. And one for each status:
+    # a browser keeps the label that it was given first, and would say "in progress" of a run that is done
+    key = f"{key}_{chosen.id}_{chosen.status}"
     st.selectbox(
         "Run",
         list(by_id),

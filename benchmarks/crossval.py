@@ -73,13 +73,13 @@ def comparison(rows: pd.DataFrame) -> str:
 
     Which images were missed is known of rows since 26 November 2026.
     """
-    lines, missed = [], []
+    lines, missed, whole = [], [], set(range(FOLDS))
     for (preset, changed, seed), tried in rows.groupby(["preset", "changes", "seed"], sort=False):
-        if set(tried["fold"]) < set(range(FOLDS)):
+        if set(tried["fold"]) != whole:
             continue
         lines.append(f"{1 - tried['accuracy'].mean():.2%} wrong: {preset} {changed}, seed {seed}")
         named = tried[tried["missed"] != ""]
-        if set(named["fold"]) == set(range(FOLDS)):
+        if set(named["fold"]) == whole:
             missed.append({name for names in named["missed"] for name in names.split()})
     if missed:
         in_common = set.intersection(*missed)

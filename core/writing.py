@@ -40,7 +40,6 @@ class RunWriter:
     def __init__(self, folder: Path):
         self.folder = folder
         self.id = folder.name
-        self._requests = {wish: str(folder / f"{wish}.request") for wish in store.WISHES}
         self._changing = threading.Lock()
         self._steps: io.RawIOBase | None = None
         self._step_rows = 0  # in steps.csv
@@ -105,7 +104,7 @@ class RunWriter:
 
     def wish(self) -> str | None:
         """What another process asks of the run: "stop" or "pause"."""
-        return next((wish for wish, file in self._requests.items() if os.path.exists(file)), None)
+        return next((wish for wish in store.WISHES if os.path.exists(self.folder / f"{wish}.request")), None)
 
     def add_step(self, event: StepDone, seconds: float) -> None:
         """Adds a row to steps.csv for every so many steps and for the last of an epoch."""

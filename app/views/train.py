@@ -196,7 +196,8 @@ def watch(run_id: str, active: bool) -> None:
     how = None if run.active else going_on(run)
     with bar:
         controls(run, how is not None)
-    messages(run, how)
+    with st.container():  # always there, so that the charts keep their place, and with it their zoom
+        messages(run, how)
     history, steps = store.history(run), store.steps(run)
     share, words = progress(run, steps)
     st.progress(min(share, 1.0), text=words)
@@ -242,7 +243,7 @@ with run_column:
     if run is None:
         st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
     else:
-        with st.container(key="live" if run.active else None):  # style.css: nothing moves between two drawings
+        with st.container(key="live"):  # style.css: nothing moves between two drawings
             st.fragment(watch, run_every=EVERY if run.active else None)(run.id, run.active)
     if run is None or not run.active:
         shown = [run] if run else []

@@ -96,8 +96,10 @@ def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
         page.reload()  # a reload changes nothing: the run is found again
         page.get_by_text("Epoch 1/50").wait_for(timeout=30_000)
         assert moving(page, seconds=5) == []  # two drawings
+        page.evaluate("document.querySelector('.js-plotly-plot').mark = 1")
         page.locator(".st-key-stop button").first.click()
         page.get_by_text("stopped", exact=True).first.wait_for(timeout=60_000)
+        assert page.evaluate("document.querySelector('.js-plotly-plot').mark") == 1  # the same chart, with its zoom
         (run,) = store.list_runs(tmp_path / "runs")
         assert run.status == "stopped"
         assert run.result["mistakes"] == len(store.mistakes(run))

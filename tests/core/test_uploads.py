@@ -47,11 +47,6 @@ def lab(digits, tmp_path, monkeypatch):
     monkeypatch.setenv("TRIPLETLAB_UPLOADS", str(tmp_path / "uploads"))
 
 
-@pytest.fixture
-def runs(tmp_path) -> Path:
-    return tmp_path / "runs"
-
-
 @pytest.fixture(scope="module")
 def members(run) -> dict[str, bytes]:
     """What an exported run holds, by the name below its folder."""
