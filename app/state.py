@@ -26,6 +26,10 @@ from core.runs import queue
 from core.store import Embedded, Run
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
+# Seconds between two drawings of a run in training. One takes 0.15 seconds of a core, most of them the browser's, and
+# the other threads of the training wait meanwhile. After a minute the curves are too long to look different so soon.
+_PACE, _LATER_PACE = 2.0, 5.0
+_LATER = 60.0  # seconds of training
 
 
 @st.cache_resource
@@ -133,6 +137,17 @@ def status(run: Run) -> str:
     if run.status == "queued" and before is not None:
         return f"queued, {before} before it" if before else "starting"
     return control.status(run)
+
+
+def pace(run: Run) -> float | None:
+    """Seconds until a run is drawn again; None if it does not change any more."""
+    if not run.active:
+        return None
+    try:
+        steps = store.steps(run)
+    except StoreError:  # whoever draws it says so
+        return _PACE
+    return _PACE if steps.empty or steps["seconds"].iloc[-1] < _LATER else _LATER_PACE
 
 
 def act(place: str, what: tuple, action: Callable[[], str | None]) -> None:

@@ -251,6 +251,7 @@ def best(images: data.DataSet) -> Iterator[Row]:
 ROWS: dict[str, Callable[[data.DataSet], Iterator[Row]]] = {
     "quick": lambda images: facenet_speed("quick", 5, 60, images),
     "full": lambda images: facenet_speed("quick, full width", 3, 15, images),
+    "strided": lambda images: facenet_speed("quick, full width, stem stride 2", 3, 15, images),
     "densenet52": lambda images: classifier_speed("densenet52", images),
     "resnext32": lambda images: classifier_speed("resnext32", images),
     "mistakes": neighbours,

@@ -32,6 +32,15 @@ ROWS = RESULTS / "presets.csv"
 SHEET = {"facenet": 0.98, "densenet52": 0.942, "resnext32": 0.955}  # what the lab sheet states
 # The sheet's bonus question: ways to find triplets, with the same slim network and the same number of images seen
 SLIM = {"width": 16, "channels": 1, "image_size": 28, "epochs": 10, "schedule": "cosine"}
+# The sheet's ResNet-18, to be trained as fast as possible
+FULL = {
+    "width": 64,
+    "blocks": (2, 2, 2, 2),
+    "objective": "cross_entropy_triplet",
+    "sampling": "random_triplets",
+    "selection": "all",
+    "triplets": 1667,  # 5,000 images between two evaluations, which take as long as a thousand of them
+}
 ENTRIES = {name: (name, {}) for name in PRESETS} | {
     "facenet, slim": ("facenet", SLIM | {"triplets": 667}),
     "facenet, slim, chosen classes": (
@@ -44,20 +53,11 @@ ENTRIES = {name: (name, {}) for name in PRESETS} | {
         "facenet",
         SLIM | {"objective": "supervised_contrastive", "images_per_class": 8, "learning_rate": 0.05},
     ),
-    "quick, full width": (
+    # A single epoch of 7,800 images reached 97.4 %; these two with images of 24x24 pixels 97.8, 97.6 and 98.0 %
+    "quick, full width": ("quick", FULL | {"batch_size": 11, "learning_rate": 0.002, "epochs": 2}),
+    "quick, full width, stem stride 2": (
         "quick",
-        {
-            "width": 64,
-            "blocks": (2, 2, 2, 2),
-            "objective": "cross_entropy_triplet",
-            "sampling": "random_triplets",
-            "selection": "all",
-            "triplets": 1667,  # 5,000 images between two evaluations, which take as long as a thousand of them
-            "batch_size": 11,
-            "learning_rate": 0.002,
-            # A single epoch of 7,800 images reached 97.4 %; these two with images of 24x24 pixels 97.8, 97.6 and 98.0 %
-            "epochs": 2,
-        },
+        FULL | {"stem_stride": 2, "batch_size": 21, "learning_rate": 0.003, "epochs": 3},
     ),
 }
 
@@ -84,8 +84,14 @@ def main() -> None:
 
 
 def _settings(config: RunConfig) -> str:
+    return _text(to_dict(config))
+
+
+def _text(values: dict) -> str:
+    """Settings as they are compared. Where a row is older than a setting, it has what is the default now."""
     left_out = ("seed", "threads")
-    return json.dumps({key: value for key, value in to_dict(config).items() if key not in left_out}, sort_keys=True)
+    values = to_dict(RunConfig()) | values
+    return json.dumps({key: value for key, value in values.items() if key not in left_out}, sort_keys=True)
 
 
 def rows(name: str, fingerprint: str) -> pd.DataFrame:
@@ -94,6 +100,7 @@ def rows(name: str, fingerprint: str) -> pd.DataFrame:
         return pd.DataFrame()
     kept = pd.read_csv(ROWS)
     kept = kept[(kept["name"] == name) & (kept["data"] == fingerprint[:12])]
+    kept = kept.assign(settings=[_text(json.loads(settings)) for settings in kept["settings"]])
     return kept[kept["settings"] == kept["settings"].iloc[-1]] if len(kept) else kept
 
 

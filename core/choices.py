@@ -21,7 +21,7 @@ class Architecture:
 ARCHITECTURES = {
     "densenet": Architecture("DenseNet", "core.densenet:DenseNet", (2, 2, 4, 16), ("growth_rate",)),
     "resnext": Architecture("ResNeXt", "core.resnext:ResNeXt", (3, 3, 3), ("cardinality", "bottleneck_width")),
-    "resnet": Architecture("ResNet (FaceNet embedder)", "core.resnet:ResNet", (2, 2, 2, 2), ("width",)),
+    "resnet": Architecture("ResNet (FaceNet embedder)", "core.resnet:ResNet", (2, 2, 2, 2), ("width", "stem_stride")),
 }
 
 

@@ -157,6 +157,15 @@ class RunConfig:
         unit="channels",
         when=_of_architecture("width"),
     )
+    stem_stride: int = setting(
+        1,
+        "Stride of the stem",
+        "2 makes the first convolution of a ResNet look at every second pixel only, so that all that follows has a "
+        "quarter of the work; the weights are as many.",
+        group="network",
+        choices={1: "1 (every pixel)", 2: "2 (every second pixel)"},
+        when=_of_architecture("stem_stride"),
+    )
     channels: int = setting(
         3,
         "Input channels",

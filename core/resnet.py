@@ -9,13 +9,15 @@ class ResNet(nn.Module):
     channels and halves height and width.
 
     `blocks` counts the blocks in each stage: 2, 2, 2, 2 is ResNet-18. `width` is the number of channels of the first
-    stage. Unlike the paper's network for photographs the stem is a 3x3 convolution without stride or max-pooling,
-    which would leave 8x8 of the 32x32 pixels.
+    stage. Unlike the paper's network for photographs the stem is a 3x3 convolution without max-pooling, which with its
+    stride would leave 8x8 of the 32x32 pixels. With a `stem_stride` of 2 all maps are half as high and wide.
     """
 
-    def __init__(self, blocks: tuple[int, ...] = (2, 2, 2, 2), width: int = 64, channels: int = 3):
+    def __init__(
+        self, blocks: tuple[int, ...] = (2, 2, 2, 2), width: int = 64, stem_stride: int = 1, channels: int = 3
+    ):
         super().__init__()
-        self.stem = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
+        self.stem = nn.Conv2d(channels, width, kernel_size=3, stride=stem_stride, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
         stages = []
         inputs = width
@@ -36,7 +38,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, S, S) -> pooled features (B, feature_size)."""
-        features = torch.relu_(self.norm(self.stem(images)))  # (B, width, S, S)
+        features = torch.relu_(self.norm(self.stem(images)))  # (B, width, S / stem_stride, S / stem_stride)
         return self.pool(self.stages(features)).flatten(1)
 
 

@@ -13,10 +13,7 @@ from core.config import RunConfig, settings
 from core.files import StoreError
 from core.store import Run
 
-# Seconds between two drawings of a run in training. One takes 0.2 to 0.35 seconds of a core, most of it the browser's:
-# drawn every second, the page took a tenth to a sixth of two cores from the training.
-EVERY = 2.0
-WAITING = 5.0  # and between two looks at whether somebody else has begun or changed something
+WAITING = 5.0  # seconds between two looks at whether somebody else has begun or changed something
 MOST_EPOCHS = next(field.metadata["high"] for field in settings() if field.name == "epochs")
 
 
@@ -181,10 +178,10 @@ def left_out(history: pd.DataFrame) -> str:
 
 
 @cards.errors_explained()
-def watch(run_id: str, active: bool) -> None:
+def watch(run_id: str, pace: float | None) -> None:
     """One run: its state, numbers and curves. Redraws itself while the run goes on."""
     run = state.find_run(run_id)
-    if state.outdated() or run.active != active:
+    if state.outdated() or state.pace(run) != pace:
         st.rerun()  # the whole page: another run, other settings, or another clock
     if run.config is None:
         st.warning(cards.plain(run.error))
@@ -244,7 +241,7 @@ with run_column:
         st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
     else:
         with st.container(key="live"):  # style.css: nothing moves between two drawings
-            st.fragment(watch, run_every=EVERY if run.active else None)(run.id, run.active)
+            st.fragment(watch, run_every=(pace := state.pace(run)))(run.id, pace)
     if run is None or not run.active:
         shown = [run] if run else []
         st.fragment(look_out, run_every=WAITING)(state.glance(shown, others=not shown), shown)

@@ -126,7 +126,7 @@ def test_choices(name):
     field = FIELDS[name]
     for value in field.metadata["choices"]:
         assert getattr(RunConfig(**NEEDED.get((name, value), {}) | {name: value}), name) == value
-    for value in ("nonsense", 2, None, ["none"], True, 3.0):  # True equals 1 and 3.0 equals 3
+    for value in ("nonsense", 4, None, ["none"], True, 3.0):  # True equals 1 and 3.0 equals 3
         message = error_of(RunConfig, **{name: value})
         assert message.startswith(f"{name}: ")
         assert all(str(choice) in message for choice in field.metadata["choices"])
@@ -519,7 +519,7 @@ def test_settings_of_an_architecture(architecture):
     assert applying(architecture=architecture) & others == set(ARCHITECTURES[architecture].settings)
 
 
-SGD_STEP = {"width", "momentum", "warm_up", "decay_factor", "decay_every"}
+SGD_STEP = {"width", "stem_stride", "momentum", "warm_up", "decay_factor", "decay_every"}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,17 @@ def test_shapes_and_widths():
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2, network.feature_size) == (2, 16)
 
 
+def test_a_stem_with_a_stride_halves_every_map_and_keeps_the_weights():
+    plain, strided = ResNet((1, 1), width=4, channels=1), ResNet((1, 1), width=4, stem_stride=2, channels=1)
+    features = strided.stem(torch.zeros(2, 1, 28, 28))
+    assert features.shape == (2, 4, 14, 14)
+    assert strided.stages(features).shape == (2, 8, 7, 7)
+    assert parameter_count(strided) == parameter_count(plain)
+    image = torch.zeros(1, 1, 28, 28)
+    image[:, :, 4, 7] = 1.0  # an even row: seen from one place; an odd column: from the two beside it
+    assert [place.tolist() for place in strided.stem(image)[0, 0].nonzero()] == [[2, 3], [2, 4]]
+
+
 def test_shortcuts_project_only_where_the_shape_changes():
     network = ResNet(width=4)
     projects = [[isinstance(block.shortcut, nn.Sequential) for block in stage] for stage in network.stages]

@@ -1,0 +1,22 @@
+"""What the pages share, as far as it needs no page."""
+
+from app import state
+from core import store, writing
+from tests.core.conftest import step
+
+
+def test_a_run_is_drawn_more_rarely_after_a_minute_and_not_at_all_when_it_has_ended(tiny, digits, tmp_path):
+    with writing.create(tiny, digits, tmp_path) as writer:
+        writer.update(status="running")
+
+        def pace() -> float | None:
+            return state.pace(store.read(writer.folder))
+
+        assert pace() == 2
+        writer.add_step(step(1), 59.9)
+        assert pace() == 2
+        writer.add_step(step(2), 60.1)
+        assert pace() == 5
+        (writer.folder / "steps.csv").write_text("no steps at all\n")
+        assert pace() == 2
+    assert pace() is None
