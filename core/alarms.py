@@ -9,6 +9,8 @@ from core.events import EpochDone
 _ONE_POINT = 0.5  # spread of the embeddings, of at most 10, below which they are one point to the eye
 _STARVED = 0.002  # fraction of active triplets below which hardly any step changes the network
 _WORSE = 1.05  # times the loss of guessing
+_MUCH_WORSE = 2.0  # the same while a fresh network, which guesses badly, has hardly begun to learn
+_FIRST_STEPS = 20
 _BY_HEART = 0.995  # train accuracy
 _GAP = 0.05  # between train accuracy and that of images that were not learnt
 
@@ -21,8 +23,10 @@ def alarm(config: RunConfig, done: EpochDone, class_count: int) -> str:
     diverged: cross-entropy is worse than that of guessing, ln C. overfitted: the training images are known by heart and
     others much worse. A loss that is no number ends the run at once, see core/train.py.
     """
-    seen = done.diagnostics
-    if OBJECTIVES[config.objective].triplets:
+    seen, kind = done.diagnostics, OBJECTIVES[config.objective]
+    naming_loss = done.train_loss
+    if kind.triplets:
+        naming_loss -= config.triplet_weight * seen["triplet_loss"]
         resting = config.margin if config.triplet_loss == "margin" else math.log(2)
         starved = seen["active_fraction"] < _STARVED
         rests = abs(seen["triplet_loss"] - resting) < 0.1 * max(resting, 0.1)
@@ -37,11 +41,17 @@ def alarm(config: RunConfig, done: EpochDone, class_count: int) -> str:
                 f"starved: only {seen['active_fraction']:.2%} of the triplets are wrong enough to teach anything. "
                 + _sentence(_harder_triplets(config))
             )
-    guessing = math.log(class_count)
-    if config.objective == "cross_entropy" and done.train_loss > _WORSE * guessing:
+    elif kind.compares and seen["spread"] < _ONE_POINT:
         return (
-            f"diverged: the loss is {done.train_loss:.3g}, where guessing would give {guessing:.2f}: the steps are so "
-            f"long that they undo what was learnt. Lower the learning rate (it was {done.learning_rate:g})."
+            f"collapsed: all images lie almost at one point (spread {seen['spread']:.2f} of 10), where the loss cannot "
+            "tell them apart. Lower the learning rate."
+        )
+    guessing = math.log(class_count)
+    limit = _WORSE if done.epoch * done.steps > _FIRST_STEPS else _MUCH_WORSE
+    if kind.classifies and naming_loss > limit * guessing:
+        return (
+            f"diverged: the loss is {naming_loss:.3g}, where guessing would give {guessing:.2f}: the steps are so "
+            f"long that they undo what was learnt. Lower the learning rate (it is {config.learning_rate:g})."
         )
     known = done.test_accuracy if done.validation_accuracy is None else done.validation_accuracy
     if done.train_accuracy >= _BY_HEART and done.train_accuracy - known > _GAP:
@@ -62,7 +72,8 @@ def _harder_triplets(config: RunConfig) -> list[str]:
     remedies = []
     if config.counted in ("drawn", "all"):
         remedies.append("choose harder ones (selection batch_hard or semi_hard, in balanced batches)")
-    if config.triplet_loss == "margin" and config.triplet_mean == "all":
+    # by the margin loss every semi-hard triplet is active
+    if config.triplet_loss == "margin" and config.triplet_mean == "all" and config.counted != "semi_hard":
         remedies.append("take the mean over active ones (triplet_mean)")
     if config.triplet_loss == "margin" or config.counted == "semi_hard":
         remedies.append("raise the margin")

@@ -677,8 +677,12 @@ def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
         raise ConfigError("validation_share: that is not one image of any class; use a larger share, or 0")
     if min(sizes.values()) < 1:
         raise ConfigError("validation_share: no image of some class would be left to learn from; use a smaller share")
-    if config.predicts in ("knn", "knn_weighted") and config.neighbours >= sum(sizes.values()):
-        raise ConfigError(f"neighbours: the set has {sum(sizes.values())} training images; use fewer than that")
+    count = sum(sizes.values())
+    if count < 2:
+        raise ConfigError("batch_size: the set has a single image to learn from, and a batch needs two; add images")
+    if config.predicts in ("knn", "knn_weighted") and config.neighbours >= count:
+        besides = " besides those for validation" * bool(config.validation_share)
+        raise ConfigError(f"neighbours: the set has {count} training images{besides}; use fewer than that")
     compares = OBJECTIVES[config.objective].compares or config.batches in TRIPLET_SAMPLINGS
     if compares and (len(sizes) < 2 or max(sizes.values()) < 2):
         raise ConfigError(
@@ -686,7 +690,8 @@ def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
         )
     if config.batches == "balanced":
         if OBJECTIVES[config.objective].triplets:
-            _check_room(config, config.images_per_class * classes_a_batch(config, len(sizes)))
+            images = min(config.images_per_class, max(sizes.values()))
+            _check_room(config, images * classes_a_batch(config, len(sizes)))
         if config.classes_per_batch > len(sizes):
             raise ConfigError(
                 f"classes_per_batch: the set has {len(sizes)} classes; use {len(sizes)} or fewer, or 0 for all of them"

@@ -28,8 +28,9 @@ def epoch(train=0.9, test=0.88, validation=None, **diagnostics) -> SimpleNamespa
         test_accuracy=test,
         validation_accuracy=validation,
         diagnostics=seen,
-        train_loss=0.8,
-        learning_rate=0.5,
+        train_loss=0.8 + diagnostics.get("triplet_loss", 0.0),
+        epoch=2,
+        steps=11,
     )
 
 
@@ -42,8 +43,8 @@ def test_healthy_numbers_raise_none(config):
 
 
 def test_objectives_without_triplets_need_no_diagnostics_of_them():
-    for config in (CLASSIFIER, CONTRASTIVE):
-        done = SimpleNamespace(**vars(epoch()) | {"diagnostics": {}})
+    for config, diagnostics in ((CLASSIFIER, {}), (CONTRASTIVE, {"spread": 7.0})):
+        done = SimpleNamespace(**vars(epoch()) | {"diagnostics": diagnostics})
         assert alarm(config, done) == ""
 
 
@@ -95,6 +96,7 @@ def test_collapsed_after_all_triplets_names_all_first():
         ),
         (dict(selection="all", triplet_mean="active"), {"batch_hard", "margin", "augmentation"}),
         (dict(selection="batch_hard", triplet_mean="active", augmentation="affine"), {"margin"}),
+        (dict(selection="semi_hard", augmentation="affine"), {"margin"}),
         (dict(selection="semi_hard", triplet_loss="soft_margin", augmentation="affine"), {"margin"}),
         (dict(selection="batch_hard", triplet_loss="soft_margin", augmentation="affine"), {"end the training"}),
     ],
@@ -143,12 +145,36 @@ def test_an_alarm_is_one_line():
         assert "\n" not in text
 
 
-def test_diverged():
-    done = epoch(train=0.1, test=0.1)
+def test_collapsed_without_triplets():
+    text = alarm(CONTRASTIVE, epoch(spread=0.1))
+    assert text.startswith("collapsed: ")
+    assert "spread 0.10 of 10" in text
+    assert "ower the learning rate" in text
+    assert alarm(CONTRASTIVE, epoch(spread=0.6)) == alarm(CLASSIFIER, epoch(spread=0.1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "of_triplets"),
+    [(CLASSIFIER, 0.0), (RunConfig(objective="cross_entropy_triplet", triplet_weight=0.5), 4.0)],
+)
+def test_diverged(config, of_triplets):
+    done = epoch(train=0.1, test=0.1, triplet_loss=of_triplets)
     for loss, rings in ((2.2, False), (math.log(10), False), (2.6, True), (1e18, True)):
-        done.train_loss = loss
-        text = alarm(CLASSIFIER, done)
+        done.train_loss = loss + 0.5 * of_triplets
+        text = alarm(config, done)
         assert text.startswith("diverged: ") == rings == bool(text)
-        assert "Lower the learning rate (it was 0.5)" in text or not rings
+        assert f"the loss is {loss:.3g}, " in text or not rings
+        assert f"Lower the learning rate (it is {config.learning_rate:g})" in text or not rings
         assert alarm(CONTRASTIVE, done) == ""  # its loss has another scale
-    assert alarms.alarm(CLASSIFIER, SimpleNamespace(**vars(done) | {"train_loss": 3.0}), class_count=47) == ""
+    done.train_loss = 3.0 + 0.5 * of_triplets
+    assert alarms.alarm(config, done, class_count=47) == ""
+
+
+def test_a_fresh_network_may_guess_badly():
+    done = epoch(train=0.1, test=0.1)
+    done.train_loss = 1.1 * math.log(10)
+    assert alarm(CLASSIFIER, done)
+    done.steps = 10
+    assert alarm(CLASSIFIER, done) == ""
+    done.train_loss = 2.1 * math.log(10)
+    assert alarm(CLASSIFIER, done)

@@ -275,6 +275,7 @@ def test_a_batch_of_all_classes_has_to_fit_into_memory():
     for classes in (16, 47):  # of 47 classes 16 make a batch
         message = error_of(config.check_data, made, dict.fromkeys(range(classes), 100))
         assert message.startswith("selection: all triplets of 272 images")
+    config.check_data(made, dict.fromkeys(range(16), 16))  # a class gives all its images if there are fewer
 
 
 def test_few_triplets_of_many_images_fit_into_memory():
@@ -291,6 +292,15 @@ def test_a_batch_of_one_class_has_no_negatives(objective):
     for sampling, classes in (("balanced", 2), ("balanced", 0), ("shuffled", 1)):  # 1 has no effect on the last
         assert RunConfig(objective=objective, sampling=sampling, classes_per_batch=classes)
     assert RunConfig(objective="cross_entropy", sampling="balanced", classes_per_batch=1).classes_per_batch == 1
+
+
+def test_batch_normalisation_cannot_learn_from_a_single_image():
+    classifier = RunConfig(objective="cross_entropy")
+    config.check_data(classifier, sizes(1, 1))
+    assert "single image" in error_of(config.check_data, classifier, sizes(1))
+    assert "single image" in error_of(
+        config.check_data, dataclasses.replace(classifier, validation_share=0.5), sizes(2)
+    )
 
 
 @pytest.mark.parametrize("name", ["positive_classes", "negative_classes"])
@@ -325,7 +335,7 @@ def test_check_data_neighbours(classifier):
         config.check_data(dataclasses.replace(made, classifier=other), sizes(3, 2))
     # Of 4 + 4 images 2 + 2 are left
     held = dataclasses.replace(made, validation_share=0.5)
-    assert "4 training images" in error_of(config.check_data, held, sizes(4, 4))
+    assert "4 training images besides those for validation" in error_of(config.check_data, held, sizes(4, 4))
 
 
 @pytest.mark.parametrize("counts", [(10,), (1, 1, 1)])
