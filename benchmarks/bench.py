@@ -237,12 +237,13 @@ def best(images: data.DataSet) -> Iterator[Row]:
         kept = presets.rows(name, images.fingerprint)
         if not len(kept):
             continue
-        accuracy, spread = kept["test_accuracy"].mean(), kept["test_accuracy"].std()
+        accuracy = kept["test_accuracy"].mean()
+        spread = f" ± {kept['test_accuracy'].std():.2%}" * (len(kept) > 1)
         minutes = kept["seconds"][kept["threads"] == kept["threads"].max()].max() / 60
         yield Row(
             f"`{name}`, last epoch",
             f"{target:.1%} of MNIST's 10,000, in {BEST_MINUTES} minutes",
-            f"{accuracy:.2%} ± {spread:.2%} of this set's {len(images.test.ids):,}; {minutes:.0f} minutes",
+            f"{accuracy:.2%}{spread} of this set's {len(images.test.ids):,}; {minutes:.0f} minutes",
             _yes(accuracy >= target and minutes <= BEST_MINUTES),
             f"{len(kept)} seeds, one network, no choice by test images (benchmarks/results/presets.csv)",
         )
