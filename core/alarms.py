@@ -18,15 +18,13 @@ _GAP = 0.05  # between train accuracy and that of images that were not learnt
 def alarm(config: RunConfig, done: EpochDone, class_count: int) -> str:
     """The alarm of an epoch, or an empty text.
 
-    collapsed: the embeddings are one point, and the loss sits where it is if all distances are equal (at the margin; at
-    ln 2 for the soft margin) or the selection finds no triplet among them. starved: almost no triplet is active.
-    diverged: cross-entropy is worse than that of guessing, ln C. overfitted: the training images are known by heart and
-    others much worse. A loss that is no number ends the run at once, see core/train.py.
+    collapsed: the embeddings are one point, and the triplet loss sits where it is if all distances are equal (at the
+    margin; at ln 2 for the soft margin) or the selection finds no triplet among them. starved: almost no triplet is
+    active. diverged: cross-entropy is worse than that of guessing, ln C. overfitted: the training images are known by
+    heart and others much worse. A loss that is no number ends the run at once, see core/train.py.
     """
     seen, kind = done.diagnostics, OBJECTIVES[config.objective]
-    naming_loss = done.train_loss
     if kind.triplets:
-        naming_loss -= config.triplet_weight * seen["triplet_loss"]
         resting = config.margin if config.triplet_loss == "margin" else math.log(2)
         starved = seen["active_fraction"] < _STARVED
         rests = abs(seen["triplet_loss"] - resting) < 0.1 * max(resting, 0.1)
@@ -47,6 +45,8 @@ def alarm(config: RunConfig, done: EpochDone, class_count: int) -> str:
             "tell them apart. Lower the learning rate."
         )
     guessing = math.log(class_count)
+    of_triplets = config.triplet_weight * seen["triplet_loss"] if kind.triplets else 0.0
+    naming_loss = done.train_loss - of_triplets  # the cross-entropy, where there is one
     limit = _WORSE if done.epoch * done.steps > _FIRST_STEPS else _MUCH_WORSE
     if kind.classifies and naming_loss > limit * guessing:
         return (
