@@ -3,7 +3,7 @@
 The baseline (benchmarks/baseline.py) is timed as a sample and extrapolated; the runs it is compared with are whole. Of
 DenseNet-52 and ResNeXt-32 both sides are samples of the same number of steps, in turns. The table goes to
 results/bench.csv and results/bench.md; `--only` measures some rows anew. Accuracies that take hours (the sheet's
-classifiers, the most accurate presets) are those that `python -m benchmarks.presets` has kept.
+classifiers, the most accurate presets) and what a GPU took are those that `python -m benchmarks.presets` has kept.
 """
 
 import argparse
@@ -44,6 +44,7 @@ class Row:
     measured: str
     met: str  # "yes" or "no", or "unclear" where some pairs say one and some the other
     how: str  # what was done, with spreads
+    gpu: str = ""  # what the same preset took and reached on a GPU
     date: str = dataclasses.field(default_factory=lambda: datetime.date.today().isoformat())
     machine: str = ""
 
@@ -80,9 +81,9 @@ def _keep(rows: Iterable[Row]) -> None:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
         writer.writeheader()
         writer.writerows(map(dataclasses.asdict, rows))
-    lines = ["| what | target | measured | met | how |", "|---|---|---|---|---|"]
-    lines += [f"| {row.what} | {row.target} | {row.measured} | {row.met} | {row.how} |" for row in rows]
-    where = sorted({f"{row.date}, {row.machine}" for row in rows})
+    lines = ["| what | target | measured | on a GPU | met | how |", "|---|---|---|---|---|---|"]
+    lines += [f"| {row.what} | {row.target} | {row.measured} | {row.gpu} | {row.met} | {row.how} |" for row in rows]
+    where = sorted({f"{row.date}, {row.machine}" for row in rows}) + presets.gpus()
     (RESULTS / "bench.md").write_text("\n".join([*lines, "", *where, ""]), encoding="utf-8")
 
 
@@ -106,6 +107,7 @@ def facenet_speed(entry: str, seeds: int, target: int, images: data.DataSet) -> 
         f"with Python's start; baseline {sheet:.0f} s = {FACENET_EPOCHS} x ({costs.steps} steps of {costs.step:.2f} s "
         f"+ {costs.evaluation:.0f} s), extrapolated from {SAMPLED_STEPS} steps (and {costs.mistake:.1f} s for each "
         "mistake)",
+        presets.on_gpu(entry, images.fingerprint),
     )
 
 
@@ -134,6 +136,7 @@ def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
         f"{PAIRS} pairs of {SAMPLED_STEPS} steps in turns: {min(ratios):.2f} to {max(ratios):.2f} x; {speed:.0f} "
         f"images/s = {speed * work:.0f} Gflop/s, where a float32 matrix product of 2,048 makes {roof:.0f} on {threads} "
         f"threads; the time of a step: {spent}",
+        presets.on_gpu(preset, images.fingerprint),
     )
 
 
@@ -232,20 +235,21 @@ def large_set(images: data.DataSet) -> Iterator[Row]:
 
 
 def best(images: data.DataSet) -> Iterator[Row]:
-    """What the most accurate presets have reached on the test images of this data set."""
+    """What the most accurate presets have reached on the largest set of test images that they were asked for."""
     for name, target in BEST.items():
-        kept = presets.rows(name, images.fingerprint)
+        asked = presets.most_asked(name)
+        kept = presets.rows(name, asked)
         if not len(kept):
             continue
         accuracy = kept["test_accuracy"].mean()
-        spread = f" ± {kept['test_accuracy'].std():.2%}" * (len(kept) > 1)
         minutes = kept["seconds"][kept["threads"] == kept["threads"].max()].max() / 60
         yield Row(
             f"`{name}`, last epoch",
             f"{target:.1%} of MNIST's 10,000, in {BEST_MINUTES} minutes",
-            f"{accuracy:.2%}{spread} of this set's {len(images.test.ids):,}; {minutes:.0f} minutes",
+            f"{presets.spread(kept['test_accuracy'])} of {kept['test_images'].iloc[0]:,}; {minutes:.0f} minutes",
             _yes(accuracy >= target and minutes <= BEST_MINUTES),
-            f"{len(kept)} seeds, one network, no choice by test images (benchmarks/results/presets.csv)",
+            f"{len(kept)} seed(s), one network, no choice by test images (benchmarks/results/presets.csv)",
+            presets.on_gpu(name, asked),
         )
 
 

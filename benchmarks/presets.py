@@ -6,6 +6,8 @@ on where it was. The table of what is there is printed at the end and kept in re
 
 `--together 2` trains two at once with one thread each, which takes less time for both on two cores; the seconds of such
 a run are in the table only where there are no others, marked as those of one thread.
+
+On a machine with a GPU the same command trains the same presets there; the table has a column of its own for them.
 """
 
 import argparse
@@ -75,12 +77,13 @@ def main() -> None:
     options = parser.parse_args()
     images = data.load(options.data)
     wanted = [(name, seed) for seed in range(options.seeds) for name in options.only or ENTRIES]
-    missing = [] if options.table else [each for each in wanted if not _known(*each, images.fingerprint)]
+    device = machine.choose(RunConfig()).device
+    missing = [] if options.table else [each for each in wanted if not _known(*each, images.fingerprint, device)]
     threads = 1 if options.together > 1 else 0
     with ThreadPoolExecutor(options.together) as pool:
         for run in as_completed(pool.submit(measure, *each, options.data, images, threads) for each in missing):
             tables.append(ROWS, [run.result()])
-    table = _table(images.fingerprint)
+    table = "\n".join([*_table(images.fingerprint), "", *gpus()])
     print(table)
     (RESULTS / "presets.md").write_text(table + "\n", encoding="utf-8")
 
@@ -96,18 +99,25 @@ def _text(values: dict) -> str:
     return json.dumps({key: value for key, value in values.items() if key not in left_out}, sort_keys=True)
 
 
-def rows(name: str, fingerprint: str) -> pd.DataFrame:
-    """What results/presets.csv holds of an entry on a data set: its newest settings, a row a seed."""
+def rows(name: str, fingerprint: str, device: str = "cpu") -> pd.DataFrame:
+    """What results/presets.csv holds of an entry on a data set and a device: its newest settings, a row a seed."""
     if not ROWS.exists():
         return pd.DataFrame()
     kept = pd.read_csv(ROWS)
-    kept = kept[(kept["name"] == name) & (kept["data"] == fingerprint[:12])]
+    kept = kept[(kept["name"] == name) & (kept["data"] == fingerprint[:12]) & (kept["device"] == device)]
     kept = kept.assign(settings=[_text(json.loads(settings)) for settings in kept["settings"]])
     return kept[kept["settings"] == kept["settings"].iloc[-1]] if len(kept) else kept
 
 
-def _known(name: str, seed: int, fingerprint: str) -> bool:
-    kept = rows(name, fingerprint)
+def most_asked(name: str) -> str:
+    """The fingerprint of the data set with the most test images that an entry has been asked for; empty if none."""
+    kept = pd.read_csv(ROWS) if ROWS.exists() else pd.DataFrame(columns=["name"])
+    kept = kept[kept["name"] == name]
+    return kept["data"][kept["test_images"].idxmax()] if len(kept) else ""
+
+
+def _known(name: str, seed: int, fingerprint: str, device: str) -> bool:
+    kept = rows(name, fingerprint, device)
     return len(kept) > 0 and bool(((kept["seed"] == seed) & (kept["settings"] == _settings(_config(name)))).any())
 
 
@@ -146,9 +156,11 @@ def measure(name: str, seed: int, folder: Path, images: data.DataSet, threads: i
         "load_before": round(load, 2),  # above 0: the machine had other work, and the seconds are too many
         "threads": facts["machine"].get("threads"),
         "precision": facts["machine"].get("precision"),
+        "device": facts["machine"].get("device"),
         "date": datetime.date.today().isoformat(),
         **machine.versions(),
         "data": images.fingerprint[:12],
+        "test_images": len(images.test.ids),
         "settings": _settings(config),
     }
 
@@ -159,11 +171,18 @@ def _images_an_epoch(config: RunConfig, images: data.DataSet) -> int:
     return sum(len(batch) for batch in sampling.batches(config, labels, images.class_numbers, None, epoch=1))
 
 
-def _table(fingerprint: str) -> str:
+def gpus() -> list[str]:
+    """Which GPUs the rows are of, a line each."""
+    kept = pd.read_csv(ROWS)
+    kept = kept[kept["device"] == "cuda"].drop_duplicates(["date", "processor", "precision", "torch"])
+    return [f"{row.date}, GPU: {row.processor}, {row.precision}, PyTorch {row.torch}" for row in kept.itertuples()]
+
+
+def _table(fingerprint: str) -> list[str]:
     """Markdown: the newest settings of each entry, mean and standard deviation over its seeds."""
     lines = [
-        "| preset | seeds | images seen | test accuracy, last epoch | the sheet | seconds |",
-        "|---|---|---|---|---|---|",
+        "| preset | seeds | images seen | test accuracy, last epoch | the sheet | seconds | on a GPU |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name in ENTRIES:
         mine = rows(name, fingerprint)
@@ -171,15 +190,30 @@ def _table(fingerprint: str) -> str:
             continue
         most = mine["threads"].max()
         accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
-        outcome = f"{accuracy.mean():.2%}" if len(accuracy) else "none"
-        outcome += f" ± {accuracy.std():.2%}" * (len(accuracy) > 1)
+        outcome = spread(accuracy) if len(accuracy) else "none"
         alarms = mine["alarm"].dropna().str.split(":").str[0].value_counts()
         rang = [name + f" in {count} of {len(mine)}" * (count < len(mine)) for name, count in alarms.items()]
         outcome += f" (alarm: {', '.join(rang)})" * (len(rang) > 0)
         sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""
         time = f"{seconds.mean():.0f}" + " (one thread)" * int(most == 1) if len(seconds) else ""
-        lines.append(f"| {name} | {len(mine)} | {mine['images_seen'].iloc[-1]:,} | {outcome} | {sheet} | {time} |")
-    return "\n".join(lines)
+        lines.append(
+            f"| {name} | {len(mine)} | {mine['images_seen'].iloc[-1]:,} | {outcome} | {sheet} | {time} | {on_gpu(name, fingerprint)} |"
+        )
+    return lines
+
+
+def spread(accuracy: pd.Series) -> str:
+    """Mean and, of several seeds, standard deviation."""
+    return f"{accuracy.mean():.2%}" + f" ± {accuracy.std():.2%}" * (len(accuracy) > 1)
+
+
+def on_gpu(name: str, fingerprint: str) -> str:
+    """What an entry took and reached on a GPU; empty where it has not been tried."""
+    kept = rows(name, fingerprint, "cuda")
+    if not len(kept):
+        return ""
+    how = f"{len(kept)} seed" + "s" * (len(kept) > 1) + ", several runs at once" * int(kept["threads"].max() == 1)
+    return f"{kept['seconds'].mean():.0f} s, {spread(kept['test_accuracy'])} ({how})"
 
 
 if __name__ == "__main__":

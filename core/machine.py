@@ -53,6 +53,9 @@ def versions() -> dict[str, str]:
 
 
 def _processor() -> str:
+    """The name of what computes: the GPU if there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
     try:
         with open("/proc/cpuinfo") as lines:
             return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

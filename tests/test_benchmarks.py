@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import baseline, batchnorm, bench, crossval, kernels, overhead
+from benchmarks import baseline, batchnorm, bench, crossval, kernels, overhead, tables
+from benchmarks import presets as preset_runs
 from core import experiment, machine, mistakes, models, presets
 from core.store import Embedded
 
@@ -103,10 +104,37 @@ def test_images_that_all_settings_miss():
 
 def test_the_table_of_the_bench(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "RESULTS", tmp_path)
-    rows = [bench.Row("a", "3 x", "4 x", "yes", "said, how", machine="here"), bench.Row("b", "1", "2", "no", "")]
+    first = bench.Row("a", "3 x", "4 x", "yes", "said, how", gpu="5 s", machine="here")
+    rows = [first, bench.Row("b", "1", "2", "no", "")]
     bench._keep(rows)
     assert bench._kept() == rows
-    assert "| a | 3 x | 4 x | yes | said, how |" in (tmp_path / "bench.md").read_text()
+    assert "| a | 3 x | 4 x | 5 s | yes | said, how |" in (tmp_path / "bench.md").read_text()
+
+
+def test_what_a_gpu_did_stands_beside_what_the_cores_did(tmp_path, monkeypatch):
+    monkeypatch.setattr(preset_runs, "ROWS", tmp_path / "presets.csv")
+    settings = preset_runs._settings(preset_runs._config("quick"))
+    row = {
+        "name": "quick",
+        "test_accuracy": 0.98,
+        "seconds": 20.0,
+        "threads": 2,
+        "settings": settings,
+        "images_seen": 9,
+    }
+    row |= {"alarm": "", "date": "today", "precision": "float32", "torch": "2", "processor": "a laptop"}
+    for seed, device, data, asked in ((0, "cpu", "lab", 10), (0, "cuda", "lab", 10), (1, "cuda", "lab", 10)):
+        more = {"seed": seed, "device": device, "data": data, "test_images": asked}
+        on_gpu = {"seconds": 3.0 + seed, "test_accuracy": 0.97} if device == "cuda" else {}
+        tables.append(preset_runs.ROWS, [row | more | on_gpu])
+    assert preset_runs.on_gpu("quick", "lab") == "4 s, 97.00% ± 0.00% (2 seeds)"
+    assert preset_runs.on_gpu("quick", "another set") == preset_runs.on_gpu("facenet", "lab") == ""
+    assert preset_runs._table("lab")[-1] == ("| quick | 1 | 9 | 98.00% |  | 20 | 4 s, 97.00% ± 0.00% (2 seeds) |")
+    assert preset_runs._known("quick", 1, "lab", "cuda")
+    assert not preset_runs._known("quick", 1, "lab", "cpu")
+    tables.append(preset_runs.ROWS, [row | {"seed": 0, "device": "cpu", "data": "whole", "test_images": 99}])
+    assert preset_runs.most_asked("quick") == "whole"
+    assert preset_runs.most_asked("facenet") == ""
 
 
 def test_trainings_in_turns_have_their_own_seconds():

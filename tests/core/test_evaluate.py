@@ -54,7 +54,7 @@ def test_embeddings_do_not_depend_on_the_batches(monkeypatch, config, at_once):
     made = network(config)
     with torch.no_grad():
         expected = made.eval()(models.prepare(TRAIN.images, config.channels, config.image_size))
-    monkeypatch.setattr(evaluate, "_IMAGES_AT_ONCE", at_once)
+    monkeypatch.setitem(evaluate._IMAGES_AT_ONCE, "cpu", at_once)
     embeddings, logits = evaluate.embed_all(made, TRAIN.images, config, CPU)
     assert embeddings.dtype == torch.float32
     torch.testing.assert_close(embeddings, expected.embeddings, rtol=1e-3, atol=1e-6)  # float16: 11 bits
