@@ -191,14 +191,13 @@ def _table(fingerprint: str) -> list[str]:
         most = mine["threads"].max()
         accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
         outcome = spread(accuracy) if len(accuracy) else "none"
-        alarms = mine["alarm"].dropna().str.split(":").str[0].value_counts()
+        alarms = mine["alarm"].dropna().astype(str).str.split(":").str[0].value_counts()
         rang = [name + f" in {count} of {len(mine)}" * (count < len(mine)) for name, count in alarms.items()]
         outcome += f" (alarm: {', '.join(rang)})" * (len(rang) > 0)
         sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""
         time = f"{seconds.mean():.0f}" + " (one thread)" * int(most == 1) if len(seconds) else ""
-        lines.append(
-            f"| {name} | {len(mine)} | {mine['images_seen'].iloc[-1]:,} | {outcome} | {sheet} | {time} | {on_gpu(name, fingerprint)} |"
-        )
+        cells = [name, len(mine), f"{mine['images_seen'].iloc[-1]:,}", outcome, sheet, time, on_gpu(name, fingerprint)]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
 
