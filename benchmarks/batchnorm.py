@@ -28,7 +28,8 @@ def main() -> None:
     if not OBJECTIVES[run.config.objective].classifies:
         parser.error(f"run {run.id} learnt distances and has no class head; name one that classifies")
     images, used = store.data_of(run), machine.choose(run.config)
-    learnt, asked = (experiment.labelled(images, split) for split in (images.train, images.test))
+    known, asked = (experiment.labelled(images, split) for split in (images.train, images.test))
+    learnt = known.rows(~sampling.held_out(run.config, known.labels))
     network = models.build(run.config, len(images.classes)).to(memory_format=torch.channels_last)
     network.load_state_dict(store.load_checkpoint(run)["network"])
     for kind in ("moving statistics", "counted anew"):

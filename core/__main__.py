@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -23,14 +24,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         result, status = options.command(options)
+        if options.json:
+            print(json.dumps(result))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever was to read it has ended, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it closes it
+        return 1
     except ConfigError as error:
         return _fail(error, 2)
     except (DataError, StoreError, OSError, RuntimeError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
-    if options.json:
-        print(json.dumps(result))
     return status
 
 

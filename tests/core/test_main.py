@@ -611,3 +611,12 @@ def test_a_signal_leaves_a_run_that_can_go_on(call, digits, tmp_path, number):
     (run.folder / "run.json").write_text(json.dumps(facts))
     assert call("resume", "latest", "--runs", tmp_path)[0] == 0
     assert store.find(tmp_path, "latest").status == "done"
+
+
+def test_a_reader_that_has_had_enough():
+    """As in `python -m core summary densenet52 | head -1`."""
+    line = [sys.executable, "-m", "core", "summary", "densenet52"]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
