@@ -3,17 +3,14 @@
 Each row of the table is a fault and what became of the run. The table goes to standard output as Markdown and into
 benchmarks/results/faults.csv; the exit status is 1 if a row failed. `--short` is what `make test` runs.
 
-A training happens in a child process: forked from here where one thread computes (this process holds torch, but never
-computes itself), begun anew for the presets. A kill is SIGKILL: from outside after a random time, or by the child
+A training happens in a child process (deadly.py). A kill is SIGKILL: from outside after a random time, or by the child
 itself at a random one of its file operations, some of them halfway through a write. Afterwards the run is resumed until
 it is done, and the SHA-256 of all that it left is compared with that of the run that nothing happened to.
 """
 
 import argparse
-import builtins
 import csv
 import dataclasses
-import hashlib
 import io
 import json
 import os
@@ -25,18 +22,16 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
-import torch._dynamo  # the first optimiser of a process loads it: seconds in every child otherwise
 
+from benchmarks import deadly
 from core import control, experiment, store, writing
 from core.config import RunConfig
-from core.data import DataSet, load
+from core.data import DataSet
 from core.files import StoreError
 from core.presets import PRESETS, from_preset
 from core.runs import queue
@@ -46,162 +41,6 @@ RESULTS = Path(__file__).parent / "results" / "faults.csv"
 TINY = dict(blocks=(1, 1), width=8, embedding_size=8, triplets=48, batch_size=8, epochs=3, neighbours=3)
 SMALL = dict(epochs=2, triplets=32, batch_size=16, images_per_class=4, width=8, cardinality=2, bottleneck_width=4)
 EXACT = dict(precision="float32", threads=1)
-CLOCK = {"seconds", "run"}  # entries of a checkpoint that differ between two equal runs
-
-
-# What a run left
-
-
-def digest(folder: Path) -> dict[str, str]:
-    """SHA-256 of what each file of a finished run says, less the clock and the run's id."""
-    found = {}
-    for name in ("last.pt", "best.pt"):
-        found[name] = _hash(torch.load(folder / name, weights_only=True))
-    for name in ("history.csv", "steps.csv"):
-        found[name] = _hash(pd.read_csv(folder / name, dtype=str).drop(columns="seconds").to_csv())
-    for name in ("predictions.csv", "mistakes.csv"):
-        found[name] = _hash((folder / name).read_text())
-    for file in sorted((folder / "embeddings").iterdir()):
-        with np.load(file) as arrays:
-            found[file.name] = _hash({name: torch.from_numpy(arrays[name]) for name in arrays.files})
-    facts = json.loads((folder / "run.json").read_text())
-    found["run.json"] = _hash({name: facts[name] for name in ("status", "result", "error", "notes")})
-    return found
-
-
-def _hash(value) -> str:
-    sha = hashlib.sha256()
-
-    def add(value) -> None:
-        if isinstance(value, torch.Tensor):
-            sha.update(f"{value.dtype} {tuple(value.shape)}".encode())
-            sha.update(value.contiguous().numpy().tobytes())
-        elif isinstance(value, dict):
-            for key in sorted(value.keys() - CLOCK, key=str):
-                sha.update(f"{key!r}:".encode())
-                add(value[key])
-        elif isinstance(value, list | tuple):
-            sha.update(b"[")
-            for each in value:
-                add(each)
-        else:
-            sha.update(repr(value).encode())
-        sha.update(b";")
-
-    add(value)
-    return sha.hexdigest()
-
-
-# A process that dies
-
-
-class _Deadly:
-    """Counts the file operations of this process and kills it at one of them."""
-
-    def __init__(self, at: int | None):
-        self.at = at
-        self.count = 0
-        builtins.open = self._open
-        for name in ("replace", "fsync", "unlink", "rename"):
-            setattr(os, name, self._before(getattr(os, name)))
-
-    def step(self) -> bool:
-        """Whether the process shall die now."""
-        self.count += 1
-        return self.count == self.at
-
-    def _before(self, function: Callable) -> Callable:
-        def counted(*arguments, **options):
-            if self.step():
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-
-        return counted
-
-    def _open(self, file, mode="r", buffering=-1, **options):
-        if mode not in ("wb", "ab") or not isinstance(file, Path):
-            return io.open(file, mode, buffering, **options)  # noqa: UP020
-        raw = _DeadlyFile(file, mode)
-        raw.deadly = self
-        return raw
-
-
-class _DeadlyFile(io.FileIO):
-    """A file in which a write may end halfway, with the process."""
-
-    def write(self, content) -> int:
-        if self.deadly.step():
-            super().write(memoryview(content).cast("B")[: len(content) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().write(content)
-
-
-def fork(work: Callable[[], None]) -> int:
-    """Begins `work` in a child process and returns its id."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        work()
-        status = 0
-    except StoreError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-    except BaseException:
-        traceback.print_exc()
-        status = 2
-    finally:
-        os._exit(status)
-
-
-def begin_child(folder: Path, images: DataSet, die_at: int | None = None, count_into: Path | None = None) -> int:
-    """Goes on with a run in a child process, see `train_on`; returns its id."""
-    if store.read(folder).config.threads == 1:
-        return fork(lambda: train_on(folder, images, die_at, count_into))
-    command = [sys.executable, "-m", "benchmarks.faults", "--child", str(folder), str(images.folder)]  # OpenMP: no fork
-    command += [str(die_at or ""), str(count_into or "")]
-    return os.posix_spawn(sys.executable, command, os.environ)
-
-
-def ended(child: int) -> int:
-    """Waits for a child: its exit status, or minus the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def train_on(folder: Path, images: DataSet, die_at: int | None = None, count_into: Path | None = None) -> None:
-    """What a child does: goes on with the run until its end, saving a checkpoint after nearly every step."""
-    experiment.CHECKPOINT_SECONDS, experiment.CHECKPOINT_SHARE = 0.02, 1.0
-    deadly = _Deadly(die_at) if die_at or count_into else None
-    with writing.reopen(store.read(folder), images) as writer:
-        for _ in experiment.run(writer, images):
-            pass
-    if count_into:
-        count_into.write_text(str(deadly.count))
-
-
-def begin(config: RunConfig, images: DataSet, runs: Path) -> Path:
-    """A run that has not taken a step yet."""
-    writer = writing.create(config, images, runs)
-    writer.close()
-    return writer.folder
-
-
-def finish(folder: Path, images: DataSet) -> None:
-    """Resumes a run until it is done."""
-    status = ended(begin_child(folder, images))
-    assert status == 0, f"resuming ended with status {status}"
-
-
-class Whole:
-    """A run that nothing happened to: its digest, its duration in seconds, the number of its file operations."""
-
-    def __init__(self, config: RunConfig, images: DataSet, runs: Path):
-        folder = begin(config, images, runs / "whole")
-        count, begun = runs / f"count-{folder.name}", time.perf_counter()
-        assert ended(begin_child(folder, images, count_into=count)) == 0
-        self.folder, self.seconds = folder, time.perf_counter() - begun
-        self.digest, self.operations = digest(folder), int(count.read_text())
 
 
 # Faults: each yields (what happened, what became of it), and raises where the run was hurt
@@ -212,33 +51,33 @@ Row = tuple[str, str]
 
 def kills(name: str, config: RunConfig, images: DataSet, runs: Path, count: int, draw: random.Random) -> Iterator[Row]:
     """Kills at random instants, every third run twice; half of them at a file operation."""
-    whole = Whole(config, images, runs)
+    whole = deadly.Whole(config, images, runs)
     for trial in range(count):
-        folder, instants, status = begin(config, images, runs), [], -1
+        folder, instants, status = deadly.begin(config, images, runs), [], -1
         for _ in range(2 if trial % 3 == 2 else 1):
             if status:
                 status, instant = _kill(folder, images, whole, draw, by_itself=trial % 2 == 1)
                 instants.append(instant)
         if status:
-            finish(folder, images)
+            deadly.finish(folder, images)
         _compare(whole, folder)
         outcome = "resumed" if status else "done before the kill"
         yield f"{name}: kill -9 after {', then '.join(instants)}", f"{outcome}, all SHA-256 equal"
         shutil.rmtree(folder)
 
 
-def _kill(folder: Path, images: DataSet, whole: Whole, draw: random.Random, by_itself: bool) -> tuple[int, str]:
+def _kill(folder: Path, images: DataSet, whole: deadly.Whole, draw: random.Random, by_itself: bool) -> tuple[int, str]:
     """Trains the run until a random instant; the child's status (0: it was done before) and the instant in words."""
     if by_itself:
         operation = draw.randrange(1, whole.operations + 1)
-        status = ended(begin_child(folder, images, die_at=operation))
+        status = deadly.ended(deadly.begin_child(folder, images, die_at=operation))
         instant = f"file operation {operation} of {whole.operations}"
     else:
         seconds = draw.uniform(0, whole.seconds)
-        child = begin_child(folder, images)
+        child = deadly.begin_child(folder, images)
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
-        status = ended(child)
+        status = deadly.ended(child)
         instant = f"{seconds:.2f} of {whole.seconds:.2f} s"
     assert status in (0, -signal.SIGKILL), f"the child ended with {status}"
     run = store.read(folder)
@@ -247,8 +86,8 @@ def _kill(folder: Path, images: DataSet, whole: Whole, draw: random.Random, by_i
     return 0 if run.status == "done" else status, instant  # the kill may come between the end of the run and the exit
 
 
-def _compare(whole: Whole, folder: Path) -> None:
-    found = digest(folder)
+def _compare(whole: deadly.Whole, folder: Path) -> None:
+    found = deadly.digest(folder)
     different = [name for name in whole.digest.keys() | found.keys() if whole.digest.get(name) != found.get(name)]
     assert not different, f"{folder}: {', '.join(sorted(different))} differ"
     assert {file.name for file in folder.iterdir()} == {file.name for file in whole.folder.iterdir()}
@@ -256,13 +95,13 @@ def _compare(whole: Whole, folder: Path) -> None:
 
 def every_operation(config: RunConfig, images: DataSet, runs: Path, stride: int) -> Iterator[Row]:
     """A kill at every file operation of a run, or at every so many."""
-    whole = Whole(config, images, runs)
+    whole = deadly.Whole(config, images, runs)
     for at in range(1, whole.operations + 1, stride):
-        folder = begin(config, images, runs)
-        status = ended(begin_child(folder, images, die_at=at))
+        folder = deadly.begin(config, images, runs)
+        status = deadly.ended(deadly.begin_child(folder, images, die_at=at))
         assert status in (0, -signal.SIGKILL), f"the child ended with {status}"
         if status:  # how often a checkpoint is saved, and so the number of operations, depends on the time
-            finish(folder, images)
+            deadly.finish(folder, images)
         _compare(whole, folder)
         shutil.rmtree(folder)
     tried = len(range(1, whole.operations + 1, stride))
@@ -276,10 +115,10 @@ def killed_while_it_begins(config: RunConfig, images: DataSet, runs: Path) -> It
         at += 1
 
         def work(at=at):
-            _Deadly(at)
+            deadly.Deadly(at)
             writing.create(config, images, kept).close()
 
-        status = ended(fork(work))
+        status = deadly.ended(deadly.fork(work))
     found = [run.status for run in store.list_runs(kept)]
     assert set(found) == {"interrupted"}, found
     yield f"kill -9 at each of {at - 1} file operations while a run begins", f"{len(found)} runs listed, none damaged"
@@ -287,7 +126,7 @@ def killed_while_it_begins(config: RunConfig, images: DataSet, runs: Path) -> It
 
 def damaged_files(config: RunConfig, images: DataSet, runs: Path) -> Iterator[Row]:
     """Every file of a finished run cut off, overwritten and replaced; another run beside it stays readable."""
-    whole, other = Whole(config, images, runs), begin(config, images, runs / "damaged")
+    whole, other = deadly.Whole(config, images, runs), deadly.begin(config, images, runs / "damaged")
     folder = runs / "damaged" / whole.folder.name
     shutil.copytree(whole.folder, folder)
     readers = {
@@ -368,9 +207,9 @@ def _odd_json(content: bytes) -> Iterator[bytes]:
 
 def damaged_checkpoints(config: RunConfig, images: DataSet, runs: Path) -> Iterator[Row]:
     """Resuming from a checkpoint that is cut off, foreign, or full of other things."""
-    whole = Whole(config, images, runs)
-    foreign = begin(config, images, runs)
-    finish(foreign, images)
+    whole = deadly.Whole(config, images, runs)
+    foreign = deadly.begin(config, images, runs)
+    deadly.finish(foreign, images)
     other = io.BytesIO()
     torch.save({"format": 2, "run": "x", "training": {"epoch": 1, "step": 2}, "progress": {}}, other)
     newer = io.BytesIO()
@@ -397,7 +236,7 @@ def damaged_checkpoints(config: RunConfig, images: DataSet, runs: Path) -> Itera
             except StoreError as error:
                 said.write_text(str(error))
 
-        assert ended(fork(work)) == 0
+        assert deadly.ended(deadly.fork(work)) == 0
         run = store.read(folder)
         assert (run.status, run.error) == ("failed", said.read_text())
         assert len(store.history(run)) == config.epochs
@@ -406,7 +245,7 @@ def damaged_checkpoints(config: RunConfig, images: DataSet, runs: Path) -> Itera
 
 def full_disk(config: RunConfig, images: DataSet, runs: Path, shares: tuple = (0.02, 0.6)) -> Iterator[Row]:
     """A disk that is full, and later has space again; then one that is read-only."""
-    whole = Whole(config, images, runs)
+    whole = deadly.Whole(config, images, runs)
     size = sum(file.stat().st_size for file in whole.folder.rglob("*"))
     room = size + 4 * (whole.folder / "last.pt").stat().st_size  # the old checkpoints stay until the new one is whole
     with small_disk(runs / "disk", room) as disk:
@@ -415,10 +254,10 @@ def full_disk(config: RunConfig, images: DataSet, runs: Path, shares: tuple = (0
             return
         filler = disk / "filler"
         for share in shares:
-            folder = begin(config, images, disk)
+            folder = deadly.begin(config, images, disk)
             filler.write_bytes(b"x" * (room - int(size * share)))
             said = runs / "said"
-            status = ended(fork(lambda folder=folder, said=said: _train_and_say(folder, images, said)))
+            status = deadly.ended(deadly.fork(lambda folder=folder, said=said: _train_and_say(folder, images, said)))
             assert status == 1, f"with {share:.0%} of the space the run ended with {status}"
             run, reason = store.read(folder), said.read_text()
             assert "No space left on device" in reason, reason
@@ -427,23 +266,23 @@ def full_disk(config: RunConfig, images: DataSet, runs: Path, shares: tuple = (0
             assert not list(folder.rglob("*.tmp"))
             store.history(run), store.steps(run), store.mistakes(run)
             filler.unlink()
-            finish(folder, images)
+            deadly.finish(folder, images)
             _compare(whole, folder)
             shutil.rmtree(folder)
             yield f"disk full at {share:.0%} of a run: {run.status}", "space freed, resumed, all SHA-256 equal"
-        folder = begin(config, images, disk)
+        folder = deadly.begin(config, images, disk)
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        status = ended(fork(lambda: _train_and_say(folder, images, said)))
+        status = deadly.ended(deadly.fork(lambda: _train_and_say(folder, images, said)))
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
         assert status == 1
-        finish(folder, images)
+        deadly.finish(folder, images)
         _compare(whole, folder)
         yield f"read-only disk: {said.read_text().replace(str(runs), '…')}", "resumed, all SHA-256 equal"
 
 
 def _train_and_say(folder: Path, images: DataSet, said: Path) -> None:
     try:
-        train_on(folder, images)
+        deadly.train_on(folder, images)
     except StoreError as error:
         said.write_text(str(error))
         raise
@@ -467,7 +306,7 @@ def small_disk(place: Path, size: int) -> Iterator[Path | None]:
 
 def vanished_folder(config: RunConfig, images: DataSet, runs: Path) -> Iterator[Row]:
     """The run's folder is deleted while it is trained."""
-    folder, said = begin(config, images, runs), runs / "said"
+    folder, said = deadly.begin(config, images, runs), runs / "said"
 
     def work():
         try:
@@ -479,7 +318,7 @@ def vanished_folder(config: RunConfig, images: DataSet, runs: Path) -> Iterator[
             said.write_text(str(error))
             raise
 
-    assert ended(fork(work)) == 1
+    assert deadly.ended(deadly.fork(work)) == 1
     assert "the run's folder is gone" in said.read_text()
     assert not folder.exists()
     yield "folder deleted in mid-run", said.read_text().replace(str(runs), "…")
@@ -487,13 +326,13 @@ def vanished_folder(config: RunConfig, images: DataSet, runs: Path) -> Iterator[
 
 def two_writers(config: RunConfig, images: DataSet, runs: Path, writers: int = 6) -> Iterator[Row]:
     """Several processes take up the same run at the same moment, while others read it without a break."""
-    whole, folder = Whole(config, images, runs), begin(config, images, runs)
+    whole, folder = deadly.Whole(config, images, runs), deadly.begin(config, images, runs)
     go, bad = runs / "go", runs / "bad"
 
     def write():
         while not go.exists():
             time.sleep(0.001)
-        train_on(folder, images)
+        deadly.train_on(folder, images)
 
     def read():
         while True:
@@ -506,13 +345,13 @@ def two_writers(config: RunConfig, images: DataSet, runs: Path, writers: int = 6
             if not right:
                 bad.write_text(str(run))
 
-    readers = [fork(read) for _ in range(2)]
-    children = [fork(write) for _ in range(writers)]
+    readers = [deadly.fork(read) for _ in range(2)]
+    children = [deadly.fork(write) for _ in range(writers)]
     go.touch()
-    statuses = sorted(ended(child) for child in children)
+    statuses = sorted(deadly.ended(child) for child in children)
     for reader in readers:
         os.kill(reader, signal.SIGKILL)
-        ended(reader)
+        deadly.ended(reader)
     assert statuses == [0] + [1] * (writers - 1), statuses
     assert not bad.exists(), bad.read_text()
     _compare(whole, folder)
@@ -544,7 +383,7 @@ def many_runs(config: RunConfig, images: DataSet, runs: Path, count: int = 200) 
         assert not any(run.active for run in store.list_runs(runs / "many"))
         measured.write_text(json.dumps(rows))
 
-    assert ended(fork(work)) == 0
+    assert deadly.ended(deadly.fork(work)) == 0
     tenth, last = (json.loads(measured.read_text())[place] for place in (9, -1))
     for name, limit in {"memory in MB": 1.05, "threads": 1.0, "open files": 1.0}.items():
         assert last[name] <= limit * tenth[name], (
@@ -585,13 +424,8 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a minute instead of ten")
     parser.add_argument("--seed", type=int, default=0, help="of the random instants")
     parser.add_argument("--only", default="", help="one function of this file, e.g. full_disk")
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--csv", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     options = parser.parse_args()
-    if options.child:
-        folder, data_folder, die_at, count_into = options.child
-        train_on(Path(folder), load(data_folder), int(die_at or 0) or None, Path(count_into) if count_into else None)
-        return 0
     failed = False
     memory = "/dev/shm" if options.short and os.path.isdir("/dev/shm") else None  # busy disks take minutes
     options.csv.parent.mkdir(parents=True, exist_ok=True)
