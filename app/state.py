@@ -27,9 +27,9 @@ from core.store import Embedded, Run
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
 # Seconds between two drawings of a run in training. One takes 0.15 seconds of a core, most of them the browser's, and
-# the other threads of the training wait meanwhile. After a minute the curves are too long to look different so soon.
+# the other threads of the training wait meanwhile. Later on the curves are too long to look different so soon.
 _PACE, _LATER_PACE = 2.0, 5.0
-_LATER = 60.0  # seconds of training
+_LATER = 20.0  # seconds of training
 
 
 @st.cache_resource
@@ -139,14 +139,17 @@ def status(run: Run) -> str:
     return control.status(run)
 
 
-def pace(run: Run) -> float | None:
+def steps_so_far(run: Run) -> pd.DataFrame:
+    """The table of a run's steps; empty if it is damaged, of which whoever draws it will say more."""
+    with suppress(StoreError):
+        return store.steps(run)
+    return pd.DataFrame()
+
+
+def pace(run: Run, steps: pd.DataFrame) -> float | None:
     """Seconds until a run is drawn again; None if it does not change any more."""
     if not run.active:
         return None
-    try:
-        steps = store.steps(run)
-    except StoreError:  # whoever draws it says so
-        return _PACE
     return _PACE if steps.empty or steps["seconds"].iloc[-1] < _LATER else _LATER_PACE
 
 
@@ -165,7 +168,6 @@ def act(place: str, what: tuple, action: Callable[[], str | None]) -> None:
             st.session_state["refused"] = place, str(error)
         # Counted from the end: clicks wait for one another
         st.session_state["last_act"] = what, chosen, time.monotonic()
-    st.session_state["outdated"] = True
     choose_run(chosen)
 
 
@@ -173,11 +175,6 @@ def refused(place: str) -> str | None:
     """Why the last action at this place of a page could not be done; until another one is tried."""
     where, reason = st.session_state.get("refused", (None, None))
     return reason if where == place else None
-
-
-def outdated() -> bool:
-    """Whether the page has to be drawn anew as a whole because of an action in a part of it."""
-    return st.session_state.pop("outdated", False)
 
 
 def begin(config: RunConfig) -> str:

@@ -139,9 +139,10 @@ def numbers(run: Run, history: pd.DataFrame) -> None:
     if run.config.validation_share:
         kept = "Share of the training images kept for validation that are named rightly."
         shown.insert(1, ("Validation accuracy", "validation_accuracy", "{:.2%}", kept))
-    for column, (label, name, form, help) in zip(st.columns(len(shown)), shown, strict=True):
-        known = name in last and pd.notna(last[name])
-        column.metric(label, form.format(last[name]) if known else "–", help=help)
+    with st.container(horizontal=True):  # not columns: each would be one thing more to send and to draw
+        for label, name, form, help in shown:
+            known = name in last and pd.notna(last[name])
+            st.metric(label, form.format(last[name]) if known else "–", help=help)
 
 
 def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
@@ -178,14 +179,8 @@ def left_out(history: pd.DataFrame) -> str:
 
 
 @cards.errors_explained()
-def watch(run_id: str, pace: float | None) -> None:
-    """One run: its state, numbers and curves. Redraws itself while the run goes on."""
-    run = state.find_run(run_id)
-    if state.outdated() or state.pace(run) != pace:
-        st.rerun()  # the whole page: another run, other settings, or another clock
-    if run.config is None:
-        st.warning(cards.plain(run.error))
-        return
+def head(run: Run) -> None:
+    """What one run is doing, what can be done with it, and what there is to say about it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(cards.plain(run.title), width="stretch", anchor=False)
         cards.status_badge(run)
@@ -193,9 +188,22 @@ def watch(run_id: str, pace: float | None) -> None:
     how = None if run.active else going_on(run)
     with bar:
         controls(run, how is not None)
-    with st.container():  # always there, so that the charts keep their place, and with it their zoom
-        messages(run, how)
+    messages(run, how)
+
+
+def said(run: Run) -> tuple:
+    """What `head` says of a run that goes on. When it changes, the page is drawn anew."""
+    alarm = run.result.get("alarm")
+    return run.title, state.status(run), run.error, run.notes, alarm, run.result.get("epochs") if alarm else None
+
+
+@cards.errors_explained()
+def live(run_id: str, pace: float | None, before: tuple) -> None:
+    """The numbers and curves of one run. Redraws itself, and only this part, while the run goes on."""
+    run = state.find_run(run_id)
     history, steps = store.history(run), store.steps(run)
+    if (said(run), state.pace(run, steps)) != (before, pace):
+        st.rerun()  # the whole page: another run, other words, or another clock
     share, words = progress(run, steps)
     st.progress(min(share, 1.0), text=words)
     numbers(run, history)
@@ -236,12 +244,14 @@ with settings_column:
 with run_column:
     runs = [run for run in state.all_runs() if run.config]
     run = cards.pick_run(runs, key="run_on_train")
-    state.outdated()  # not any more
     if run is None:
         st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
     else:
+        with st.container():  # one, however much it says, so that the charts keep their place, and with it their zoom
+            head(run)
         with st.container(key="live"):  # style.css: nothing moves between two drawings
-            st.fragment(watch, run_every=(pace := state.pace(run)))(run.id, pace)
+            pace = state.pace(run, state.steps_so_far(run))
+            st.fragment(live, run_every=pace)(run.id, pace, said(run))
     if run is None or not run.active:
         shown = [run] if run else []
         st.fragment(look_out, run_every=WAITING)(state.glance(shown, others=not shown), shown)

@@ -5,17 +5,18 @@ from core import store, writing
 from tests.core.conftest import step
 
 
-def test_a_run_is_drawn_more_rarely_after_a_minute_and_not_at_all_when_it_has_ended(tiny, digits, tmp_path):
+def test_a_run_is_drawn_more_rarely_later_on_and_not_at_all_when_it_has_ended(tiny, digits, tmp_path):
     with writing.create(tiny, digits, tmp_path) as writer:
         writer.update(status="running")
 
         def pace() -> float | None:
-            return state.pace(store.read(writer.folder))
+            run = store.read(writer.folder)
+            return state.pace(run, state.steps_so_far(run))
 
         assert pace() == 2
-        writer.add_step(step(1), 59.9)
+        writer.add_step(step(1), 19.9)
         assert pace() == 2
-        writer.add_step(step(2), 60.1)
+        writer.add_step(step(2), 20.1)
         assert pace() == 5
         (writer.folder / "steps.csv").write_text("no steps at all\n")
         assert pace() == 2
