@@ -139,10 +139,9 @@ def numbers(run: Run, history: pd.DataFrame) -> None:
     if run.config.validation_share:
         kept = "Share of the training images kept for validation that are named rightly."
         shown.insert(1, ("Validation accuracy", "validation_accuracy", "{:.2%}", kept))
-    with st.container(horizontal=True):  # not columns: each would be one thing more to send and to draw
-        for label, name, form, help in shown:
-            known = name in last and pd.notna(last[name])
-            st.metric(label, form.format(last[name]) if known else "–", help=help)
+    for column, (label, name, form, help) in zip(st.columns(len(shown)), shown, strict=True):
+        known = name in last and pd.notna(last[name])
+        column.metric(label, form.format(last[name]) if known else "–", help=help)
 
 
 def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
