@@ -139,17 +139,14 @@ def status(run: Run) -> str:
     return control.status(run)
 
 
-def steps_so_far(run: Run) -> pd.DataFrame:
-    """The table of a run's steps; empty if it is damaged, of which whoever draws it will say more."""
-    with suppress(StoreError):
-        return store.steps(run)
-    return pd.DataFrame()
-
-
-def pace(run: Run, steps: pd.DataFrame) -> float | None:
+def pace(run: Run) -> float | None:
     """Seconds until a run is drawn again; None if it does not change any more."""
     if not run.active:
         return None
+    try:
+        steps = store.steps(run)
+    except StoreError:  # whoever draws it says so
+        return _PACE
     return _PACE if steps.empty or steps["seconds"].iloc[-1] < _LATER else _LATER_PACE
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     run = store.find(options.runs, options.run)
     if not OBJECTIVES[run.config.objective].classifies:
         parser.error(f"run {run.id} learnt distances and has no class head; name one that classifies")
-    images, used = store.data_of(run), machine.choose(run.config)
+    images, used = store.data_of(run), machine.Machine("cpu", "float32", torch.get_num_threads())
     known, asked = (experiment.labelled(images, split) for split in (images.train, images.test))
     learnt = known.rows(~sampling.held_out(run.config, known.labels))
     network = models.build(run.config, len(images.classes)).to(memory_format=torch.channels_last)

@@ -55,8 +55,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help=f"some of {', '.join(ROWS)}")
     parser.add_argument("--data", type=Path, default=places.data_folder(), help="the data set")
     options = parser.parse_args()
-    images = data.load(options.data)
     used, versions = machine.choose(RunConfig()), machine.versions()
+    if used.device != "cpu":
+        parser.error("this is about two cores; what a GPU does is measured by python -m benchmarks.presets")
+    images = data.load(options.data)
     facts = f"{versions['processor']}, {used.threads} threads, {used.precision}, PyTorch {versions['torch']}"
     before, found = {row.what: row for row in _kept()}, {}
     for name in options.only or ROWS:
@@ -83,7 +85,7 @@ def _keep(rows: Iterable[Row]) -> None:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
         writer.writeheader()
         writer.writerows(map(dataclasses.asdict, rows))
-    lines = ["| what | target | measured | on a GPU | met | how |", "|---|---|---|---|---|---|"]
+    lines = ["| what | target | measured | on a GPU, without Python's start | met | how |", "|---|---|---|---|---|---|"]
     lines += [f"| {row.what} | {row.target} | {row.measured} | {row.gpu} | {row.met} | {row.how} |" for row in rows]
     where = sorted({f"{row.date}, {row.machine}" for row in rows}) + presets.gpus()
     (RESULTS / "bench.md").write_text("\n".join([*lines, "", *where, ""]), encoding="utf-8")

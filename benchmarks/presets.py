@@ -99,20 +99,36 @@ def _text(values: dict) -> str:
     return json.dumps({key: value for key, value in values.items() if key not in left_out}, sort_keys=True)
 
 
+def _all_rows() -> pd.DataFrame:
+    if ROWS.exists():
+        return pd.read_csv(ROWS)
+    needed = [
+        "name",
+        "data",
+        "device",
+        "settings",
+        "test_accuracy",
+        "seconds",
+        "date",
+        "processor",
+        "precision",
+        "torch",
+    ]
+    return pd.DataFrame(columns=needed)
+
+
 def rows(name: str, fingerprint: str, device: str = "cpu") -> pd.DataFrame:
     """What results/presets.csv holds of an entry on a data set and a device: its newest settings, a row a seed."""
-    if not ROWS.exists():
-        return pd.DataFrame()
-    kept = pd.read_csv(ROWS)
+    kept = _all_rows()
     kept = kept[(kept["name"] == name) & (kept["data"] == fingerprint[:12]) & (kept["device"] == device)]
     kept = kept.assign(settings=[_text(json.loads(settings)) for settings in kept["settings"]])
     return kept[kept["settings"] == kept["settings"].iloc[-1]] if len(kept) else kept
 
 
 def most_asked(name: str) -> str:
-    """The fingerprint of the data set with the most test images that an entry has been asked for; empty if none."""
-    kept = pd.read_csv(ROWS) if ROWS.exists() else pd.DataFrame(columns=["name"])
-    kept = kept[kept["name"] == name]
+    """The fingerprint of the data set with the most test images that cores were asked for; empty if there is none."""
+    kept = _all_rows()
+    kept = kept[(kept["name"] == name) & (kept["device"] == "cpu")]
     return kept["data"][kept["test_images"].idxmax()] if len(kept) else ""
 
 
@@ -173,13 +189,13 @@ def _images_an_epoch(config: RunConfig, images: data.DataSet) -> int:
 
 def gpus() -> list[str]:
     """Which GPUs the rows are of, a line each."""
-    kept = pd.read_csv(ROWS)
+    kept = _all_rows()
     kept = kept[kept["device"] == "cuda"].drop_duplicates(["date", "processor", "precision", "torch"])
     return [f"{row.date}, GPU: {row.processor}, {row.precision}, PyTorch {row.torch}" for row in kept.itertuples()]
 
 
 def _table(fingerprint: str) -> list[str]:
-    """Markdown: the newest settings of each entry, mean and standard deviation over its seeds."""
+    """Markdown: the newest settings of each entry that cores have trained, mean and deviation over its seeds."""
     lines = [
         "| preset | seeds | images seen | test accuracy, last epoch | the sheet | seconds | on a GPU |",
         "|---|---|---|---|---|---|---|",
@@ -207,11 +223,12 @@ def spread(accuracy: pd.Series) -> str:
 
 
 def on_gpu(name: str, fingerprint: str) -> str:
-    """What an entry took and reached on a GPU; empty where it has not been tried."""
-    kept = rows(name, fingerprint, "cuda")
+    """What an entry, as it is now, took and reached on a GPU; empty where it has not been tried."""
+    kept = rows(name, fingerprint, "cuda").dropna(subset=["test_accuracy", "seconds"])
+    kept = kept[kept["settings"] == _settings(_config(name))]
     if not len(kept):
         return ""
-    how = f"{len(kept)} seed" + "s" * (len(kept) > 1) + ", several runs at once" * int(kept["threads"].max() == 1)
+    how = f"{len(kept)} seed" + "s" * (len(kept) > 1) + ", several runs at once" * bool((kept["threads"] == 1).any())
     return f"{kept['seconds'].mean():.0f} s, {spread(kept['test_accuracy'])} ({how})"
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from core import bar, control, data, places, sources, store, writing
 from core.checks import LONGEST_NAME
@@ -26,9 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         result, status = options.command(options)
         if options.json:
             print(json.dumps(result))
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:  # whoever was to read it has ended, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it closes it
+        _silence(sys.stdout)
         return 1
     except ConfigError as error:
         return _fail(error, 2)
@@ -37,6 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     return status
+
+
+def _silence(stream: TextIO) -> None:
+    """Lets a stream that nobody reads any more swallow the rest; otherwise Python would complain when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(error: Exception | str, status: int) -> int:
@@ -139,7 +145,10 @@ def _settings_help() -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:  # no reason to end a training
+        _silence(sys.stderr)
 
 
 def _data(options) -> tuple[dict, int]:

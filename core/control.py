@@ -63,8 +63,11 @@ def status(run: Run) -> str:
 
 
 def failure(run: Run) -> str:
-    """Why a run failed: what it could write down itself, else what its thread said (a full disk, for example)."""
-    return run.error or queue().error(run.id) or ""
+    """Why a run failed: what it could write down itself, else what its thread said (a full disk, for example).
+
+    Empty for a run that has not: this process's thread may have failed before another one went on with the run.
+    """
+    return (run.error or queue().error(run.id) or "") if status(run) == "failed" else ""
 
 
 def _request(run: Run, wish: str) -> None:

@@ -113,6 +113,8 @@ def test_the_table_of_the_bench(tmp_path, monkeypatch):
 
 def test_what_a_gpu_did_stands_beside_what_the_cores_did(tmp_path, monkeypatch):
     monkeypatch.setattr(preset_runs, "ROWS", tmp_path / "presets.csv")
+    assert preset_runs.on_gpu("quick", "lab") == preset_runs.most_asked("quick") == ""
+    assert preset_runs.gpus() == []
     settings = preset_runs._settings(preset_runs._config("quick"))
     row = {
         "name": "quick",
@@ -127,6 +129,8 @@ def test_what_a_gpu_did_stands_beside_what_the_cores_did(tmp_path, monkeypatch):
         more = {"seed": seed, "device": device, "data": data, "test_images": asked}
         on_gpu = {"seconds": 3.0 + seed, "test_accuracy": 0.97} if device == "cuda" else {}
         tables.append(preset_runs.ROWS, [row | more | on_gpu])
+    failed = {"seed": 2, "device": "cuda", "data": "lab", "test_images": 10, "test_accuracy": None, "seconds": None}
+    tables.append(preset_runs.ROWS, [row | failed])
     assert preset_runs.on_gpu("quick", "lab") == "4 s, 97.00% ± 0.00% (2 seeds)"
     assert preset_runs.on_gpu("quick", "another set") == preset_runs.on_gpu("facenet", "lab") == ""
     assert preset_runs._table("lab")[-1] == ("| quick | 1 | 9 | 98.00% |  | 20 | 4 s, 97.00% ± 0.00% (2 seeds) |")

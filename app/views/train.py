@@ -122,8 +122,6 @@ def messages(run: Run, how: str | None) -> None:
         st.caption("Trained by another process, a second dashboard or a command line, which hears Pause and Stop.")
     for note in run.notes:
         st.info(cards.plain(note))
-    if alarm := run.result.get("alarm"):
-        st.warning(f"After epoch {run.result['epochs']}: {cards.plain(alarm)}", icon="⚠️")
 
 
 def numbers(run: Run, history: pd.DataFrame) -> None:
@@ -192,17 +190,19 @@ def head(run: Run) -> None:
 
 def said(run: Run) -> tuple:
     """What `head` says of a run that goes on. When it changes, the page is drawn anew."""
-    alarm = run.result.get("alarm")
-    return run.title, state.status(run), run.error, run.notes, alarm, run.result.get("epochs") if alarm else None
+    return run.title, state.status(run), run.notes, state.mine(run)
 
 
 @cards.errors_explained()
 def live(run_id: str, pace: float | None, before: tuple) -> None:
-    """The numbers and curves of one run. Redraws itself, and only this part, while the run goes on."""
+    """The alarm, numbers and curves of one run. Redraws itself, and only this part, while the run goes on."""
     run = state.find_run(run_id)
-    history, steps = store.history(run), store.steps(run)
-    if (said(run), state.pace(run, steps)) != (before, pace):
+    if (said(run), state.pace(run)) != (before, pace):
         st.rerun()  # the whole page: another run, other words, or another clock
+    with st.container():  # always there, so that the charts keep their place, and with it their zoom
+        if alarm := run.result.get("alarm"):
+            st.warning(f"After epoch {run.result['epochs']}: {cards.plain(alarm)}", icon="⚠️")
+    history, steps = store.history(run), store.steps(run)
     share, words = progress(run, steps)
     st.progress(min(share, 1.0), text=words)
     numbers(run, history)
@@ -246,11 +246,11 @@ with run_column:
     if run is None:
         st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
     else:
+        before, pace = said(run), state.pace(run)
         with st.container():  # one, however much it says, so that the charts keep their place, and with it their zoom
             head(run)
         with st.container(key="live"):  # style.css: nothing moves between two drawings
-            pace = state.pace(run, state.steps_so_far(run))
-            st.fragment(live, run_every=pace)(run.id, pace, said(run))
+            st.fragment(live, run_every=pace)(run.id, pace, before)
     if run is None or not run.active:
         shown = [run] if run else []
         st.fragment(look_out, run_every=WAITING)(state.glance(shown, others=not shown), shown)

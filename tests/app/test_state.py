@@ -10,8 +10,7 @@ def test_a_run_is_drawn_more_rarely_later_on_and_not_at_all_when_it_has_ended(ti
         writer.update(status="running")
 
         def pace() -> float | None:
-            run = store.read(writer.folder)
-            return state.pace(run, state.steps_so_far(run))
+            return state.pace(store.read(writer.folder))
 
         assert pace() == 2
         writer.add_step(step(1), 19.9)

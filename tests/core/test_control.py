@@ -98,6 +98,9 @@ def test_a_disk_too_full_to_say_so(tiny, digits, tmp_path, monkeypatch):
     assert (run.status, control.status(run)) == ("interrupted", "failed")
     assert "No space left on device): free some space, then resume" in control.failure(run)
     assert not list(tmp_path.rglob("*.tmp"))
+    with writing.reopen(run, digits) as other:  # as another process does
+        other.update(status="running")
+        assert control.failure(store.read(run.folder)) == ""
     control.resume(run, digits)
     assert control.status(wait_for(run.folder, "running")) == "running"
     assert control.failure(store.read(run.folder)) == ""

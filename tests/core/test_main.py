@@ -620,3 +620,13 @@ def test_a_reader_that_has_had_enough():
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+def test_a_training_whose_words_nobody_hears(digits, tmp_path):
+    line = [sys.executable, "-m", "core", "train", "facenet", *SETTINGS, "--json", "--set", "epochs=2"]
+    line += ["--data", str(digits.folder), "--runs", str(tmp_path)]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stderr.close()
+        assert last_line(process.stdout.read())["status"] == "done"
+    assert process.returncode == 0
+    assert store.read(next(tmp_path.iterdir())).status == "done"
