@@ -153,6 +153,27 @@ def test_a_failed_run_shows_its_reason(lab_with_runs):
     assert "the loss is not finite" in texts(app)
 
 
+def test_an_alarm_is_shown(lab_with_runs, trained):
+    file = lab_with_runs / trained.id / "run.json"
+    facts = json.loads(file.read_text())
+    facts["result"]["alarm"] = "collapsed: all images lie at one point"
+    file.write_text(json.dumps(facts))
+    app = open_page(PAGES[1], trained.id)
+    assert len(app.warning) == 1
+    assert "After epoch 2: collapsed: all images lie at one point" in texts(app)
+
+
+def test_a_run_that_ends_with_a_damaged_table_is_drawn_as_it_is(lab_with_runs, tiny, digits):
+    with writing.create(tiny, digits, lab_with_runs) as writer:
+        writer.update(status="running")
+        (writer.folder / "steps.csv").write_text("epoch,step,seconds,loss\n1,1,soon,small\n")
+        app = open_page(PAGES[1], writer.id)
+        assert "steps.csv cannot be read" in app.error[0].value
+        assert {"Pause", "Stop"} <= {button.label for button in app.button}
+    app.run()
+    assert "Resume" in {button.label for button in app.button}
+
+
 def test_mistakes_shows_every_wrong_image_with_its_neighbours(lab_with_runs, trained):
     app = open_page(PAGES[3])
     table = store.mistakes(trained)
