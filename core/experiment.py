@@ -31,6 +31,7 @@ from core.writing import RunWriter
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,
 CHECKPOINT_SHARE = 0.01  # or more, so that saving them takes no larger share of the time
+_LOOKED_AT = 8  # images that a network is tried with
 _ENDED_BY = {"stop": ("stopping", "stopped"), "pause": ("pausing", "paused"), "leave": ("stopping", "interrupted")}
 
 
@@ -72,6 +73,9 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     learnt = training_images.rows(~held)
     torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
     network = models.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
+    if not _trusted(used, network, config, learnt.images):
+        used = machine.choose(replace(config, precision="float32"))
+        notes += ["Computed in float32: a convolution of this network comes out wrong here in bfloat16."]
     recorder = _Recorder(writer, images, Training(network, config))
     if checkpoint:
         notes += _differences(found, used)
@@ -141,6 +145,12 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         test_accuracy=progress.result.get("test_accuracy"),
         seconds=progress.seconds,
     )
+
+
+def _trusted(used: machine.Machine, network: models.Network, config: RunConfig, images: torch.Tensor) -> bool:
+    """Whether the network's convolutions are right in the precision that is to be used, seen on a few images."""
+    few = models.prepare(images[:_LOOKED_AT].to(used.device), config.channels, config.image_size)
+    return machine.agrees(network, few, used)
 
 
 def _as_before(run: Run) -> RunConfig:
@@ -333,6 +343,8 @@ def evaluate_run(
             raise
         raise StoreError(f"{run.folder / 'last.pt'} does not fit the run's settings; train the run again") from error
     network.to(used.device, memory_format=torch.channels_last)
+    if not _trusted(used, network, config, asked.images):
+        used = machine.choose(replace(config, precision="float32"))
     outputs = evaluate.embed_all(network, asked.images, config, used)
     gallery_labels = torch.tensor(images.train.labels)
     if classifier in ("knn", "knn_weighted") and neighbours > len(gallery):

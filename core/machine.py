@@ -2,12 +2,15 @@
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor, nn
 
 from core import memory
 from core.config import RunConfig
+
+_ROUNDING = 0.05  # relative; bfloat16 is off by less than 0.01
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,43 @@ def _has_bfloat16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def agrees(network: nn.Module, images: Tensor, used: Machine) -> bool:
+    """Whether every convolution of a network gives in `used.precision` what it gives in float32, but for rounding.
+
+    Forward and backward, with what `images` (B, channels, S, S) become before each of them. oneDNN's bfloat16 kernels
+    for AMX have been wrong for some shapes without a word (oneDNN issue 5494).
+    """
+    if used.precision == "float32":
+        return True
+    seen: list[tuple[nn.Conv2d, Tensor]] = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, inputs, _: seen.append((layer, inputs[0])))
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    training = network.training
+    with torch.no_grad():
+        network.eval()(images)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    exactly = replace(used, precision="float32")
+    return all(
+        (exact - fast).norm() <= _ROUNDING * exact.norm()  # not so if one is no number
+        for layer, inputs in seen
+        for exact, fast in zip(_convolved(layer, inputs, exactly), _convolved(layer, inputs, used), strict=True)
+    )
+
+
+def _convolved(layer: nn.Conv2d, inputs: Tensor, used: Machine) -> tuple[Tensor, ...]:
+    """What a convolution gives, and the gradients that half its square would have."""
+    inputs = inputs.clone().requires_grad_()
+    with used.autocast():
+        outputs = layer(inputs)
+    gradients = torch.autograd.grad(outputs, (inputs, layer.weight), outputs.detach())
+    return tuple(each.detach().float() for each in (outputs, *gradients))
 
 
 def versions() -> dict[str, str]:

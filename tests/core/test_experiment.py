@@ -20,6 +20,7 @@ from core.files import StoreError
 from core.store import Run
 from core.train import Diverged
 from core.writing import RunWriter
+from tests.core.test_machine import wrong_for_shortcuts
 
 FILES = [
     "best.pt", "embeddings", "history.csv", "last.pt", "mistakes.csv", "predictions.csv", "run.json", "run.lock",
@@ -486,3 +487,16 @@ def test_the_gallery_is_that_of_the_weights(done, tmp_path):
     with writing.RunWriter(copy.folder) as writer:
         writer.save_embedded(4, stored._replace(train=stored.train[::-1]))
     assert experiment.evaluate_run(copy, None, None, None) == before
+
+
+def test_a_precision_that_is_wrong_on_this_processor_is_not_used(monkeypatch, tiny, digits, tmp_path):
+    config = dataclasses.replace(tiny, epochs=1)
+    fast, _ = train(dataclasses.replace(config, precision="bfloat16"), digits, tmp_path / "right")
+    assert (fast.machine["precision"], fast.notes) == ("bfloat16", ())
+    wrong_for_shortcuts(monkeypatch, 0.5)
+    run, _ = train(dataclasses.replace(config, precision="bfloat16"), digits, tmp_path / "wrong")
+    exact, _ = train(dataclasses.replace(config, precision="float32"), digits, tmp_path / "exact")
+    assert run.machine["precision"] == "float32"
+    assert [note for note in run.notes if note.startswith("Computed in float32")] == list(run.notes)
+    assert run.result == exact.result
+    assert experiment.evaluate_run(run, None, None, None) == experiment.evaluate_run(exact, None, None, None)
