@@ -1,4 +1,4 @@
-"""The lab against the sheet's plain loop, in one run and as ratios: make bench (about an hour on two cores).
+"""The lab against the sheet's plain loop, in one run and as ratios: make bench (some 40 minutes on two cores).
 
 The baseline (benchmarks/baseline.py) is timed as a sample and extrapolated; the runs it is compared with are whole. Of
 DenseNet-52 and ResNeXt-32 both sides are samples of the same number of steps, in turns. The table goes to

@@ -69,22 +69,24 @@ def main() -> None:
 
 
 def comparison(rows: pd.DataFrame) -> str:
-    """The share of wrong images for the settings that were tried on every part, and what all of these have missed.
+    """The share of wrong images for the settings that were tried on every part; and what all those of a preset missed.
 
-    Which images were missed is known of rows since 26 November 2026.
+    Of a part that was tried twice the last time counts. Which images were missed is known since 26 November 2026.
     """
-    lines, missed, whole = [], [], set(range(FOLDS))
+    lines, missed, whole = [], {}, set(range(FOLDS))
+    rows = rows.drop_duplicates(["preset", "changes", "seed", "fold"], keep="last")
     for (preset, changed, seed), tried in rows.groupby(["preset", "changes", "seed"], sort=False):
         if set(tried["fold"]) != whole:
             continue
         lines.append(f"{1 - tried['accuracy'].mean():.2%} wrong: {preset} {changed}, seed {seed}")
-        named = tried[tried["missed"] != ""]
-        if set(named["fold"]) == whole:
-            missed.append({name for names in named["missed"] for name in names.split()})
-    if missed:
-        in_common = set.intersection(*missed)
-        lines.append(f"{len(in_common)} images were taken for the same wrong class by the {len(missed)} with names:")
-        lines += sorted(in_common)
+        if (tried["missed"] != "").all():
+            missed.setdefault(preset, []).append({name for names in tried["missed"] for name in names.split()})
+    for preset, sets in missed.items():
+        in_common = sorted(set.intersection(*sets))
+        lines.append(
+            f"{len(in_common)} images were taken for the same wrong class by {len(sets)} settings of {preset}:"
+        )
+        lines += in_common
     return "\n".join(lines)
 
 

@@ -88,17 +88,21 @@ def test_every_training_image_is_asked_once(digits):
 
 
 def test_images_that_all_settings_miss():
-    def rows(changes, missed, folds=crossval.FOLDS):
-        values = {"preset": "quick", "changes": changes, "seed": 0, "accuracy": 0.75, "missed": missed}
+    def rows(changes, missed, folds=crossval.FOLDS, preset="quick", accuracy=0.75):
+        values = {"preset": preset, "changes": changes, "seed": 0, "accuracy": accuracy, "missed": missed}
         return pd.DataFrame([values | {"fold": fold} for fold in range(folds)])
 
-    tried = [rows("a", "one=4 two=5"), rows("b", "one=4 two=6"), rows("unfinished", "three=1", 2), rows("unnamed", "")]
+    tried = [rows("a", "old=9", accuracy=0.0), rows("a", "one=4 two=5"), rows("b", "one=4 two=6")]
+    tried += [rows("unfinished", "three=1", 2), rows("unnamed", ""), rows("c", "six=1", preset="facenet")]
     assert crossval.comparison(pd.concat(tried)).splitlines() == [
         "25.00% wrong: quick a, seed 0",
         "25.00% wrong: quick b, seed 0",
         "25.00% wrong: quick unnamed, seed 0",
-        "1 images were taken for the same wrong class by the 2 with names:",
+        "25.00% wrong: facenet c, seed 0",
+        "1 images were taken for the same wrong class by 2 settings of quick:",
         "one=4",
+        "1 images were taken for the same wrong class by 1 settings of facenet:",
+        "six=1",
     ]
 
 
