@@ -102,19 +102,8 @@ def _text(values: dict) -> str:
 def _all_rows() -> pd.DataFrame:
     if ROWS.exists():
         return pd.read_csv(ROWS)
-    needed = [
-        "name",
-        "data",
-        "device",
-        "settings",
-        "test_accuracy",
-        "seconds",
-        "date",
-        "processor",
-        "precision",
-        "torch",
-    ]
-    return pd.DataFrame(columns=needed)
+    needed = "name data device settings test_accuracy seconds date processor precision torch"
+    return pd.DataFrame(columns=needed.split())
 
 
 def rows(name: str, fingerprint: str, device: str = "cpu") -> pd.DataFrame:
