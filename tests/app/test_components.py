@@ -54,7 +54,8 @@ def points():
 
 st.toggle("one curve more", key="more")
 curve()
-points()
+if not st.toggle("no map"):
+    points()
 """
 CURVE, MAP = ".st-key-curve .graph", ".st-key-map .graph"
 
@@ -204,6 +205,29 @@ def test_text_follows_the_theme(page):
     wait_for_updates(page, 1)
     assert brightness(page.evaluate(colour)) > 150
     assert page.evaluate(f"document.querySelector('{CURVE}').mark")
+
+
+def test_charts_stay_when_an_update_overtakes_another_one(page):
+    nodes = f"[document.querySelector('{CURVE}'), document.querySelector('{MAP}')]"
+    page.evaluate(f"{nodes}.forEach(graph => graph.mark = 1)")
+    for scheme in ["dark", "light"] * 15:  # each is an update, or two, which meet each other
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(20)
+    wait_for_updates(page, 2)
+    assert page.evaluate(f"{nodes}.map(graph => graph?.mark)") == [1, 1]
+    page.mouse.move(*map_position(page, 1, 1))
+    page.locator(".st-key-map .thumbnail").get_by_text("image_3 · true <b>3</b>", exact=True).wait_for()
+
+
+def test_a_chart_that_left_the_page_gives_its_memory_back(page):
+    page.evaluate(f"window.left = document.querySelector('{MAP}')")
+    page.get_by_text("no map").click()
+    page.locator(MAP).wait_for(state="detached")
+    page.wait_for_function("window.left._fullLayout === undefined")  # Plotly.purge takes it away
+    page.get_by_text("no map").click()
+    page.wait_for_selector(f"{MAP} .nsewdrag")
+    page.mouse.move(*map_position(page, 1, 1))
+    page.locator(".st-key-map .thumbnail").get_by_text("image_3 · true <b>3</b>", exact=True).wait_for()
 
 
 def test_dark_theme_from_the_start(script):

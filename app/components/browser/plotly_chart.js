@@ -1,7 +1,8 @@
 // The browser half of ../plotly_chart.py: a Plotly chart that is updated in place, and thumbnails for its points.
 //
 // Streamlit calls the default export when the element appears, when its data change and when the theme changes.
-// The chart's state hangs on the element's node, so that every call finds the same chart again.
+// The chart's state hangs on the element's node, so that every call finds the same chart again. What is returned is
+// called when the element has gone, but also when a newer call overtook this one: then the node is still in the page.
 
 const albums = new Map(); // key of an embedding map -> data URI of its sprite sheet
 let plotly; // one promise for the page: the library is 4.8 MB
@@ -269,6 +270,7 @@ function create(parentElement) {
   for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, release, true);
 
   state.cleanup = () => {
+    if (parentElement.isConnected) return; // a newer call is to find the chart
     state.gone = true;
     resized.disconnect();
     clearTimeout(state.timer);
@@ -285,7 +287,7 @@ function create(parentElement) {
 export default function ({ parentElement, data, setTriggerValue }) {
   if (data.sprite !== undefined) {
     albums.set(data.key, data.sprite);
-    return () => albums.delete(data.key);
+    return () => parentElement.isConnected || albums.delete(data.key);
   }
   const state = (parentElement.labChart ??= create(parentElement));
   state.data = data;
