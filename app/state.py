@@ -143,6 +143,8 @@ def pace(run: Run) -> float | None:
     """Seconds until a run is drawn again; None if it does not change any more."""
     if not run.active:
         return None
+    if run.status in ("pausing", "stopping"):  # somebody waits for it
+        return _PACE
     try:
         steps = store.steps(run)
     except StoreError:  # whoever draws it says so

@@ -217,7 +217,7 @@ def _overhead(what: str, found: dict) -> Row:
     how = f"median of {len(found['rows'])} pairs in turns: {found['lowest'] - 1:+.1%} to {found['highest'] - 1:+.1%}"
     if found["processor"]:
         how += f"; the processor's own seconds {found['processor'] - 1:+.1%}"
-    met = "yes" if found["highest"] <= found["limit"] else "no" if found["lowest"] > found["limit"] else "unclear"
+    met = "yes" if found["highest"] <= found["limit"] else "no" if found["ratio"] > found["limit"] else "unclear"
     return Row(what, target, f"{found['ratio'] - 1:+.1%}", met, how)
 
 

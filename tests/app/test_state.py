@@ -17,6 +17,9 @@ def test_a_run_is_drawn_more_rarely_later_on_and_not_at_all_when_it_has_ended(ti
         assert pace() == 2
         writer.add_step(step(2), 20.1)
         assert pace() == 5
+        writer.update(status="pausing")
+        assert pace() == 2
+        writer.update(status="running")
         (writer.folder / "steps.csv").write_text("epoch,step,seconds,loss\n1,1,soon,small\n")
         assert pace() == 2
     assert pace() is None
