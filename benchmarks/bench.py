@@ -42,7 +42,7 @@ class Row:
     what: str
     target: str
     measured: str
-    met: str  # "yes" or "no", or "unclear" where some pairs say one and some the other
+    met: str  # "yes" or "no", or "unclear" where the median is within the limit and some pairs are not
     how: str  # what was done, with spreads
     gpu: str = ""  # what the same preset took and reached on a GPU
     date: str = dataclasses.field(default_factory=lambda: datetime.date.today().isoformat())
