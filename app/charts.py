@@ -162,11 +162,11 @@ def _curves(lines: list[dict], title: str, epochs: int, y_axis: dict) -> go.Figu
     """The figure, made in one go: line by line takes three times as long, from a network in training."""
     layout = dict(
         title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}},
-        margin={"l": 62, "r": 12, "t": 40, "b": 44},
+        margin={"l": 62, "r": 12, "t": 52, "b": 44},  # above the legend there is room for the browser's buttons
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
         | {"traceorder": "normal"},
         hovermode="x unified",
-        xaxis={"title": "epoch", "range": [0, epochs * 1.02]},
+        xaxis={"title": "epoch", "range": [0, epochs * 1.02], "hoverformat": ".3~f"},
         yaxis=y_axis,
         uirevision="keep",
     )

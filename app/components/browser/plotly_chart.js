@@ -54,6 +54,9 @@ function template(frame, isMap) {
     showline: true,
     ticks: "outside",
     tickcolor: line,
+    spikecolor: text,
+    spikedash: "solid",
+    spikethickness: 1,
     zeroline: false,
     title: { font: { size: 16 }, standoff: 10 },
   };
@@ -61,7 +64,7 @@ function template(frame, isMap) {
     layout: {
       font: { family, color: text, size: 15 }, // for a wall, not for a page
       paper_bgcolor: clear,
-      plot_bgcolor: clear,
+      plot_bgcolor: read("--st-background-color", "#ffffff"), // also the outline of the line at the mouse
       colorway: read("--st-chart-categorical-colors", "#0b6e99,#e69f00,#009e73,#d55e00,#cc79a7").split(","),
       margin: { l: 64, r: 16, t: 40, b: 52 },
       title: { font: { size: 18 } },
