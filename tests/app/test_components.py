@@ -235,6 +235,9 @@ def test_dark_theme_from_the_start(script):
     with dark as url, open_page(url) as page:
         tick = page.wait_for_selector(f"{MAP} .xtick text")
         assert brightness(tick.evaluate("node => getComputedStyle(node).fill")) > 150
+        # Plotly outlines the line at the mouse in this colour: in white, if it were clear
+        behind = page.evaluate(f"getComputedStyle(document.querySelector('{MAP} rect.bg')).fill")
+        assert behind == page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
         assert page.console_errors == []
 
 
