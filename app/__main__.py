@@ -12,11 +12,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from core import bar, control, data, places, sources, store
-from core.config import ConfigError
-from core.data import DataError
-from core.files import StoreError
-from core.runs import queue
+from core import control, places
+from core.dataset import bar, loader, sources
+from core.dataset.loader import DataError
+from core.runs import store
+from core.runs.files import StoreError
+from core.runs.queue import queue
+from core.settings.config import ConfigError
 
 
 def main() -> int:
@@ -71,7 +73,7 @@ def _resume_interrupted() -> None:
     for run in reversed(store.list_runs(places.runs_folder())):
         if run.status == "interrupted" and not run.archived:
             try:
-                control.resume(run, data.load(Path(run.data["folder"])))
+                control.resume(run, loader.load(Path(run.data["folder"])))
                 print(f"Run {run.id} goes on.", flush=True)
             except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
                 print(f"Run {run.id} cannot go on: {error}", file=sys.stderr, flush=True)

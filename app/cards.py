@@ -11,11 +11,11 @@ import streamlit as st
 
 from app import state
 from app.pictures import png_uri, tile
-from core.config import settings
-from core.data import DataError, DataSet
-from core.files import StoreError
-from core.store import Run
-from core.uploads import UploadError
+from core.dataset.loader import DataError, DataSet
+from core.exchange.uploads import UploadError
+from core.runs.files import StoreError
+from core.runs.store import Run
+from core.settings.config import settings
 
 BADGES = {"done": "green", "running": "blue", "pausing": "blue", "stopping": "blue", "failed": "red", "damaged": "red"}
 BADGES |= {"stopped": "orange", "paused": "orange", "interrupted": "orange"}

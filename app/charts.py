@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.data import DataSet
+from core.dataset.loader import DataSet
 
 TRAIN, VALIDATION, TEST = "#2389bd", "#2ca05a", "#e07b00"
 ACTIVE, EASY, SEMI_HARD, HARD = "#8e5fd0", "#2ca05a", "#b59a00", "#d43d51"
@@ -65,7 +65,7 @@ def _percent_range(lines: list[dict]) -> list[float]:
 def triplet_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
     """Of the triplets that counted, the shares in percent that were active, easy, semi-hard and hard.
 
-    A thin line within the epochs, a point for the mean over each. What the words mean: core/triplets.py.
+    A thin line within the epochs, a point for the mean over each. What the words mean: core/learning/triplets.py.
     """
     lines = []
     shares = [("active_fraction", "active", ACTIVE), ("easy", "easy", EASY)]
@@ -177,7 +177,7 @@ def confusion_matrix(mistakes: pd.DataFrame, images: DataSet) -> go.Figure:
     """How many test images of each true class (a row, with its accuracy) were taken for which class (a column).
 
     Mistakes are coloured, the more the stronger; what is right would outshine them and is only written. `mistakes` is
-    the table of core/mistakes.py.
+    the table of core/analysis/mistakes.py.
     """
     names, numbers = images.classes, images.class_numbers
     sizes = np.bincount(images.test.labels, minlength=len(names))  # (C,)

@@ -1,13 +1,13 @@
-"""Widgets -> RunConfig. Labels, bounds, defaults and help texts come from core.config."""
+"""Widgets -> RunConfig. Labels, bounds, defaults and help texts come from core.settings.config."""
 
 import dataclasses
 
 import streamlit as st
 
 from app import state
-from core.choices import ARCHITECTURES
-from core.config import GROUPS, ConfigError, RunConfig, applies, parse_value, settings
-from core.presets import PRESETS, from_preset
+from core.settings.choices import ARCHITECTURES
+from core.settings.config import GROUPS, ConfigError, RunConfig, applies, parse_value, settings
+from core.settings.presets import PRESETS, from_preset
 
 _SHORT = 12  # characters that half a column shows
 

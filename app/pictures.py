@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from core.data import DataSet
+from core.dataset.loader import DataSet
 
 SPRITE_COLUMNS = 60
 

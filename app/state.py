@@ -17,13 +17,18 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import pictures
-from core import control, data, mistakes, places, projection, sources, store, uploads
-from core.config import ConfigError, RunConfig, settings, written
-from core.data import DataError
-from core.files import StoreError
-from core.presets import PRESETS, from_preset
-from core.runs import queue
-from core.store import Embedded, Run
+from core import control, places
+from core.analysis import mistakes, projection
+from core.analysis.embedded import Embedded
+from core.dataset import loader, sources
+from core.dataset.loader import DataError
+from core.exchange import uploads
+from core.runs import store
+from core.runs.files import StoreError
+from core.runs.queue import queue
+from core.runs.store import Run
+from core.settings.config import ConfigError, RunConfig, settings, written
+from core.settings.presets import PRESETS, from_preset
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
 # Seconds between two drawings of a run in training. One takes 0.15 seconds of a core, most of them the browser's, and
@@ -50,9 +55,9 @@ def warm_up() -> None:
     threading.Thread(target=load, name="warm-up", daemon=True).start()
 
 
-def data_set() -> data.DataSet:
-    """The data set in use in this browser session; kept in memory by core.data. Raises DataError."""
-    return data.load(data_sets()[chosen_data()])
+def data_set() -> loader.DataSet:
+    """The data set in use in this browser session; kept in memory by core.dataset.loader. Raises DataError."""
+    return loader.load(data_sets()[chosen_data()])
 
 
 def data_sets() -> dict[str, Path]:
@@ -186,7 +191,7 @@ def resume(run: Run, add_epochs: int = 0) -> None:
     control.resume(run, images_of(run), add_epochs)
 
 
-def images_of(run: Run) -> data.DataSet:
+def images_of(run: Run) -> loader.DataSet:
     """The images that a run was trained on, also if they lie in another folder now. Raises DataError or StoreError."""
     with suppress(DataError):
         if (images := data_set()).fingerprint == run.data["fingerprint"]:
@@ -328,7 +333,7 @@ def recall(name: str):
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def sprite_sheet(fingerprint: str, _images: data.DataSet) -> bytes:
+def sprite_sheet(fingerprint: str, _images: loader.DataSet) -> bytes:
     """The set's pictures for the map, made once a set (Streamlit's cache goes by the fingerprint alone)."""
     return pictures.sprite_sheet(_images)
 
@@ -370,11 +375,11 @@ def _pca_frame(run_id: str, epoch: int, steps: int) -> np.ndarray:
     return projection.pca(np.concatenate(_embedded(run_id, epoch, steps)[:2]))
 
 
-def wrong_images(run: Run, images: data.DataSet) -> pd.DataFrame:
-    """The misclassified test images of a run after its last epoch, see core/mistakes.py."""
+def wrong_images(run: Run, images: loader.DataSet) -> pd.DataFrame:
+    """The misclassified test images of a run after its last epoch, see core/analysis/mistakes.py."""
     return _wrong_images(run.id, run.result["epochs"], run.result["steps"], images.fingerprint, images)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _wrong_images(run_id: str, epoch: int, steps: int, fingerprint: str, _images: data.DataSet) -> pd.DataFrame:
+def _wrong_images(run_id: str, epoch: int, steps: int, fingerprint: str, _images: loader.DataSet) -> pd.DataFrame:
     return mistakes.find(_images, _embedded(run_id, epoch, steps))

@@ -22,9 +22,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from core import data, models, places
-from core.config import RunConfig, parse_setting
-from core.presets import from_preset
+from core import places
+from core.dataset import loader
+from core.networks import build
+from core.settings.config import RunConfig, parse_setting
+from core.settings.presets import from_preset
 
 ENLARGED = [transforms.Grayscale(3), transforms.Pad(2)]
 CROPPED = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()]
@@ -36,7 +38,7 @@ AUGMENTED = transforms.Compose(ENLARGED + CROPPED + SCALED)
 class Images(Dataset):
     """PNG files with their labels, decoded whenever they are asked for."""
 
-    def __init__(self, split: data.Split, transform: transforms.Compose = PLAIN):
+    def __init__(self, split: loader.Split, transform: transforms.Compose = PLAIN):
         self.files, self.labels, self.transform = split.files, split.labels.tolist(), transform
 
     def __len__(self) -> int:
@@ -68,11 +70,11 @@ class RandomTriplets(Dataset):
 class Loop:
     """A network with its optimiser and its data, as the sheet trains it. `config` is a preset of the sheet."""
 
-    def __init__(self, config: RunConfig, images: data.DataSet):
+    def __init__(self, config: RunConfig, images: loader.DataSet):
         random.seed(config.seed)
         torch.manual_seed(config.seed)
         self.config = config
-        self.network = models.build(config, len(images.classes))
+        self.network = build.build(config, len(images.classes))
         self.optimiser = torch.optim.SGD(
             self.network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
         )
@@ -158,7 +160,7 @@ def measure(preset: str, folder: Path, steps: int, repeats: int = 1) -> Costs:
     return Costs(**json.loads(done.stdout))
 
 
-def sample(config: RunConfig, images: data.DataSet, steps: int, repeats: int) -> Costs:
+def sample(config: RunConfig, images: loader.DataSet, steps: int, repeats: int) -> Costs:
     """Times `steps` batches (the fastest of some repeats, which favours the baseline), one evaluation, one mistake."""
     loop = Loop(config, images)
     loop.train(1, most=2)  # allocations
@@ -186,7 +188,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="of the sample; the fastest one counts")
     options = parser.parse_args()
     changes = dict(map(parse_setting, options.set)) | {"seed": options.seed}
-    config, images = from_preset(options.preset, **changes), data.load(options.data)
+    config, images = from_preset(options.preset, **changes), loader.load(options.data)
     if options.sample:
         print(json.dumps(asdict(sample(config, images, options.sample, options.repeats))))
         return

@@ -11,11 +11,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from core import experiment, machine, models, places, sampling, store
-from core.augment import augment
-from core.choices import OBJECTIVES
-from core.config import RunConfig
-from core.evaluate import LabelledImages, accuracy, embed_all
+from core import experiment, places
+from core.learning import machine, sampling
+from core.learning.augment import augment
+from core.learning.evaluate import LabelledImages, accuracy, embed_all
+from core.networks import build
+from core.runs import store
+from core.settings.choices import OBJECTIVES
+from core.settings.config import RunConfig
 
 
 def main() -> None:
@@ -30,7 +33,7 @@ def main() -> None:
     images, used = store.data_of(run), machine.Machine("cpu", "float32", torch.get_num_threads())
     known, asked = (experiment.labelled(images, split) for split in (images.train, images.test))
     learnt = known.rows(~sampling.held_out(run.config, known.labels))
-    network = models.build(run.config, len(images.classes)).to(memory_format=torch.channels_last)
+    network = build.build(run.config, len(images.classes)).to(memory_format=torch.channels_last)
     network.load_state_dict(store.load_checkpoint(run)["network"])
     for kind in ("moving statistics", "counted anew"):
         if kind == "counted anew":
@@ -52,9 +55,9 @@ def count_anew(network: nn.Module, images: LabelledImages, config: RunConfig) ->
     batches = sampling.batches(config, images.labels, images.class_numbers, None, epoch=1)
     with torch.no_grad():
         for step, batch in enumerate(batches, start=1):
-            prepared = models.prepare(images.images[batch], 1, config.image_size)
+            prepared = build.prepare(images.images[batch], 1, config.image_size)
             draw = sampling.generator(config.seed, "augment", 1, step)
-            network(models.repeated(augment(prepared, config.augmentation, draw), config.channels))
+            network(build.repeated(augment(prepared, config.augmentation, draw), config.channels))
 
 
 if __name__ == "__main__":

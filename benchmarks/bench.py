@@ -22,10 +22,15 @@ from pathlib import Path
 import torch
 
 from benchmarks import baseline, kernels, large, overhead, presets
-from core import data, experiment, machine, mistakes, models, places, store, writing
-from core.config import RunConfig
-from core.events import StepDone
-from core.presets import from_preset
+from core import experiment, places
+from core.analysis import mistakes
+from core.dataset import loader
+from core.learning import machine
+from core.learning.events import StepDone
+from core.networks import build
+from core.runs import store, writing
+from core.settings.config import RunConfig
+from core.settings.presets import from_preset
 
 SAMPLED_STEPS = 8
 PAIRS = 3
@@ -58,7 +63,7 @@ def main() -> None:
     used, versions = machine.choose(RunConfig()), machine.versions()
     if used.device != "cpu":
         parser.error("this is about two cores; what a GPU does is measured by python -m benchmarks.presets")
-    images = data.load(options.data)
+    images = loader.load(options.data)
     facts = f"{versions['processor']}, {used.threads} threads, {used.precision}, PyTorch {versions['torch']}"
     before, found = {row.what: row for row in _kept()}, {}
     for name in options.only or ROWS:
@@ -95,7 +100,7 @@ def _yes(met: bool) -> str:
     return "yes" if met else "no"
 
 
-def facenet_speed(entry: str, seeds: int, target: int, images: data.DataSet) -> Iterator[Row]:
+def facenet_speed(entry: str, seeds: int, target: int, images: loader.DataSet) -> Iterator[Row]:
     """An entry of benchmarks/presets.py, over some seeds, against four epochs of the baseline's FaceNet."""
     costs = baseline.measure("facenet", images.folder, SAMPLED_STEPS, repeats=3)
     sheet = costs.epochs(FACENET_EPOCHS)
@@ -115,7 +120,7 @@ def facenet_speed(entry: str, seeds: int, target: int, images: data.DataSet) -> 
     )
 
 
-def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
+def classifier_speed(preset: str, images: loader.DataSet) -> Iterator[Row]:
     """A classifier of the sheet against the baseline, and how close to the processor's own limit it is."""
     config = from_preset(preset)
     threads = machine.choose(config).threads
@@ -127,7 +132,7 @@ def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
         ours.append(step)
         roofs.append(matrix_product_rate())
     speed, roof = config.batch_size / statistics.median(ours), statistics.median(roofs)
-    work = 6 * models.summarise(config).multiply_adds / 1e9  # forward once, backward twice, two operations each
+    work = 6 * build.summarise(config).multiply_adds / 1e9  # forward once, backward twice, two operations each
     kept = presets.rows(preset, images.fingerprint)
     accuracy = kept["test_accuracy"].mean() if len(kept) else None
     known = f"{accuracy:.2%} over {len(kept)} seeds" if accuracy else "accuracy not measured yet"
@@ -144,7 +149,7 @@ def classifier_speed(preset: str, images: data.DataSet) -> Iterator[Row]:
     )
 
 
-def sample(config: RunConfig, images: data.DataSet) -> tuple[float, float]:
+def sample(config: RunConfig, images: loader.DataSet) -> tuple[float, float]:
     """Seconds of a step and of an evaluation of a real run that is stopped after some steps."""
     times = []
     with tempfile.TemporaryDirectory() as runs, writing.create(config, images, Path(runs)) as writer:
@@ -167,7 +172,7 @@ def matrix_product_rate(size: int = 2048) -> float:
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def neighbours(images: data.DataSet) -> Iterator[Row]:
+def neighbours(images: loader.DataSet) -> Iterator[Row]:
     """Both neighbours of every mistake of a run that makes many: one untrained network."""
     config = from_preset("quick", epochs=1)
     with tempfile.TemporaryDirectory() as runs, writing.create(config, images, Path(runs)) as writer:
@@ -197,13 +202,13 @@ def neighbours(images: data.DataSet) -> Iterator[Row]:
     )
 
 
-def dashboard(images: data.DataSet) -> Iterator[Row]:
+def dashboard(images: loader.DataSet) -> Iterator[Row]:
     """A run in the dashboard with a live page open against one at the command line."""
     found = overhead.measure_dashboard(folder=images.folder)
     yield _overhead("training with one live page open, against the command line", found)
 
 
-def plain_loop(images: data.DataSet) -> Iterator[Row]:
+def plain_loop(images: loader.DataSet) -> Iterator[Row]:
     """Our run against the same training without generator, events and store: of short epochs and of longer ones."""
     for preset, epochs in (("quick", None), ("densenet52", 2)):
         found = overhead.measure_loop(preset, epochs, folder=images.folder)
@@ -221,7 +226,7 @@ def _overhead(what: str, found: dict) -> Row:
     return Row(what, target, f"{found['ratio'] - 1:+.1%}", met, how)
 
 
-def large_set(images: data.DataSet) -> Iterator[Row]:
+def large_set(images: loader.DataSet) -> Iterator[Row]:
     """60,000 training and 10,000 test images: from PNG, from the cache, their neighbours, the memory."""
     found = large.measure(images)
     cached, neighbours = found["load_cache_seconds"], max(found["knn_seconds"], found["mistakes_few_seconds"])
@@ -238,7 +243,7 @@ def large_set(images: data.DataSet) -> Iterator[Row]:
     )
 
 
-def best(images: data.DataSet) -> Iterator[Row]:
+def best(images: loader.DataSet) -> Iterator[Row]:
     """What the most accurate presets have reached on the largest set of test images that they were asked for."""
     for name, target in BEST.items():
         asked = presets.most_asked(name)
@@ -257,7 +262,7 @@ def best(images: data.DataSet) -> Iterator[Row]:
         )
 
 
-ROWS: dict[str, Callable[[data.DataSet], Iterator[Row]]] = {
+ROWS: dict[str, Callable[[loader.DataSet], Iterator[Row]]] = {
     "quick": lambda images: facenet_speed("quick", 5, 60, images),
     "full": lambda images: facenet_speed("quick, full width", 3, 15, images),
     "strided": lambda images: facenet_speed("quick, full width, stem stride 2", 3, 15, images),

@@ -17,9 +17,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import tables
-from core import data, experiment, machine, places, presets, store, writing
-from core.config import parse_setting
-from core.data import DataSet, Split
+from core import experiment, places
+from core.dataset import loader
+from core.dataset.loader import DataSet, Split
+from core.learning import machine
+from core.runs import store, writing
+from core.settings import presets
+from core.settings.config import parse_setting
 
 RESULTS = Path(__file__).parent / "results" / "crossval.csv"
 FOLDS = 5
@@ -37,7 +41,7 @@ def main() -> None:
     if not options.preset:
         print(comparison(pd.read_csv(RESULTS, keep_default_na=False)))
         return
-    images = data.load(options.data)
+    images = loader.load(options.data)
     config = presets.from_preset(options.preset, **dict(map(parse_setting, options.set)))
     accuracies = []
     for fold in options.folds:
@@ -99,7 +103,7 @@ def split(images: DataSet, fold: int) -> DataSet:
         asked[np.array_split(draw.permutation(np.flatnonzero(labels == label)), FOLDS)[fold]] = True
     numbers = dict(zip(images.classes, images.class_numbers, strict=True))
     parts = (_rows(images.train, np.flatnonzero(rows)) for rows in (~asked, asked))
-    return data.assemble(images.folder, numbers, *parts, images.source, f"fold {fold} of {images.description}")
+    return loader.assemble(images.folder, numbers, *parts, images.source, f"fold {fold} of {images.description}")
 
 
 def _rows(part: Split, rows: np.ndarray) -> Split:

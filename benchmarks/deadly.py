@@ -21,10 +21,11 @@ import pandas as pd
 import torch
 import torch._dynamo  # the first optimiser of a process loads it: seconds in every child otherwise
 
-from core import experiment, store, writing
-from core.config import RunConfig
-from core.data import DataSet, load
-from core.files import StoreError
+from core import experiment
+from core.dataset.loader import DataSet, load
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.settings.config import RunConfig
 
 CLOCK = {"seconds", "run"}  # entries of a checkpoint that differ between two equal runs
 

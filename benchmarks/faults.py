@@ -29,12 +29,13 @@ from pathlib import Path
 import torch
 
 from benchmarks import deadly
-from core import control, experiment, store, writing
-from core.config import RunConfig
-from core.data import DataSet
-from core.files import StoreError
-from core.presets import PRESETS, from_preset
-from core.runs import queue
+from core import control, experiment
+from core.dataset.loader import DataSet
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.runs.queue import queue
+from core.settings.config import RunConfig
+from core.settings.presets import PRESETS, from_preset
 from tests.conftest import write_digits
 
 RESULTS = Path(__file__).parent / "results" / "faults.csv"

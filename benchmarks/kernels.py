@@ -14,9 +14,10 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from core import machine, models, objectives, sampling, train
-from core.config import RunConfig
-from core.presets import PRESETS, from_preset
+from core.learning import loop, machine, objectives, sampling
+from core.networks import build
+from core.settings.config import RunConfig
+from core.settings.presets import PRESETS, from_preset
 
 KINDS = {
     "convolution": ("convolution",),
@@ -56,8 +57,8 @@ def images_of(config: RunConfig) -> int:
 def stepper(config: RunConfig, compiled: bool = False) -> Callable[[], None]:
     """A function that makes a training step, always on the same random images."""
     used = machine.choose(config)
-    network = models.build(config, CLASSES).to(used.device, memory_format=torch.channels_last)
-    descent = train.optimiser(network, config)
+    network = build.build(config, CLASSES).to(used.device, memory_format=torch.channels_last)
+    descent = loop.optimiser(network, config)
     draw = torch.Generator().manual_seed(0)
     images = torch.rand(images_of(config), 1, config.image_size, config.image_size, generator=draw).to(used.device)
     labels = torch.randint(CLASSES, (len(images),), generator=draw).to(used.device)
@@ -65,7 +66,7 @@ def stepper(config: RunConfig, compiled: bool = False) -> Callable[[], None]:
 
     def step() -> None:
         with used.autocast():
-            outputs = forward(models.repeated(images, config.channels))
+            outputs = forward(build.repeated(images, config.channels))
         loss, _ = objectives.batch_loss(outputs, labels, config, 1, sampling.generator(0))
         descent.zero_grad()
         loss.backward()

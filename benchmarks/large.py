@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core import data, places
+from core import places
+from core.dataset import loader
 
 COUNTS = {"train": 60_000, "test": 10_000}
 SIZE = 128  # numbers an embedding
@@ -28,7 +29,7 @@ NEIGHBOURS = 5
 WRONG = {"few": 0.02, "all": 1.0}  # fractions of the test images
 
 
-def measure(small: data.DataSet) -> dict:
+def measure(small: loader.DataSet) -> dict:
     """Seconds and MiB by name, on a large set made of the images of `small`."""
     with tempfile.TemporaryDirectory(prefix="tripletlab-large-") as folder:
         made, environment = Path(folder) / "set", os.environ | {"TRIPLETLAB_CACHE": str(Path(folder) / "cache")}
@@ -54,13 +55,13 @@ def measure(small: data.DataSet) -> dict:
         }
 
 
-def write_set(small: data.DataSet, folder: Path) -> None:
+def write_set(small: loader.DataSet, folder: Path) -> None:
     """A set of COUNTS images: those of `small` in turn, each shifted by up to LARGEST_SHIFT pixels."""
     draw = np.random.default_rng(0)
-    for split, part in zip(data.SPLITS, (small.train, small.test), strict=True):
+    for split, part in zip(loader.SPLITS, (small.train, small.test), strict=True):
         for name in small.classes:
             (folder / split / name).mkdir(parents=True)
-        lines = [data.COLUMNS]
+        lines = [loader.COLUMNS]
         for number in range(COUNTS[split]):
             place = number % len(part.ids)
             label, shift = part.labels[place], draw.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1, 2)
@@ -74,11 +75,11 @@ def write_set(small: data.DataSet, folder: Path) -> None:
 
 def load(folder: Path) -> dict:
     """Seconds of the first load in this process; those of importing the loader are a process of their own."""
-    command = [sys.executable, "-c", "import time; t = time.time(); import core.data; print(time.time() - t)"]
+    command = [sys.executable, "-c", "import time; t = time.time(); import core.dataset.loader; print(time.time() - t)"]
     imported = subprocess.run(command, cwd=places.ROOT, stdout=subprocess.PIPE, check=True)
     decoded = [0]
     begun = time.perf_counter()
-    data.load(folder, lambda done, total: decoded.append(done))
+    loader.load(folder, lambda done, total: decoded.append(done))
     seconds = round(time.perf_counter() - begun, 2)
     return {
         "import_seconds": round(float(imported.stdout), 2),
@@ -92,10 +93,10 @@ def neighbours(folder: Path) -> dict:
     """Seconds for the neighbours of random embeddings, of all test images and of the wrong ones."""
     import torch
 
-    from core import classify, mistakes
-    from core.store import Embedded
+    from core.analysis import classify, mistakes
+    from core.analysis.embedded import Embedded
 
-    images = data.load(folder)
+    images = loader.load(folder)
     draw = torch.Generator().manual_seed(0)
     points = torch.randn(sum(COUNTS.values()), SIZE, generator=draw)
     points = (10 * torch.nn.functional.normalize(points)).half().float()
@@ -119,13 +120,15 @@ def evaluate(folder: Path) -> dict:
     """Seconds and memory of loading, embedding with a small untrained network, and evaluating by neighbours."""
     import torch
 
-    from core import evaluate, experiment, machine, models
-    from core.presets import from_preset
+    from core import experiment
+    from core.learning import evaluate, machine
+    from core.networks import build
+    from core.settings.presets import from_preset
 
-    images = data.load(folder)
+    images = loader.load(folder)
     config = from_preset("quick", classifier="knn", embedding_size=SIZE, precision="float32")
     train, test = (experiment.labelled(images, part) for part in (images.train, images.test))
-    network = models.build(config, len(images.classes))
+    network = build.build(config, len(images.classes))
     held = torch.zeros(len(train.labels), dtype=torch.bool)
     begun = time.perf_counter()
     evaluate.evaluate(network, train, held, test, config, machine.Machine("cpu", "float32", torch.get_num_threads()))
@@ -147,7 +150,7 @@ def main() -> int:
         print(json.dumps(part(Path(sys.argv[2]))))
         return 0
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", file=sys.stderr)
-    print(json.dumps(measure(data.load(places.data_folder()))))
+    print(json.dumps(measure(loader.load(places.data_folder()))))
     return 0
 
 

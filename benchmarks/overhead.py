@@ -33,16 +33,19 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import tables
-from core import data, evaluate, experiment, machine, objectives, places, sampling, store, train, writing
-from core.augment import augment
-from core.config import RunConfig
-from core.data import DataSet
-from core.evaluate import LabelledImages
-from core.events import EpochDone
-from core.models import build, prepare, repeated
-from core.presets import PRESETS, from_preset
-from core.store import Run
-from core.train import Control
+from core import experiment, places
+from core.dataset import loader
+from core.dataset.loader import DataSet
+from core.learning import evaluate, loop, machine, objectives, sampling
+from core.learning.augment import augment
+from core.learning.evaluate import LabelledImages
+from core.learning.events import EpochDone
+from core.learning.loop import Control
+from core.networks.build import build, prepare, repeated
+from core.runs import store, writing
+from core.runs.store import Run
+from core.settings.config import RunConfig
+from core.settings.presets import PRESETS, from_preset
 from tests.app import browser
 
 RESULTS = Path(__file__).parent / "results" / "overhead.csv"
@@ -99,16 +102,16 @@ def plain_loop(config: RunConfig, images: DataSet) -> Iterator[Weights]:
     labels, steps, confused = learnt.labels.to(used.device), sampling.steps_per_epoch(config, learnt.labels), None
     torch.manual_seed(config.seed)
     network = judged = build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
-    descent = train.optimiser(network, config)
+    descent = loop.optimiser(network, config)
     if config.weight_average:
-        average = train.moving_average(network, config.weight_average)
+        average = loop.moving_average(network, config.weight_average)
         judged = average.module
     for epoch in range(1, config.epochs + 1):
         network.train()
         batches = sampling.batches(config, learnt.labels, learnt.class_numbers, confused, epoch)
         for step, batch in enumerate(batches, start=1):
             for group in descent.param_groups:
-                group["lr"] = train.learning_rate(config, epoch, step, steps)
+                group["lr"] = loop.learning_rate(config, epoch, step, steps)
             inputs = prepare(learnt.images[batch].to(used.device), 1, config.image_size)
             inputs = augment(inputs, config.augmentation, sampling.generator(config.seed, "augment", epoch, step))
             with used.autocast():
@@ -139,7 +142,7 @@ def our_run(config: RunConfig, images: DataSet, control: Control = lambda: None)
 
 def measure_loop(preset: str = "quick", epochs: int | None = None, pairs: int = 3, folder: Path | None = None) -> dict:
     """Our run against the plain loop: see `_summary`. `folder` holds the data set, by default the lab's own."""
-    images = data.load(folder or places.data_folder())
+    images = loader.load(folder or places.data_folder())
     config = _config(preset, epochs)
     steps = itertools.count()  # the first steps, evaluation and tables of a process load libraries
     for _ in our_run(config, images, lambda: "stop" if next(steps) >= WARM_UP_STEPS else None):

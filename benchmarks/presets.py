@@ -25,9 +25,11 @@ import pandas as pd
 import torch
 
 from benchmarks import tables
-from core import data, machine, places, sampling
-from core.config import RunConfig, to_dict, written
-from core.presets import PRESETS, changes, from_preset
+from core import places
+from core.dataset import loader
+from core.learning import machine, sampling
+from core.settings.config import RunConfig, to_dict, written
+from core.settings.presets import PRESETS, changes, from_preset
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = RESULTS / "presets.csv"
@@ -75,7 +77,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=places.data_folder(), help="the data set")
     parser.add_argument("--table", action="store_true", help="only print the table of what is there")
     options = parser.parse_args()
-    images = data.load(options.data)
+    images = loader.load(options.data)
     wanted = [(name, seed) for seed in range(options.seeds) for name in options.only or ENTRIES]
     device = machine.choose(RunConfig()).device
     missing = [] if options.table else [each for each in wanted if not _known(*each, images.fingerprint, device)]
@@ -131,7 +133,7 @@ def _config(name: str, **more) -> RunConfig:
     return from_preset(preset, **changes, **more)
 
 
-def measure(name: str, seed: int, folder: Path, images: data.DataSet, threads: int = 0) -> dict:
+def measure(name: str, seed: int, folder: Path, images: loader.DataSet, threads: int = 0) -> dict:
     """Trains an entry in a process of its own: a row for the CSV. `images` is the set in `folder`."""
     config = _config(name, seed=seed, threads=threads)
     print(f"{name}, seed {seed} …", file=sys.stderr, flush=True)
@@ -170,7 +172,7 @@ def measure(name: str, seed: int, folder: Path, images: data.DataSet, threads: i
     }
 
 
-def _images_an_epoch(config: RunConfig, images: data.DataSet) -> int:
+def _images_an_epoch(config: RunConfig, images: loader.DataSet) -> int:
     labels = torch.tensor(images.train.labels)
     labels = labels[~sampling.held_out(config, labels)]
     return sum(len(batch) for batch in sampling.batches(config, labels, images.class_numbers, None, epoch=1))

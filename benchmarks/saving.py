@@ -1,8 +1,8 @@
 """What saving costs a run, as a share of its time: python -m benchmarks.saving [PRESET…] [--seconds N]
 
-Every file operation of core.store is timed inside a real run; the table goes to standard output as Markdown and into
-benchmarks/results/saving.csv. A preset that would take too long is stopped after so many seconds: its epoch is then
-saved as a stopped one is, which is more than it would cost within a longer run.
+Every file operation of core.runs.store is timed inside a real run; the table goes to standard output as Markdown and
+into benchmarks/results/saving.csv. A preset that would take too long is stopped after so many seconds: its epoch is
+then saved as a stopped one is, which is more than it would cost within a longer run.
 """
 
 import argparse
@@ -12,15 +12,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from core import data, experiment, places, writing
-from core.presets import PRESETS, from_preset
-from core.writing import RunWriter
+from core import experiment, places
+from core.dataset import loader
+from core.runs import writing
+from core.runs.writing import RunWriter
+from core.settings.presets import PRESETS, from_preset
 
 RESULTS = Path(__file__).parent / "results" / "saving.csv"
 TIMED = ("update", "announce", "wish", "add_step", "steps_state", "save_table", "save_embedded", "save_checkpoint")
 
 
-def measure(preset: str, images: data.DataSet, runs: Path, limit: float) -> dict:
+def measure(preset: str, images: loader.DataSet, runs: Path, limit: float) -> dict:
     """One run: its seconds, those of saving, and the size of its last checkpoint in megabytes."""
     spent, depth = 0.0, 0
 
@@ -66,7 +68,7 @@ def main() -> int:
     parser.add_argument("presets", nargs="*", default=list(PRESETS), metavar="PRESET")
     parser.add_argument("--seconds", type=float, default=150.0, help="at most, of each run (default: 150)")
     options = parser.parse_args()
-    images = data.load(places.data_folder())
+    images = loader.load(places.data_folder())
     rows = []
     with tempfile.TemporaryDirectory(prefix="tripletlab-saving-") as runs:
         for preset in options.presets:

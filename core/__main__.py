@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from core import bar, control, data, places, sources, store, writing
-from core.checks import LONGEST_NAME
-from core.choices import CLASSIFIERS
-from core.config import ConfigError, applies, parse_setting, settings
-from core.data import DataError
-from core.files import StoreError, replacing
-from core.presets import PRESETS, from_preset
+from core import control, places
+from core.dataset import bar, loader, sources
+from core.dataset.loader import DataError
+from core.runs import store, writing
+from core.runs.checks import LONGEST_NAME
+from core.runs.files import StoreError, replacing
+from core.settings.choices import CLASSIFIERS
+from core.settings.config import ConfigError, applies, parse_setting, settings
+from core.settings.presets import PRESETS, from_preset
 
 INTERRUPTED = 130  # exit status of a run that Ctrl-C or a signal to end has stopped
 
@@ -157,7 +159,7 @@ def _data(options) -> tuple[dict, int]:
     return _about(found, options.json), 0
 
 
-def _about(found: data.DataSet, silent: bool) -> dict:
+def _about(found: loader.DataSet, silent: bool) -> dict:
     """What a data set is, printed unless `silent` and for --json."""
     if not silent:
         print(f"{found.description}\n{found.folder}")
@@ -176,9 +178,9 @@ def _about(found: data.DataSet, silent: bool) -> dict:
 def _summary(options) -> tuple[dict, int]:
     from dataclasses import asdict
 
-    from core import models
+    from core.networks import build
 
-    summary = models.summarise(from_preset(options.preset, **dict(options.set)))
+    summary = build.summarise(from_preset(options.preset, **dict(options.set)))
     if not options.json:
         for layer in summary.layers:
             shape = " x ".join(map(str, layer["output"]))
@@ -197,7 +199,7 @@ def _train(options) -> tuple[dict, int]:
             _say(f"{field.name} has no effect with the other settings")
     with bar.reading() as reading:
         if options.data:
-            images = data.load(options.data, reading)
+            images = loader.load(options.data, reading)
         else:
             images = sources.prepare(places.data_folder(), progress=_say, reading=reading)
     _say(f"{images.description}; loading PyTorch …")
@@ -212,7 +214,7 @@ def _train(options) -> tuple[dict, int]:
 def _resume(options) -> tuple[dict, int]:
     run = _run(options)
     with bar.reading() as reading:
-        images = data.load(options.data or Path(run.data["folder"]), reading)
+        images = loader.load(options.data or Path(run.data["folder"]), reading)
     _say(f"{images.description}; loading PyTorch …")
     from core import experiment
 
@@ -251,7 +253,7 @@ def _watch(events, writer: writing.RunWriter):
     """Drains a run, showing a bar on a terminal and a line an epoch; returns its Finished event."""
     from tqdm import tqdm
 
-    from core.events import EpochDone, Resumed, StepDone
+    from core.learning.events import EpochDone, Resumed, StepDone
 
     epochs = writer.facts["config"]["epochs"]
     bar = tqdm(unit="step", leave=False, disable=None, file=sys.stderr)  # None: only on a terminal
@@ -353,7 +355,8 @@ def _evaluate(options) -> tuple[dict, int]:
 
 def _mistakes(options) -> tuple[dict, int]:
     run = _run(options)
-    from core import mistakes
+    from core.analysis import mistakes
+    from core.exchange import pictures
 
     if not run.result:
         raise StoreError(f"run {run.id} has no predictions yet: its first epoch was not finished")
@@ -363,7 +366,7 @@ def _mistakes(options) -> tuple[dict, int]:
     if len(table) != run.result["mistakes"]:  # brought in before its data set was
         table = mistakes.find(images, store.embedded(run, run.result["epochs"]))
     folder = options.out or places.pictures_folder() / run.id
-    mistakes.export(table, images, folder)
+    pictures.export(table, images, folder)
     if not options.json:
         print(f"{len(table)} mistakes, pictures in {folder}")
     items = [
@@ -400,7 +403,7 @@ def _runs(options) -> tuple[dict, int]:
 
 
 def _export(options) -> tuple[dict, int]:
-    from core import uploads
+    from core.exchange import uploads
 
     run = _run(options)
     file = options.out or Path(f"{run.id}.zip")
@@ -412,7 +415,7 @@ def _export(options) -> tuple[dict, int]:
 
 
 def _import(options) -> tuple[dict, int]:
-    from core import uploads
+    from core.exchange import uploads
 
     if options.data:
         return _about(uploads.read_data_set(options.file, options.data), options.json), 0

@@ -1,20 +1,21 @@
 """Control of runs from a page: begin, resume, pause, stop, and what a run is doing now.
 
 A run is trained by this process's queue, or by another process: another dashboard, or a command line. That one is asked
-through a small file in the run's folder. Renaming, archiving and deleting need neither: see core/store.py.
+through a small file in the run's folder. Renaming, archiving and deleting need neither: see core/runs/store.py.
 """
 
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from core import memory, store, writing
-from core.config import RunConfig
-from core.data import DataSet
-from core.files import StoreError
-from core.runs import Control, queue
-from core.store import Run
-from core.writing import RunWriter
+from core.dataset.loader import DataSet
+from core.learning import memory
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.runs.queue import Control, queue
+from core.runs.store import Run
+from core.runs.writing import RunWriter
+from core.settings.config import RunConfig
 
 _ENDED = {"stop": "stopped", "pause": "paused", "leave": "interrupted"}
 

@@ -17,17 +17,22 @@ import numpy as np
 import pandas as pd
 import torch
 
-from core import classify, data, evaluate, machine, mistakes, models, sampling, store, train
-from core.choices import OBJECTIVES
-from core.config import ConfigError, RunConfig
-from core.data import DataSet, Split
-from core.evaluate import Evaluation, LabelledImages
-from core.events import EpochDone, Event, Finished, Resumed, StepDone
-from core.files import StoreError
-from core.images import Reading
-from core.store import Embedded, Run
-from core.train import Control, Training
-from core.writing import RunWriter
+from core.analysis import classify, metrics, mistakes
+from core.analysis.embedded import Embedded
+from core.dataset import loader
+from core.dataset.images import Reading
+from core.dataset.loader import DataSet, Split
+from core.learning import evaluate, loop, machine, sampling
+from core.learning.evaluate import Evaluation, LabelledImages
+from core.learning.events import EpochDone, Event, Finished, Resumed, StepDone
+from core.learning.loop import Control, Training
+from core.networks import build
+from core.runs import store
+from core.runs.files import StoreError
+from core.runs.store import Run
+from core.runs.writing import RunWriter
+from core.settings.choices import OBJECTIVES
+from core.settings.config import ConfigError, RunConfig
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,
 CHECKPOINT_SHARE = 0.01  # or more, so that saving them takes no larger share of the time
@@ -72,7 +77,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     held = sampling.held_out(config, training_images.labels)
     learnt = training_images.rows(~held)
     torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
-    network = models.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
+    network = build.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
     if not _trusted(used, network, config, learnt.images):
         used = machine.choose(replace(config, precision="float32"))
         notes += ["Computed in float32: a convolution of this network comes out wrong here in bfloat16."]
@@ -109,16 +114,16 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         evaluation = evaluate.evaluate(training.judged, training_images, held, test_images, config, used)
         known, asked_for, loss = evaluation.train_embeddings, evaluation.test_embeddings, evaluation.test_loss or 0.0
         if not (known.isfinite().all() and asked_for.isfinite().all() and math.isfinite(loss)):  # since the last step
-            raise train.Diverged(
+            raise loop.Diverged(
                 f"diverged: the network's outputs are not finite after epoch {epoch}: the weights have run away. "
-                f"Lower the learning rate (it was {train.learning_rate(config, epoch):g})."
+                f"Lower the learning rate (it was {loop.learning_rate(config, epoch):g})."
             )
         recorder.keep(epoch, evaluation)
         return evaluation
 
     hook = training.judged.register_forward_pre_hook(leave_evaluation)
     try:
-        for event in train.fit(training, learnt, config, used, evaluate_epoch, asked):
+        for event in loop.fit(training, learnt, config, used, evaluate_epoch, asked):
             if isinstance(event, EpochDone):
                 recorder.epoch_done(event)
             else:
@@ -126,7 +131,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
             yield event
     except _Left:
         pass
-    except train.Diverged:
+    except loop.Diverged:
         writer.update(diverged=True)
         raise
     finally:
@@ -147,9 +152,9 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     )
 
 
-def _trusted(used: machine.Machine, network: models.Network, config: RunConfig, images: torch.Tensor) -> bool:
+def _trusted(used: machine.Machine, network: build.Network, config: RunConfig, images: torch.Tensor) -> bool:
     """Whether the network's convolutions are right in the precision that is to be used, seen on a few images."""
-    few = models.prepare(images[:_LOOKED_AT].to(used.device), config.channels, config.image_size)
+    few = build.prepare(images[:_LOOKED_AT].to(used.device), config.channels, config.image_size)
     return machine.agrees(network, few, used)
 
 
@@ -331,10 +336,10 @@ def evaluate_run(
     if classifier == "softmax" and not OBJECTIVES[config.objective].classifies:
         raise ConfigError(f"run {run.id} learnt distances and has no class head; use --classifier knn or centre")
     images = store.data_of(run, progress)
-    asked = labelled(images, data.load_images(folder, images.classes) if folder else images.test)
+    asked = labelled(images, loader.load_images(folder, images.classes) if folder else images.test)
     checkpoint = store.load_checkpoint(run)
     used = machine.choose(replace(config, precision=run.machine["precision"]))  # queries like the stored gallery
-    network = models.build(config, len(images.classes))
+    network = build.build(config, len(images.classes))
     try:
         network.load_state_dict(checkpoint["network"])
         gallery = torch.tensor(store.embedded(run, checkpoint["epoch"]).train)
@@ -350,11 +355,11 @@ def evaluate_run(
     if classifier in ("knn", "knn_weighted") and neighbours > len(gallery):
         raise ConfigError(f"--neighbours {neighbours}: there are only {len(gallery)} training images")
     prediction = classify.predict(classifier, outputs, gallery, gallery_labels, neighbours)
-    confusion = evaluate.confusion_matrix(prediction.labels, asked.labels, len(images.classes))
+    confusion = metrics.confusion_matrix(prediction.labels, asked.labels, len(images.classes))
     return {
-        "accuracy": evaluate.accuracy(prediction.labels, asked.labels),
+        "accuracy": metrics.accuracy(prediction.labels, asked.labels),
         "correct": int((prediction.labels == asked.labels).sum()),
         "total": len(asked.labels),
         "confusion": confusion.tolist(),
-        "per_class": evaluate.per_class(confusion),
-    } | asdict(evaluate.retrieval(outputs.embeddings, asked.labels, gallery, gallery_labels))
+        "per_class": metrics.per_class(confusion),
+    } | asdict(metrics.retrieval(outputs.embeddings, asked.labels, gallery, gallery_labels))

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from core import sources
-from core.config import RunConfig
-from core.data import SPLITS, DataSet, load
+from core.dataset import sources
+from core.dataset.loader import SPLITS, DataSet, load
+from core.settings.config import RunConfig
 
 DIGITS = (0, 1, 7, 9)  # class numbers with a gap, so that a label and a class number are not the same
 

@@ -1,7 +1,6 @@
 """Who may import whom, read from the source: the rules that keep `core` readable without Streamlit or a thread."""
 
 import ast
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE = sorted((ROOT / "core").glob("*.py"))
+CORE = sorted((ROOT / "core").rglob("*.py"))
 APP = sorted((ROOT / "app").rglob("*.py"))
-VIEWS = sorted((ROOT / "app" / "views").glob("*.py"))
+VIEWS = sorted((ROOT / "app" / "views").rglob("*.py"))
+# Each part of core may import itself and those before it, never those after
+CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "experiment", "exchange"]
+CHAPTERS += ["control", "commands", "__main__"]
+STRANGERS = [("dataset", "networks"), ("networks", "dataset")]  # do not know each other, whatever the order
 
 
 def imports(file: Path) -> set[str]:
-    """Full names of all modules and names that a file imports anywhere, e.g. core.data.DataSet and core.data."""
+    """Full names of all modules and names that a file imports anywhere, e.g. core.places.ROOT and core.places."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -43,25 +46,41 @@ def name(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
+def chapter(module: str) -> str:
+    """The part of core that a full name such as core.runs.store.Run belongs to; empty for core itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def wrong_imports(file: Path, root: Path) -> set[str]:
+    """What a file of core imports although the order of the chapters, or their not knowing each other, forbids it."""
+    own = file.relative_to(root / "core").parts[0].removesuffix(".py")
+    if own == "__init__":
+        return from_package(file, "core")
+    before = CHAPTERS[: CHAPTERS.index(own) + 1]
+    before = [each for each in before if (own, each) not in STRANGERS]
+    return {each for each in from_package(file, "core") if each != "core" and chapter(each) not in before}
+
+
 @pytest.fixture(scope="module")
-def loaded() -> dict[str, set[str]]:
-    """What each of some modules has loaded once it is imported by a fresh interpreter."""
-    modules = ["core.choices", "core.config", "core.presets", "core.data", "core.sources", "core.runs"]
-    modules += ["core.store", "core.writing", "core.mistakes", "core.uploads"]
-    code = f"""
-import importlib, json, sys
-found = {{}}
-for name in {modules}:
-    importlib.import_module(name)
-    found[name] = sorted({{each.split(".")[0] for each in sys.modules}})
-print(json.dumps(found))
-"""
+def loaded() -> set[str]:
+    """What a fresh interpreter has loaded once it has imported all that pages read with."""
+    modules = [
+        module_name(file) for each in ("settings", "dataset", "runs") for file in (ROOT / "core" / each).glob("*.py")
+    ]
+    modules += ["core.control", "core.analysis.mistakes", "core.exchange.pictures", "core.exchange.uploads"]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return {key: set(value) for key, value in json.loads(done.stdout).items()}
+    return {each.split(".")[0] for each in done.stdout.split()}
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def test_the_files_are_there():
-    assert len(CORE) > 20
+    assert len(CORE) > 30
+    parts = {file.relative_to(ROOT / "core").parts[0].removesuffix(".py") for file in CORE} - {"__init__"}
+    assert parts <= set(CHAPTERS)
     assert len(VIEWS) > 3
     assert {"app/state.py", "app/charts.py", "app/pictures.py", "app/main.py"} <= {name(file) for file in APP}
 
@@ -71,6 +90,21 @@ def test_core_knows_neither_streamlit_nor_app(file):
     assert not from_package(file, "streamlit", "app", "plotly")
 
 
+@pytest.mark.parametrize("file", CORE, ids=name)
+def test_chapters_import_upwards_only(file):
+    assert not wrong_imports(file, ROOT)
+
+
+def test_a_wrong_import_in_any_folder_is_found(tmp_path):
+    """The rules above see what is deep inside, in a function as well."""
+    file = tmp_path / "core" / "dataset" / "deep" / "bad.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("import streamlit\ndef later():\n    from core import control\n    import core.networks.build\n")
+    assert sorted((tmp_path / "core").rglob("*.py")) == [file]
+    assert from_package(file, "streamlit") == {"streamlit"}
+    assert wrong_imports(file, tmp_path) == {"core.control", "core.networks.build"}
+
+
 @pytest.mark.parametrize("file", VIEWS, ids=name)
 def test_views_hold_no_torch(file):
     assert not from_package(file, "torch", "torchvision", "sklearn", "umap")
@@ -78,38 +112,29 @@ def test_views_hold_no_torch(file):
 
 @pytest.mark.parametrize("network", ["densenet", "resnext", "resnet"])
 def test_a_network_can_be_copied_onto_a_slide(network):
-    assert {each.split(".")[0] for each in imports(ROOT / "core" / f"{network}.py")} == {"torch"}
+    assert {each.split(".")[0] for each in imports(ROOT / "core" / "networks" / f"{network}.py")} == {"torch"}
 
 
 @pytest.mark.parametrize(
     ("file", "allowed"),
-    [("triplets", ("math", "typing", "torch", "core.config")), ("augment", ("math", "torch"))],
+    [
+        ("triplets", ("math", "typing", "torch", "core.settings.config", "core.analysis.distances")),
+        ("augment", ("math", "torch")),
+    ],
     ids=["triplets", "augment"],
 )
 def test_mathematics_needs_torch_and_the_names_only(file, allowed):
-    for found in imports(ROOT / "core" / f"{file}.py"):
+    for found in imports(ROOT / "core" / "learning" / f"{file}.py"):
         assert any(found == each or found.startswith(f"{each}.") for each in allowed), found
 
 
-@pytest.mark.parametrize(
-    ("file", "allowed"),
-    [("choices", set()), ("config", {"core.choices"}), ("presets", {"core.choices", "core.config"})],
-    ids=["choices", "config", "presets"],
-)
-def test_settings_need_the_standard_library_only(file, allowed):
-    found = imports(ROOT / "core" / f"{file}.py")
-    assert {each for each in found if each.split(".")[0] not in sys.stdlib_module_names | {"core"}} == set()
-    assert {".".join(each.split(".")[:2]) for each in found if each.startswith("core.")} == allowed
-
-
 def test_what_pages_read_with_loads_no_torch(loaded):
-    for module, found in loaded.items():  # each includes what those before it have loaded
-        assert not found & {"torch", "torchvision", "sklearn", "umap", "streamlit"}, module
-    assert "numpy" in loaded["core.data"]  # or the list says nothing
+    assert not loaded & {"torch", "torchvision", "sklearn", "umap", "streamlit"}
+    assert "numpy" in loaded  # or the list says nothing
 
 
 def test_the_queue_knows_nothing_of_learning():
-    assert not from_package(ROOT / "core" / "runs.py", "torch", "numpy", "core")
+    assert not from_package(ROOT / "core" / "runs" / "queue.py", "torch", "numpy", "core")
 
 
 @pytest.mark.parametrize("file", ["charts", "pictures"])
@@ -140,11 +165,12 @@ def test_a_module_says_what_it_is(file):
 
 def test_no_import_in_a_circle():
     """Modules of core, by the imports at their top."""
+    files = {module_name(file): file for file in CORE}
     needs = {}
-    for file in CORE:
+    for module, file in files.items():
         top = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
         names = {f"{node.module}.{alias.name}" for node in top for alias in node.names} | {node.module for node in top}
-        needs[file.stem] = {each.stem for each in CORE if f"core.{each.stem}" in names}
+        needs[module] = (names & set(files)) - {module}
     while free := {module for module, others in needs.items() if not others}:
         needs = {module: others - free for module, others in needs.items() if module not in free}
     assert not needs

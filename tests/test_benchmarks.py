@@ -9,8 +9,12 @@ import torch
 
 from benchmarks import baseline, batchnorm, bench, crossval, kernels, overhead, tables
 from benchmarks import presets as preset_runs
-from core import experiment, machine, mistakes, models, presets
-from core.store import Embedded
+from core import experiment
+from core.analysis import mistakes
+from core.analysis.embedded import Embedded
+from core.learning import machine
+from core.networks import build
+from core.settings import presets
 
 SMALL = dict(width=8, blocks=(1, 1), image_size=32, norm_momentum=0.5)
 
@@ -46,10 +50,10 @@ def test_the_plain_loop_finds_the_neighbours_that_the_lab_finds(digits):
 
 def test_statistics_counted_anew_are_the_mean_of_the_batches(digits):
     config = presets.from_preset("densenet39", architecture="resnet", **SMALL, augmentation="none", batch_size=48)
-    network, learnt = models.build(config, 4), experiment.labelled(digits, digits.train)
+    network, learnt = build.build(config, 4), experiment.labelled(digits, digits.train)
     weights = [each.clone() for each in network.parameters()]
     batchnorm.count_anew(network, learnt, config)
-    first = network.backbone.stem(models.prepare(learnt.images, config.channels, config.image_size))  # one batch of all
+    first = network.backbone.stem(build.prepare(learnt.images, config.channels, config.image_size))  # one batch of all
     torch.testing.assert_close(network.backbone.norm.running_mean, first.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(network.backbone.norm.running_var, first.var(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
     assert all(map(torch.equal, weights, network.parameters()))

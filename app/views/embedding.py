@@ -4,8 +4,8 @@ import streamlit as st
 
 from app import cards, charts, pictures, state
 from app.components.plotly_chart import embedding_map
-from core.data import DataSet
-from core.store import Run
+from core.dataset.loader import DataSet
+from core.runs.store import Run
 
 METHODS = {
     "UMAP": "UMAP keeps neighbours together. Distances between far groups, and the axes, mean nothing.",

@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from app import cards, state
-from core.checks import LONGEST_NAME
-from core.data import DataError
-from core.files import StoreError
-from core.store import Run
+from core.dataset.loader import DataError
+from core.runs.checks import LONGEST_NAME
+from core.runs.files import StoreError
+from core.runs.store import Run
 
 WAITING = 5.0  # seconds between two looks at whether the runs have changed
 

@@ -4,9 +4,10 @@ import streamlit as st
 
 from app import cards, charts, state
 from app.components.plotly_chart import live_chart
-from core import mistakes, places
-from core.choices import CLASSIFIERS
-from core.store import Run
+from core import places
+from core.exchange import pictures
+from core.runs.store import Run
+from core.settings.choices import CLASSIFIERS
 
 A_PAGE = 12
 ORDERS = {
@@ -64,7 +65,7 @@ def show(run: Run) -> None:
     order = orders.selectbox("Order", ORDERS, format_func=ORDERS.get)
     if exports.button("Export as PNG", width="stretch", help="Three pictures a mistake, and a list as CSV."):
         folder = places.pictures_folder() / run.id
-        written = mistakes.export(table, images, folder)
+        written = pictures.export(table, images, folder)
         st.success(f"{written} pictures of {len(table)} mistakes are in {folder}")
     chosen = ordered(table, order)
     if true is not None:

@@ -7,11 +7,11 @@ import streamlit as st
 
 from app import cards, charts, forms, state
 from app.components.plotly_chart import live_chart
-from core import store
-from core.choices import OBJECTIVES
-from core.config import RunConfig, settings
-from core.files import StoreError
-from core.store import Run
+from core.runs import store
+from core.runs.files import StoreError
+from core.runs.store import Run
+from core.settings.choices import OBJECTIVES
+from core.settings.config import RunConfig, settings
 
 WAITING = 5.0  # seconds between two looks at whether somebody else has begun or changed something
 MOST_EPOCHS = next(field.metadata["high"] for field in settings() if field.name == "epochs")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from core import experiment, store, writing
-from core.runs import queue
-from core.store import Run
+from core import experiment
+from core.runs import store, writing
+from core.runs.queue import queue
+from core.runs.store import Run
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from core import store
+from core.runs import store
 from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
 
 skip_without_browser()

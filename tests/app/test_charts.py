@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from app import charts
-from core import evaluate, store
+from core.analysis import metrics
+from core.runs import store
 
 NOTHING = pd.DataFrame()
 
@@ -39,7 +40,7 @@ def test_the_confusion_matrix_counts_every_test_image(trained, digits):
     heat, written = charts.confusion_matrix(store.mistakes(trained), digits).data
     predicted = store.embedded(trained, trained.result["epochs"]).predicted
     labels = torch.tensor(digits.test.labels)
-    expected = evaluate.confusion_matrix(torch.tensor(predicted), labels, len(digits.classes)).numpy()
+    expected = metrics.confusion_matrix(torch.tensor(predicted), labels, len(digits.classes)).numpy()
     place = {name: number for number, name in enumerate(digits.classes)}
     shown = np.zeros_like(expected)
     for true, taken_for, count in zip(written.y, written.x, written.text, strict=True):

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 from app import state
-from core import experiment, store, writing
-from core.files import StoreError
-from core.runs import queue
+from core import experiment
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.runs.queue import queue
 from tests.app.pages import PAGES, open_page, texts
 
 HOME, TRAIN = PAGES[:2]

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import experiment, store, uploads, writing
-from core.config import applies, settings, written
-from core.presets import PRESETS, from_preset
-from core.runs import queue
+from core import experiment
+from core.exchange import uploads
+from core.runs import store, writing
+from core.runs.queue import queue
+from core.settings.config import applies, settings, written
+from core.settings.presets import PRESETS, from_preset
 from tests.app.conftest import ROOT
 from tests.app.pages import PAGES, open_page, texts
 from tests.core.folders import write_set

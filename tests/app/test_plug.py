@@ -13,8 +13,9 @@ from urllib.error import URLError
 
 import pytest
 
-from core import experiment, store, writing
-from core.store import Run
+from core import experiment
+from core.runs import store, writing
+from core.runs.store import Run
 from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
 
 skip_without_browser()

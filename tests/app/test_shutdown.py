@@ -9,19 +9,20 @@ import time
 
 import pytest
 
-from core import store
+from core.runs import store
 from tests.app.conftest import ROOT
 
 SERVER = """
 import sys
 from pathlib import Path
 from app import __main__ as app
-from core import control, data, places
-from core.config import RunConfig
+from core import control, places
+from core.dataset import loader
+from core.settings.config import RunConfig
 
 config = RunConfig({settings})
 for _ in range(2):
-    control.begin(config, data.load(places.data_folder()), places.runs_folder())
+    control.begin(config, loader.load(places.data_folder()), places.runs_folder())
 sys.argv = ["app", "--no-browser", "--port", "{port}"]
 sys.exit(app.main())
 """

@@ -1,7 +1,7 @@
 """What the pages share, as far as it needs no page."""
 
 from app import state
-from core import store, writing
+from core.runs import store, writing
 from tests.core.conftest import step
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from core import writing
-from core.events import StepDone
-from core.store import Embedded
+from core.analysis.embedded import Embedded
+from core.learning.events import StepDone
+from core.runs import writing
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data import DataError
+from core.dataset.loader import DataError
 
 RNG = np.random.default_rng(7)
 

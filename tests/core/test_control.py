@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
-from core import control, experiment, store, writing
-from core.config import ConfigError
-from core.files import StoreError
-from core.runs import queue
+from core import control, experiment
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.runs.queue import queue
+from core.settings.config import ConfigError
 from tests.core.test_experiment import check_resumed, done  # noqa: F401
 
 SOON = 60  # seconds

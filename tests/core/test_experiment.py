@@ -12,15 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from core import experiment, store, writing
-from core.config import ConfigError, RunConfig
-from core.data import DataSet
-from core.events import EpochDone, Event, Finished, StepDone
-from core.files import StoreError
-from core.store import Run
-from core.train import Diverged
-from core.writing import RunWriter
-from tests.core.test_machine import wrong_for_shortcuts
+from core import experiment
+from core.dataset.loader import DataSet
+from core.learning.events import EpochDone, Event, Finished, StepDone
+from core.learning.loop import Diverged
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.runs.store import Run
+from core.runs.writing import RunWriter
+from core.settings.config import ConfigError, RunConfig
+from tests.core.learning.test_machine import wrong_for_shortcuts
 
 FILES = [
     "best.pt", "embeddings", "history.csv", "last.pt", "mistakes.csv", "predictions.csv", "run.json", "run.lock",
@@ -364,13 +365,13 @@ def test_diverging_run_keeps_its_earlier_epochs(tiny, digits, tmp_path):
 
 def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_path, monkeypatch):
     """The loss of that step was still finite, but the network it leaves gives only NaN."""
-    made, optimiser = [], experiment.train.optimiser
+    made, optimiser = [], experiment.loop.optimiser
 
     def remember(network, config):
         made.append(network)
         return optimiser(network, config)
 
-    monkeypatch.setattr(experiment.train, "optimiser", remember)
+    monkeypatch.setattr(experiment.loop, "optimiser", remember)
 
     asked = []
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import sources, store, writing
 from core.__main__ import main
+from core.dataset import sources
+from core.runs import store, writing
 
 ROOT = Path(__file__).parents[2]
 TINY = [

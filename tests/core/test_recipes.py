@@ -40,7 +40,7 @@ class VGG(nn.Module):
         """(B, channels, 32, 32) -> pooled features (B, feature_size)."""
         return self.pool(self.stages(images)).flatten(1)
 '''
-VGG_LINE = """    "vgg": Architecture("VGG", "core.vgg:VGG", (1, 1, 2), ("width",)),"""
+VGG_LINE = """    "vgg": Architecture("VGG", "core.networks.vgg:VGG", (1, 1, 2), ("width",)),"""
 
 EASY_POSITIVE = '''"""Easy positives: each anchor's nearest positive and closest negative (arXiv:1904.04370)."""
 
@@ -49,7 +49,8 @@ import math
 import torch
 from torch import Tensor
 
-from core.triplets import Triplets, pairwise_distances
+from core.analysis.distances import pairwise_distances
+from core.learning.triplets import Triplets
 
 
 def easy_positive(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
@@ -62,14 +63,17 @@ def easy_positive(embeddings: Tensor, labels: Tensor, margin: float, draw: torch
     closest_negative = distances.masked_fill(~negative, math.inf).argmin(dim=1)  # (B,)
     return Triplets(anchors, nearest_positive[anchors], closest_negative[anchors])
 '''
-EASY_POSITIVE_LINE = """    "easy_positive": Selection("Easy positives", "core.easy_positive:easy_positive"),"""
+EASY_POSITIVE_LINE = (
+    """    "easy_positive": Selection("Easy positives", "core.learning.easy_positive:easy_positive"),"""
+)
 
 STEP = """
 import json
 import torch
-from core import models, objectives, sampling
-from core.config import check_data, from_dict, to_dict
-from core.presets import from_preset, title
+from core.learning import objectives, sampling
+from core.networks import build
+from core.settings.config import check_data, from_dict, to_dict
+from core.settings.presets import from_preset, title
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -78,15 +82,15 @@ assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 labels = torch.arange(4).repeat(8)
 check_data(config, dict.fromkeys(range(4), 8))
 batch = next(iter(sampling.batches(config, labels, (0, 1, 2, 3), None, 1)))
-network = models.build(config, class_count=4)
+network = build.build(config, class_count=4)
 images = torch.randint(256, (len(batch), 28, 28), dtype=torch.uint8)
-outputs = network(models.prepare(images, config.channels, config.image_size))
+outputs = network(build.prepare(images, config.channels, config.image_size))
 loss, seen = objectives.batch_loss(outputs, labels[batch], config, 1, sampling.generator(0))
 loss.backward()
 print(json.dumps({
     "title": title(config), "backbone": type(network.backbone).__name__, "selection": config.counted,
     "batches": config.batches, "loss": loss.item(), "active": seen["active_fraction"],
-    "convolutions": models.summarise(config).convolutions,
+    "convolutions": build.summarise(config).convolutions,
     "gradients": all(bool(each.grad.abs().sum() > 0) for each in network.backbone.parameters() if each.dim() > 1),
 }))
 """
@@ -96,11 +100,11 @@ def add(core: Path, file: str, text: str, line: str, listed_in: str) -> None:
     """A new file, and one line at the end of one of the tables in choices.py."""
     assert not (core / file).exists()
     (core / file).write_text(text)
-    choices = (core / "choices.py").read_text().splitlines(keepends=True)
+    choices = (core / "settings" / "choices.py").read_text().splitlines(keepends=True)
     start = next(place for place, each in enumerate(choices) if each.startswith(f"{listed_in} = {{"))
     end = next(place for place, each in enumerate(choices) if place > start and each.startswith("}"))
     choices.insert(end, line + "\n")
-    (core / "choices.py").write_text("".join(choices))
+    (core / "settings" / "choices.py").write_text("".join(choices))
 
 
 @pytest.fixture
@@ -118,8 +122,8 @@ def run(core: Path, code: str) -> dict:
 
 
 def test_a_fourth_architecture_and_a_new_selection_rule(copy):
-    add(copy, "vgg.py", VGG, VGG_LINE, "ARCHITECTURES")
-    add(copy, "easy_positive.py", EASY_POSITIVE, EASY_POSITIVE_LINE, "SELECTIONS")
+    add(copy, "networks/vgg.py", VGG, VGG_LINE, "ARCHITECTURES")
+    add(copy, "learning/easy_positive.py", EASY_POSITIVE, EASY_POSITIVE_LINE, "SELECTIONS")
     changes = dict(architecture="vgg", width=8, embedding_size=8, selection="easy_positive")
     found = run(copy, STEP.replace("**CHANGES", f"**{changes}"))
     assert found["title"].startswith("FaceNet, architecture vgg, blocks 1-1-2, width 8")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import uploads
-from core.uploads import UploadError
+from core.exchange import uploads
+from core.exchange.uploads import UploadError
 
 
 def zipped(files: dict[str, bytes], packed: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:

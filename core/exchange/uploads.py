@@ -1,0 +1,335 @@
+"""Runs and data sets brought in as zip files. Each is taken as hostile, checked, and taken in whole or not at all.
+
+Of a run as little as possible is taken: settings, checkpoints, embeddings and the curve within epochs; from these the
+lab makes all other files itself, as when a run is resumed. No byte is taken over as it came: what was read and found
+possible is written anew.
+"""
+
+import json
+import math
+import os
+import pickletools
+import re
+import secrets
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from core import places
+from core.dataset import loader
+from core.dataset.loader import DataError, DataSet
+from core.exchange.archives import MEGABYTE, UNPACKED_BYTES, UploadError, members, opened, shown, unpack, zip_of
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.runs.store import Run
+from core.settings.config import SPHERE_RADIUS, check_data, to_dict
+from core.settings.presets import PRESETS
+
+SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
+PICKLE_BYTES = 4 * MEGABYTE  # of the list of tensors in a checkpoint; DenseNet-52 has 0.1
+VALUES = 100_000  # in a checkpoint, tensors counted as one
+NEEDED = ("run.json", "last.pt")
+
+_OF_SET = re.compile(r"(train|test)(/[^/]+/[^/]+\.(?i:png)|\.csv)")
+_OF_RUN = re.compile(r"run\.json|label\.json|(last|best)\.pt|steps\.csv|embeddings/epoch_[0-9]{4}\.npz")
+_COLUMN = re.compile("[A-Za-z][A-Za-z0-9_]{0,39}")
+_PICKLED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
+    f"torch {kind}Storage"
+    for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+}
+
+
+def data_sets() -> list[Path]:
+    """The folders of the data sets that were brought in through the page, by name."""
+    folder = places.uploads_folder()
+    return sorted(path for path in folder.glob("[!.]*") if path.is_dir()) if folder.is_dir() else []
+
+
+def new_folder(file_name: str) -> Path:
+    """Where a data set from a file of this name goes: a folder that is not there yet, with a name of the lab's own."""
+    stem = re.sub("[^a-z0-9]+", "-", file_name.lower().removesuffix(".zip")).strip("-")[:30] or "images"
+    return places.uploads_folder() / f"{stem}-{secrets.token_hex(2)}"
+
+
+def read_data_set(archive: Path | BinaryIO, folder: Path) -> DataSet:
+    """Takes the images in a zip file, laid out as core/dataset/loader.py says, into `folder`, empty or not there.
+
+    One folder around `train` and `test` may be there or not, the CSVs as well. Raises UploadError, with nothing left
+    behind, for anything that is not such a set, or if `folder` holds something or cannot be written.
+    """
+    folder = loader.absolute(folder)
+    with opened(archive, folder.parent) as (found, incoming):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UploadError(f"{folder}: not empty; name a folder that is not there yet")
+        files = members(found)
+        images = [name for name in files if name.lower().endswith(".png")]
+        for name in files:
+            if not _OF_SET.fullmatch(name):
+                raise UploadError(f"{shown(name)}: not part of a data set; pack train/CLASS/ID.png, test/CLASS/ID.png")
+        if not images:
+            raise UploadError("no image inside; pack train/CLASS/ID.png and test/CLASS/ID.png")
+        unpack(found, files, incoming)
+        for name in files.keys() - images:
+            content = (incoming / name).read_bytes()
+            if content.count(b"\n") + content.count(b"\r") > 2 * len(images) + 10:  # Windows ends lines with both
+                raise UploadError(f"{name}: far more lines than images; write one id,name,class for each image")
+        pixels = 0
+        for name in images:
+            with suppress(Exception), Image.open(incoming / name, formats=("PNG",)) as image:  # not decoded
+                pixels += image.width * image.height
+        if pixels > SET_PIXELS:
+            raise UploadError(f"more than {SET_PIXELS:,} pixels in all images; take fewer or smaller ones")
+        loader.read(incoming)  # names what is wrong, images that could not be opened above included
+        if folder.exists():
+            folder.rmdir()  # empty; Windows renames onto nothing
+        os.rename(incoming, folder)
+    return loader.load(folder)
+
+
+def export_run(run: Run, stream: BinaryIO) -> None:
+    """Writes the zip file that `read_run` reads. Raises UploadError for a run without a result, or one that goes on."""
+    if run.active:
+        raise UploadError(f"run {run.id} is not finished; stop it or wait for its end, then export it")
+    if not run.result or run.format != store.FORMAT:
+        reason = run.error or ("it is of an older version" if run.result else "its first epoch was not finished")
+        raise UploadError(f"run {run.id} has no result to export: {reason}")
+    with zipfile.ZipFile(stream, "w", strict_timestamps=False) as archive:
+        for path in sorted(run.folder.rglob("*")):
+            name = path.relative_to(run.folder).as_posix()
+            if _OF_RUN.fullmatch(name):
+                packed = zipfile.ZIP_STORED if path.suffix in (".pt", ".npz") else zipfile.ZIP_DEFLATED
+                archive.write(path, f"{run.id}/{name}", compress_type=packed)  # weights hardly shrink
+
+
+def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = ()) -> str:
+    """Takes the run in a zip file of `export_run` into the folder `runs`; returns its new id.
+
+    The run belongs to the data set among `sets` (and the lab's own) with the same fingerprint; where there is none,
+    its curves can be seen and its mistakes cannot. Raises UploadError, with nothing left behind, for anything that
+    cannot be a run.
+    """
+    with opened(archive, runs) as (found, incoming):
+        files = {name: entry for name, entry in members(found).items() if _OF_RUN.fullmatch(name)}
+        if missing := [name for name in NEEDED if name not in files]:
+            raise UploadError(f"{missing[0]}: missing; upload a whole run as Export or `export` packs it")
+        unpack(found, files, incoming)
+        run = _checked(store.read(incoming))
+        known = _known_set(run.data["fingerprint"], (places.data_folder(), *sets))
+        run_id = f"{datetime.now():%Y%m%d-%H%M%S}-imported-{run.config.preset}-{secrets.token_hex(2)}"
+        facts = _facts(run, known) | {"run": run_id}
+        (incoming / "new").mkdir()
+        with writing.RunWriter(incoming / "new") as writer:
+            _rewrite(replace(run, data=facts["data"]), known, facts, writer)
+        taken = _checked(store.read(writer.folder))  # as the pages will
+        store.history(taken)
+        if run.name:
+            store.rename(taken, run.name)
+        os.rename(writer.folder, runs / run_id)
+    return run_id
+
+
+def _checked(run: Run) -> Run:
+    if run.status == "damaged":
+        raise StoreError(run.error)
+    return run
+
+
+def _known_set(fingerprint: str, sets: Iterable[Path]) -> DataSet | None:
+    for folder in sets:
+        with suppress(DataError):
+            if (found := loader.load(folder)).fingerprint == fingerprint:
+                return found
+    return None
+
+
+def _facts(run: Run, known: DataSet | None) -> dict:
+    """run.json but for the result, from what core/runs/store.py has read; with texts that can be shown."""
+    if run.format != store.FORMAT:
+        raise UploadError("run.json: of an older version of the lab, whose runs cannot go on; train it anew there")
+    if run.config.preset not in (*PRESETS, "custom"):
+        raise UploadError("run.json: a preset that this lab does not know; update the lab")
+    if not run.machine or run.steps_per_epoch < 1:
+        raise UploadError("run.json: a run that was never trained; export the run anew")
+    if known:
+        about = writing.about(known)
+        check_data(run.config, dict(zip(known.class_numbers, np.bincount(known.train.labels).tolist(), strict=True)))
+    else:
+        about = {key: run.data[key] for key in ("class_numbers", "train", "test")}
+        about |= {key: shown(run.data[key], 200) for key in ("source", "fingerprint", "description")}
+        about["description"] += " (so says the imported run)"
+        about |= {"classes": [*map(shown, run.data["classes"])], "folder": str(loader.absolute(places.data_folder()))}
+    machine = {key: shown(str(value), 120) for key, value in run.machine.items() if _COLUMN.fullmatch(key)}
+    notes = json.loads((run.folder / "run.json").read_bytes()).get("notes", [])  # run.notes has more, on label.json
+    return {
+        "format": store.FORMAT,
+        "status": run.status,
+        # never in the future, where it would be the newest for ever
+        "created": min(max(run.created, datetime(2000, 1, 1)), datetime.now()).isoformat(timespec="milliseconds"),
+        "config": to_dict(run.config),
+        "data": about,
+        "machine": machine | {"threads": run.machine["threads"]},
+        "steps_per_epoch": run.steps_per_epoch,
+        "seconds": run.seconds,
+        "error": shown(run.error, 500),
+        "diverged": run.diverged,
+        "notes": [shown(note, 300) for note in notes[:50]],
+    }
+
+
+def _rewrite(run: Run, known: DataSet | None, facts: dict, writer: writing.RunWriter) -> None:
+    """Writes all files of the new run: some as read from the old one, the others made from these."""
+    import torch
+
+    from core import experiment
+    from core.networks import build
+
+    with torch.device("meta"):  # only the shapes: room for weights is made when there is a file of their size
+        network = build.build(run.config, len(run.data["classes"]))
+    if (run.folder / "best.pt").exists():
+        with _named("best.pt"):
+            best = _checkpoint(run.folder / "best.pt", network)
+            writer.save_checkpoint("best.pt", {key: best[key] for key in ("epoch", "steps", "network")})
+    with _named("last.pt"):
+        training, progress = _training(run, network)
+    last = progress.rows[-1]
+    steps = store.steps(run).head(progress.steps["rows"])
+    if len(steps):
+        inside = steps["epoch"].between(1, last["epoch"]) & steps["step"].between(1, run.steps_per_epoch)
+        if not inside.all() or not all(map(_COLUMN.fullmatch, steps.columns)):
+            raise UploadError("steps.csv: a step outside the epochs of the run; export the run anew")
+        writer.save_table("steps.csv", steps)
+    for row in progress.rows:
+        file = run.folder / "embeddings" / f"epoch_{row['epoch']:04d}.npz"
+        if file.exists() or row is last:
+            with _named(file.name):
+                if file.exists():
+                    _check_stored(file)
+                embedded = store.embedded(run, row["epoch"])
+                size, furthest = embedded.train.shape[1], max(np.abs(each).max() for each in embedded[:2])
+                if size != network.embedding_size or furthest > 1.01 * SPHERE_RADIUS:
+                    raise UploadError("embeddings that this network cannot have made; export the run anew")
+                writer.save_embedded(row["epoch"], embedded)
+    wrong = round((1 - last["test_accuracy"]) * run.data["test"])
+    if known:
+        if wrong != (embedded.predicted != known.test.labels).sum():
+            raise UploadError("last.pt: another test accuracy than that of its predictions; export the run anew")
+        experiment.save_predictions(writer, known, embedded)
+    experiment.save_history(writer, progress)
+    progress.best_accuracy = max((row["test_accuracy"] for row in progress.history), default=-1.0)
+    progress.result = experiment.headline(progress, wrong)
+    progress.steps["rows"] = len(steps)
+    state = {"epoch": last["epoch"], "steps": last["steps"], "network": training.judged.state_dict()}
+    state |= {"format": store.FORMAT, "run": facts["run"], "progress": vars(progress)}
+    writer.save_checkpoint("last.pt", state | {"training": training.state_dict()})
+    writer.update(**facts, result=progress.result)
+
+
+def _training(run: Run, network):
+    """What a run goes on from, read as when it is resumed; its history has to end where the training stands."""
+    import torch
+
+    from core.experiment import Progress
+    from core.learning.loop import Training
+
+    state = _checkpoint(run.folder / "last.pt", network)
+    training, progress = Training(network.to_empty(device="cpu"), run.config), Progress(**state["progress"])
+    training.load_state_dict(state["training"])
+    for weights, kept in training.optimiser.state.items():  # torch compares only how many there are
+        if any(value.shape not in ((), weights.shape) for value in kept.values() if torch.is_tensor(value)):
+            raise UploadError("an optimiser that does not fit the network")
+    rows, whole = progress.rows, not progress.partial
+    sums, counts = training.diagnostics.sums, training.diagnostics.counts
+    pending, pending_counts = progress.steps["pending"], progress.steps.get("pending_counts")
+    if sums.keys() != counts.keys() or (pending_counts and pending.keys() != pending_counts.keys()):
+        raise UploadError("means that do not fit each other")
+    for row in (*rows, pending, pending_counts or {}, sums, counts):
+        for name, value in row.items():
+            if name != "alarm" and not (_COLUMN.fullmatch(name) and type(value) in (int, float, type(None))):
+                raise UploadError("names or numbers that cannot be in a history")
+    for row in rows:
+        row["alarm"] = shown(row["alarm"], 500)
+    if not 1 <= len(rows) <= run.config.epochs or [row["epoch"] for row in rows] != [*range(1, len(rows) + 1)]:
+        raise UploadError("a history without the epochs of the run")
+    epoch, steps = rows[-1]["epoch"], rows[-1]["steps"]
+    if (training.epoch, training.step) != ((epoch + 1, 0) if whole else (epoch, steps)):
+        raise UploadError("from another step than its history ends with")
+    if whole != (steps == run.steps_per_epoch) or (run.status == "done" and not training.ended(run.config)):
+        raise UploadError("not as far as run.json says")
+    return training, progress
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Names the file that is refused in it."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except UploadError as error:
+        raise UploadError(f"{name}: {error}") from error
+    except Exception as error:  # torch raises many kinds, some with dangerous advice
+        raise UploadError(f"{name}: not one of this lab ({type(error).__name__}); export the run anew") from error
+
+
+def _check_stored(file: Path) -> None:
+    """Neither torch.save nor np.savez shrinks anything, so that no such file may hold more than its size."""
+    with open(file, "rb") as stream, zip_of(stream) as archive:
+        held = sum(math.inf if entry.compress_type else entry.file_size for entry in archive.infolist())
+    if held > file.stat().st_size:
+        raise UploadError("not packed as the lab packs; export the run anew")
+
+
+def _checkpoint(file: Path, network) -> dict:
+    """Finite tensors and plain values of a foreign checkpoint with weights for `network`, copied; no code is run."""
+    import torch
+
+    _check_stored(file)
+    with open(file, "rb") as stream, zip_of(stream) as archive:
+        (entry,) = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
+        if entry.file_size > PICKLE_BYTES:
+            raise UploadError(f"a list of more than {PICKLE_BYTES:,} bytes of tensors")
+        content = archive.read(entry)
+    for opcode, argument, _ in pickletools.genops(content):  # weights_only alone would make a bytearray of any size
+        calls = opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4")
+        if calls or (opcode.name == "GLOBAL" and argument not in _PICKLED):
+            asked = f" ({shown(argument.replace(' ', '.'))})" if type(argument) is str else ""
+            raise UploadError(f"holds code{asked}, not only numbers; it was not run")
+    # mmap: tensors are views of the file, so that one that claims to be larger than the file cannot be
+    state = _copied(torch.load(file, map_location="cpu", weights_only=True, mmap=True), [UNPACKED_BYTES, VALUES])
+    weights = state["training"]["network"] if file.name == "last.pt" else state["network"]
+    if {name: each.shape for name, each in weights.items()} != {n: w.shape for n, w in network.state_dict().items()}:
+        raise UploadError("weights of another network than the settings in run.json describe")
+    return state
+
+
+def _copied(value, left: list[int], depth: int = 0):
+    """Plain values and tensors, copied; anything else is refused.
+
+    `left` counts down the bytes and the values that may still come: one list can hold another a million times.
+    """
+    import torch
+
+    left[1] -= 1
+    if left[1] < 0 or depth > 10:
+        raise UploadError("too many values, or too deep inside each other")
+    if type(value) is torch.Tensor:
+        left[0] -= value.numel() * value.element_size()
+        if left[0] < 0:
+            raise UploadError(f"tensors of more than {UNPACKED_BYTES:,} bytes")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UploadError("a weight that is not a finite number")
+        return value.detach().clone()
+    if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
+        return {key: _copied(item, left, depth + 1) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(item, left, depth + 1) for item in value)
+    if value is None or type(value) in (bool, str) or (type(value) in (int, float) and math.isfinite(value)):
+        return value
+    raise UploadError("something else than finite numbers, texts and tensors")

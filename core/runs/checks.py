@@ -1,0 +1,172 @@
+"""What a run's files may hold: everything is taken for damaged until it has been checked.
+
+A file may be cut off, written by a newer version, or made by hand. The functions raise OSError or ValueError with a
+reason that names entry or line; core/runs/store.py adds the file.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.settings.config import ConfigError
+
+FORMAT = 2  # of run.json and of checkpoints; a higher number was written by a newer version
+ACTIVE = ("queued", "running", "pausing", "stopping")
+ENDED = ("paused", "stopped", "done", "failed", "interrupted")
+LONGEST_NAME = 60  # characters
+_LARGEST_JSON = 1_000_000  # bytes
+_LARGEST_NUMBER = 2**53
+
+
+def read_json(file: Path):
+    """What a JSON file of a run holds. Raises OSError or ValueError."""
+
+    def refuse(text: str):
+        raise ValueError(f"{text} is not a number")
+
+    if not file.is_file():  # a pipe or a device would be waited for
+        raise ValueError("it is missing" if not os.path.lexists(file) else "it is not a file")
+    with open(file, "rb") as stream:
+        content = stream.read(_LARGEST_JSON + 1)
+    if len(content) > _LARGEST_JSON:
+        raise ValueError("it is far too long")
+    return json.loads(content.decode("utf-8"), parse_constant=refuse)
+
+
+def checked_facts(facts) -> dict:
+    """The entries of run.json, with those that format 1 had not yet. Raises ValueError for what cannot be used."""
+    check(isinstance(facts, dict), "it holds no JSON object")
+    check(type(facts.get("format")) is int, "it has no entry 'format'")
+    check(facts["format"] <= FORMAT, f"written by a newer version of the lab (format {facts['format']})")
+    facts = {"diverged": False, "notes": []} | facts
+    _check_entries(
+        facts,
+        {"status": str, "created": str, "config": dict, "data": dict, "machine": dict, "steps_per_epoch": int}
+        | {"result": dict, "error": str, "diverged": bool, "notes": list},
+    )
+    check(facts["status"] in ACTIVE + ENDED, f"status {facts['status']!r} is unknown")
+    check(datetime.fromisoformat(facts["created"]).tzinfo is None, "'created' is not in local time")
+    check("seconds" in facts and (facts["seconds"] is None or _is_number(facts["seconds"])), "'seconds' is no number")
+    check(all(is_text(note) for note in facts["notes"]), "'notes' are no texts")
+    check(is_text(facts["config"].get("preset", "")), "'preset' is no text")
+    data, machine, result = facts["data"], facts["machine"], facts["result"]
+    texts = dict.fromkeys(("folder", "source", "description", "fingerprint"), str)
+    _check_entries(data, texts | {"classes": list, "class_numbers": list, "train": int, "test": int})
+    check(len(data["classes"]) == len(data["class_numbers"]) > 0, "it names no classes")
+    check(all(is_text(name) for name in data["classes"]), "a class has no name")
+    check(all(type(number) is int and _is_number(number) for number in data["class_numbers"]), "a class has no number")
+    if machine:
+        _check_entries(machine, {"device": str, "precision": str, "threads": int})
+        check(machine["precision"] in ("float32", "bfloat16"), f"precision {machine['precision']!r} is unknown")
+    if result:
+        _check_entries(result, {"epochs": int, "steps": int, "mistakes": int})
+        for name in ("train_accuracy", "test_accuracy", "best_test_accuracy"):
+            check(_is_number(result.get(name)) and 0 <= result[name] <= 1, f"{name!r} is not from 0 to 1")
+    return facts
+
+
+def check(right: bool, reason: str) -> None:
+    """Raises ValueError with the reason unless it is right."""
+    if not right:
+        raise ValueError(reason)
+
+
+def _check_entries(values: dict, types: dict[str, type]) -> None:
+    """Raises ValueError for an entry that is missing or has another type; whole numbers have to be sizes."""
+    for name, wanted in types.items():
+        value = values.get(name)
+        check(type(value) is wanted, f"it has no entry {name!r} of the type {wanted.__name__}")
+        check(wanted is not int or 0 <= value < _LARGEST_NUMBER, f"{name!r} is out of bounds")
+        check(wanted is not str or is_text(value), f"{name!r} is no text")
+
+
+def _is_number(value) -> bool:
+    return type(value) in (int, float) and abs(value) < _LARGEST_NUMBER
+
+
+def is_text(value) -> bool:
+    """Whether it can be shown and be part of a path: no NUL, no half of a character."""
+    return isinstance(value, str) and "\0" not in value and not re.search("[\ud800-\udfff]", value)
+
+
+def checked_name(name: str) -> str:
+    """A name without spaces around it. Raises ConfigError if it cannot be one."""
+    name = name.strip()
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ConfigError(f"a run's name has 1 to {LONGEST_NAME} characters, all of them visible: not {name[:80]!r}")
+    return name
+
+
+def checked_numbers(
+    file: Path, columns: tuple[str, ...], may_lack: tuple[str, ...] = (), text: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """A table of numbers, but for the columns in `text`; empty if there is none.
+
+    It has to have `columns`, without a gap, and `may_lack`, with gaps; others may be there.
+    """
+    table = _read_table(file, text)
+    if table.empty:
+        return table
+    for name in dict.fromkeys([*columns, *may_lack, *table.columns.drop(list(text), errors="ignore")]):
+        gaps = name not in columns
+        _check_column(table, name, lambda number, gaps=gaps: np.isfinite(number) | (gaps & np.isnan(number)))
+    return table
+
+
+def checked_mistakes(file: Path, train: int, test: int, class_numbers: list[int]) -> pd.DataFrame:
+    """The table of core/analysis/mistakes.py for so many training and test images; empty if there is none."""
+    ids = ("id", "nearest_true_id", "nearest_predicted_id")
+    table = _read_table(file, text=ids)
+    if table.empty:
+        return table
+    for name, limit in {"test_index": test, "nearest_true_index": train, "nearest_predicted_index": train}.items():
+        _check_column(table, name, lambda index, limit=limit: (index >= 0) & (index < limit) & (index % 1 == 0))
+    for name in ("true", "predicted"):
+        _check_column(table, name, lambda number: np.isin(number, class_numbers))
+    for name in ("score", "nearest_true_distance", "nearest_predicted_distance"):
+        _check_column(table, name, np.isfinite)
+    for name in ids:
+        check(name in table and table[name].notna().all(), f"the column {name} is missing or has gaps")
+    return table
+
+
+def _check_column(table: pd.DataFrame, name: str, right: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Raises ValueError with the line of the first value that is no number or not `right`."""
+    check(name in table, f"it has no column {name}")
+    given = table[name]
+    numbers = pd.to_numeric(given, errors="coerce").to_numpy(np.float64)
+    with np.errstate(invalid="ignore"):
+        bad = ~right(numbers) | (np.isnan(numbers) & given.notna().to_numpy())
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"line {row + 2}, {name}: {str(given.iloc[row])[:40]!r} makes no sense")
+
+
+def _read_table(file: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The CSV as far as it is complete (a line may be half written just now); empty if there is none.
+
+    The columns in `text` stay as they are written. Raises OSError, or ValueError with the line.
+    """
+    if not os.path.lexists(file):
+        return pd.DataFrame()
+    check(file.is_file(), "it is not a file")
+    whole_lines = file.read_text(encoding="utf-8").rpartition("\n")[0]
+    if not whole_lines:
+        return pd.DataFrame()
+    try:
+        rows = csv.reader(io.StringIO(whole_lines, newline=""), strict=True)
+        width = len(next(rows))
+        for row in rows:  # pandas would shift what is too long and fill up what is too short
+            check(len(row) == width, f"line {rows.line_num} has {len(row)} values instead of {width}")
+        keep = dict.fromkeys(text, str)  # an id such as 0012 or NA stays text
+        return pd.read_csv(io.StringIO(whole_lines), dtype=keep, na_values=[""], keep_default_na=False)
+    except (OverflowError, csv.Error) as error:
+        raise ValueError(str(error)) from error

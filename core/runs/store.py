@@ -1,0 +1,362 @@
+"""A run's folder, read and checked; its name, its removal, and what others ask of it. Written by core/runs/writing.py.
+
+    <runs>/<run id>/
+      run.json         settings, status, data fingerprint, machine, versions, result
+      run.lock         held by the one process that writes; label.json, stop.request and pause.request need no lock
+      label.json       the name that a user gave, and whether the run is archived
+      history.csv      a row an epoch           steps.csv        a row every few steps
+      last.pt best.pt  see core/experiment.py   embeddings/      epoch_<n>.npz, float16, an epoch each
+      between.pt       a checkpoint within an epoch, until its end
+      predictions.csv  mistakes.csv             projection.npz   the last embedding drawn by UMAP
+
+What is read is checked, see core/runs/checks.py. No torch at import: the pages read runs with this module.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.analysis.embedded import Embedded
+from core.dataset.images import Reading
+from core.dataset.loader import DataSet, load
+from core.runs.checks import (
+    ACTIVE,
+    FORMAT,
+    check,
+    checked_facts,
+    checked_mistakes,
+    checked_name,
+    checked_numbers,
+    read_json,
+)
+from core.runs.files import StoreError, is_locked, locked, not_written, replacing
+from core.settings.config import RunConfig, from_dict
+from core.settings.presets import title
+
+WISHES = {"stop": "stopping", "pause": "pausing"}  # what another process may ask of a run, and its status until then
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_DELETED = ".deleted-"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What run.json says about a run, with a status that is true now.
+
+    `status` is queued, running, pausing, paused, stopping, stopped, done, failed (see `error`), interrupted (its
+    process ended before the run did) or damaged (run.json cannot be read, see `error`; everything below it is empty).
+    """
+
+    id: str
+    folder: Path
+    status: str
+    config: RunConfig | None = None
+    data: dict = field(default_factory=dict)  # see writing.about
+    machine: dict = field(default_factory=dict)  # device, precision, threads, and the versions
+    created: datetime = datetime.min  # local time
+    steps_per_epoch: int = 0
+    seconds: float | None = None  # of training and evaluation, once it has ended
+    # epochs begun, steps of the last one, train_accuracy, test_accuracy, best_test_accuracy, mistakes
+    result: dict = field(default_factory=dict)
+    error: str = ""
+    diverged: bool = False  # it failed because its weights ran away
+    notes: tuple[str, ...] = ()  # what a reader of its numbers should know, e.g. resumed on another processor
+    name: str = ""  # given by a user
+    archived: bool = False
+    format: int = FORMAT
+
+    @property
+    def active(self) -> bool:
+        """Whether some process trains it or will do so."""
+        return self.status in ACTIVE
+
+    @property
+    def title(self) -> str:
+        """What to call it: the name that a user gave, else its preset and settings, else its id."""
+        return self.name or (title(self.config) if self.config else self.id)
+
+
+def list_runs(runs: Path) -> list[Run]:
+    """All runs in the folder, newest first. Raises StoreError if the folder cannot be read."""
+    try:
+        folders = [folder for folder in runs.iterdir() if _RUN_ID.fullmatch(folder.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{runs} cannot be read as the folder of runs ({error.strerror}); name another") from error
+    found = [read(folder) for folder in folders if os.path.lexists(folder / "run.json")]
+    found = [run for run in found if run.status != "damaged" or run.folder.exists()]  # not those deleted just now
+    return sorted(found, key=lambda run: (run.created, run.id), reverse=True)
+
+
+def find(runs: Path, name: str) -> Run:
+    """The run with this id; `latest` is the newest one. Raises StoreError if there is none or it is damaged."""
+    if name == "latest":
+        found = [run for run in list_runs(runs) if run.status != "damaged"]
+        if not found:
+            raise StoreError(f"there are no runs in {runs}; begin with: python -m core train quick")
+        return found[0]
+    run = read(folder_of(runs, name))
+    if run.status == "damaged":
+        raise StoreError(run.error)
+    return run
+
+
+def folder_of(runs: Path, name: str) -> Path:
+    """The folder of the run with this id, damaged or not. Raises StoreError if there is none."""
+    if not _RUN_ID.fullmatch(name) or not os.path.lexists(runs / name / "run.json"):
+        raise StoreError(f"there is no run {name!r} in {runs}; `python -m core runs` lists them")
+    return runs / name
+
+
+def read(folder: Path) -> Run:
+    """The run in `folder`. Never raises: what cannot be read has the status damaged and says why."""
+    file = folder / "run.json"
+    name, archived, label_notes = _label(folder)
+    try:
+        if folder.is_symlink():
+            raise ValueError("the run's folder is a link; copy the run itself here")
+        facts = checked_facts(read_json(file))
+        if facts["status"] in ACTIVE:
+            if is_locked(folder):
+                wishes = [WISHES[wish] for wish in WISHES if (folder / f"{wish}.request").exists()]
+                facts["status"] = (wishes or [facts["status"]])[0]
+            else:
+                facts = checked_facts(read_json(file))  # it may have ended just now
+                if facts["status"] in ACTIVE:
+                    facts["status"] = "interrupted"
+        return Run(
+            id=folder.name,
+            folder=folder,
+            status=facts["status"],
+            config=from_dict(facts["config"]),
+            data=facts["data"],
+            machine=facts["machine"],
+            created=datetime.fromisoformat(facts["created"]),
+            steps_per_epoch=facts["steps_per_epoch"],
+            seconds=facts["seconds"],
+            result=facts["result"],
+            error=facts["error"],
+            diverged=facts["diverged"],
+            notes=(*facts["notes"], *label_notes),
+            name=name,
+            archived=archived,
+            format=facts["format"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        reason = f"{file} cannot be read ({said or type(error).__name__}); the other files of the run may be whole"
+        reason = " ".join(reason.encode(errors="replace").decode().split())
+        return Run(id=folder.name, folder=folder, status="damaged", error=reason, name=name, archived=archived)
+
+
+def _label(folder: Path) -> tuple[str, bool, tuple[str, ...]]:
+    """The given name, whether the run is archived, and what is wrong with label.json."""
+    file = folder / "label.json"
+    try:
+        if not os.path.lexists(file):
+            return "", False, ()
+        label = read_json(file)
+        right = isinstance(label, dict) and type(label.get("archived")) is bool and isinstance(label.get("name"), str)
+        check(right, "it holds no label")
+        return label["name"] and checked_name(label["name"]), label["archived"], ()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return "", False, (f"{file.name} cannot be read ({type(error).__name__}); name the run again to mend it.",)
+
+
+def rename(run: Run, name: str) -> None:
+    """Gives the run a name, whoever trains it. Raises ConfigError for a name that cannot be one, else StoreError."""
+    _, archived, _ = _label(run.folder)
+    save_label(run.folder, checked_name(name), archived)
+
+
+def archive(run: Run, archived: bool = True) -> None:
+    """Puts the run away, or back. Nothing is deleted."""
+    name, _, _ = _label(run.folder)
+    save_label(run.folder, name, archived)
+
+
+def save_label(folder: Path, name: str, archived: bool) -> None:
+    """Writes label.json. Raises StoreError."""
+    with replacing(folder / "label.json") as file:
+        file.write(json.dumps({"name": name, "archived": archived}, ensure_ascii=False).encode())
+
+
+def delete(folder: Path) -> None:
+    """Deletes a run, damaged or not. Raises StoreError while it is trained, or if that is impossible.
+
+    It is hidden first: a run that is half deleted is never listed.
+    """
+    if folder.is_symlink():
+        raise StoreError(f"{folder} is a link; remove it by hand")
+    lock = locked(folder)
+    try:
+        os.rename(folder, folder.with_name(f"{_DELETED}{folder.name}-{secrets.token_hex(4)}"))
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be deleted ({error.strerror}); check the folder's permissions") from error
+    finally:
+        lock.release()
+    for hidden in folder.parent.glob(f"{_DELETED}*"):  # that of a process that was killed in between as well
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def request(run: Run, wish: str) -> None:
+    """Asks the process that trains the run to stop or pause it; it looks before each step."""
+    file = run.folder / f"{wish}.request"
+    try:
+        file.touch()
+    except OSError as error:
+        raise not_written(file, error) from error
+
+
+def data_of(run: Run, progress: Reading = lambda done, total: None) -> DataSet:
+    """The data set that a run was trained on; `progress` as in data.load.
+
+    Raises DataError if it cannot be used, StoreError if its folder now holds other images.
+    """
+    found = load(Path(run.data["folder"]), progress)
+    check_same_data(run, found)
+    return found
+
+
+def check_same_data(run: Run, images: DataSet) -> None:
+    """Raises StoreError if these are not the images that the run was trained on."""
+    if images.fingerprint != run.data["fingerprint"]:
+        raise StoreError(
+            f"run {run.id} was trained on other images than {images.folder} holds now "
+            f"(fingerprint {run.data['fingerprint'][:12]}, found {images.fingerprint[:12]}); put the data set back"
+        )
+
+
+def history(run: Run) -> pd.DataFrame:
+    """A row an evaluated epoch: the fields of EpochDone, its diagnostics, and `seconds` since the start."""
+    numbers = ("epoch", "steps", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds")
+    with _file_named(run.folder / "history.csv") as file:
+        return checked_numbers(file, numbers, may_lack=("test_loss",), text=("alarm",))
+
+
+def steps(run: Run) -> pd.DataFrame:
+    """A row every few steps: epoch, step, seconds since the start, mean loss and diagnostics since the row before."""
+    with _file_named(run.folder / "steps.csv") as file:
+        return checked_numbers(file, ("epoch", "step", "seconds", "loss"))
+
+
+def mistakes(run: Run) -> pd.DataFrame:
+    """A row a misclassified test image of the last epoch, see core/analysis/mistakes.py."""
+    with _file_named(run.folder / "mistakes.csv") as file:
+        return checked_mistakes(file, run.data["train"], run.data["test"], run.data["class_numbers"])
+
+
+@contextmanager
+def _file_named(file: Path) -> Iterator[Path]:
+    """Makes a StoreError that names the file of what is raised while it is read."""
+    try:
+        yield file
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def embedded(run: Run, epoch: int) -> Embedded:
+    """The stored embeddings and predictions after an epoch. Raises StoreError if they are missing or damaged."""
+    file = run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
+    try:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            train, test = arrays["train"].astype(np.float32), arrays["test"].astype(np.float32)
+            found = Embedded(train, test, arrays["predicted"], arrays["scores"])
+        right = train.ndim == test.ndim == 2 and train.shape[1] == test.shape[1]
+        check(right and len(train) == run.data["train"], "its embeddings are not those of the training images")
+        shape = (run.data["test"],)
+        check(found.predicted.shape == found.scores.shape == test.shape[:1] == shape, "it lacks test images")
+        check(found.predicted.dtype.kind in "iu" and found.scores.dtype.kind == "f", "its predictions are no numbers")
+        classes = len(run.data["classes"])
+        check(((found.predicted >= 0) & (found.predicted < classes)).all(), "it predicts a class that is none")
+        check(all(np.isfinite(array).all() for array in (train, test, found.scores)), "it holds infinite numbers")
+        return found
+    except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StoreError(f"{file} cannot be read: {reason}") from error
+
+
+def projection(run: Run, epoch: int) -> np.ndarray | None:
+    """The stored UMAP frame (N + Q, 2) of this epoch, or None, also if the epoch's embeddings were written since."""
+    file, embeddings = run.folder / "projection.npz", run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
+    try:
+        if embeddings.exists() and file.stat().st_mtime_ns < embeddings.stat().st_mtime_ns:
+            return None  # a run that was stopped within the epoch was resumed
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return arrays["umap"] if int(arrays["epoch"]) == epoch else None
+    except Exception:
+        return None  # it can be computed again at any time
+
+
+def save_projection(run: Run, epoch: int, frame: np.ndarray) -> None:
+    """Keeps a UMAP frame (N + Q, 2) with the run."""
+    with replacing(run.folder / "projection.npz") as file:
+        np.savez(file, umap=frame, epoch=epoch)
+
+
+def load_checkpoint(run: Run, name: str = "last.pt") -> dict:
+    """What a checkpoint holds, read without running any code that may be in it. Raises StoreError."""
+    import torch
+
+    file = run.folder / name
+    try:
+        if not os.path.lexists(file):
+            raise StoreError(f"run {run.id} has no weights yet ({file} is missing)")
+        check(file.is_file(), "it is not a file")
+        with zipfile.ZipFile(file) as archive:  # torch looks at neither checksum nor size
+            check(archive.testzip() is None, "a checksum is wrong")
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        check(isinstance(state, dict), "it is none of this lab")
+        check(state.get("format", 1) in range(FORMAT + 1), "written by a newer version of the lab")
+        return state
+    except StoreError:
+        raise
+    except Exception as error:  # torch raises many kinds for a damaged file, some with dangerous advice
+        said = str(error) if type(error) is ValueError else type(error).__name__
+        raise StoreError(
+            f"{file} is damaged ({said}); train the run again. Its tables and embeddings can still be looked at."
+        ) from error
+
+
+def newest_checkpoint(run: Run) -> tuple[dict | None, list[str]]:
+    """The checkpoint from which the run can go on, or None if it has none yet; and what a reader should know.
+
+    That is `last.pt` or, within an epoch, `between.pt`: if one is damaged, the other will do, and only takes longer.
+    Raises StoreError if there is none that can be used.
+    """
+    found, problems = [], []
+    for name in ("last.pt", "between.pt"):
+        if not os.path.lexists(run.folder / name):
+            continue
+        try:
+            state = load_checkpoint(run, name)
+            if state.get("format", 1) < FORMAT:
+                raise StoreError(
+                    f"run {run.id} was trained by an older version of the lab, whose checkpoints do not hold all that "
+                    "is needed to go on; train it anew with the same settings"
+                )
+            step = state["training"]["epoch"], state["training"]["step"]
+            check(all(type(number) is int for number in step) and isinstance(state["progress"], dict), "")
+            found.append((step, state))
+        except StoreError as error:
+            problems.append(str(error))
+        except (ValueError, KeyError, TypeError):
+            problems.append(f"{run.folder / name} is no checkpoint of a run; train the run again")
+    if found:
+        return max(found, key=lambda each: each[0])[1], problems
+    if problems:
+        raise StoreError(problems[0])
+    if run.result:
+        raise StoreError(f"{run.folder / 'last.pt'} is missing, so the run cannot go on; train it anew")
+    return None, []

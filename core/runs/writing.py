@@ -1,0 +1,282 @@
+"""The one writer of a run's folder, and how a run begins and goes on. What the folder holds: core/runs/store.py.
+
+Each file is replaced as a whole, so that a crash at any moment leaves it readable. No torch at import, as in store.py.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.analysis.embedded import Embedded
+from core.dataset.loader import DataSet
+from core.learning.events import StepDone
+from core.learning.means import Means
+from core.runs import store
+from core.runs.checks import ACTIVE, FORMAT, checked_facts, checked_name, read_json
+from core.runs.files import StoreError, locked, not_written, replacing
+from core.runs.store import Run
+from core.settings.config import RunConfig, check_data, to_dict
+
+ROWS_AN_EPOCH = 100  # at most, in steps.csv
+
+
+class RunWriter:
+    """The one writer of a run's folder: holds its lock until closed.
+
+    As a context manager it marks the run failed, with the reason, when an exception passes through.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.id = folder.name
+        self._changing = threading.Lock()
+        self._steps: io.RawIOBase | None = None
+        self._step_rows = 0  # in steps.csv
+        self._pending = Means()  # of the steps since the last row
+        self._lock = locked(folder)
+        try:
+            file = folder / "run.json"
+            self.facts: dict = checked_facts(read_json(file)) if file.exists() else {}
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            self._lock.release()
+            raise StoreError(f"{folder / 'run.json'} cannot be read ({error})") from error
+        self._forget_requests()
+        self._remove_halves()
+
+    def __enter__(self) -> "RunWriter":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if isinstance(error, Exception):
+                with suppress(StoreError):  # on a full disk the first error says more, and reaches the caller
+                    self.update(status="failed", error=str(error) or kind.__name__)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Releases the run. What is still marked as running then reads as interrupted."""
+        with self._changing:
+            if self._steps:
+                with suppress(OSError):
+                    self._steps.close()
+                self._steps = None
+            self._forget_requests()
+            self._lock.release()
+
+    def _remove_halves(self) -> None:
+        """Removes what a killed writer had begun to write; the files that need no lock are others' business."""
+        for file in [*self.folder.glob(".*.tmp"), *self.folder.glob("embeddings/.*.tmp")]:
+            if not file.name.startswith((".label.json.", ".projection.npz.")):
+                with suppress(OSError):
+                    file.unlink()
+
+    def _forget_requests(self) -> None:
+        for wish in store.WISHES:
+            self.remove(f"{wish}.request")
+
+    def update(self, **facts) -> None:
+        """Changes entries of run.json. Any thread may call it."""
+        with self._changing:
+            self._write(self.facts | facts)
+
+    def announce(self, status: str) -> None:
+        """Says what is about to happen, unless the run has ended meanwhile or the disk is full. Any thread may call."""
+        with self._changing, suppress(StoreError):
+            if self._lock.is_locked and self.facts["status"] in ACTIVE and self.facts["status"] != status:
+                self._write(self.facts | {"status": status})
+
+    def _write(self, facts: dict) -> None:
+        with replacing(self.folder / "run.json") as file:
+            file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        self.facts = facts
+
+    def wish(self) -> str | None:
+        """What another process asks of the run: "stop" or "pause"."""
+        return next((wish for wish in store.WISHES if os.path.exists(self.folder / f"{wish}.request")), None)
+
+    def add_step(self, event: StepDone, seconds: float) -> None:
+        """Adds a row to steps.csv for every so many steps and for the last of an epoch."""
+        self._pending.add({"loss": event.loss} | event.diagnostics)
+        if event.step % -(-event.steps // ROWS_AN_EPOCH) and event.step < event.steps:
+            return
+        row = {"epoch": event.epoch, "step": event.step, "seconds": round(seconds, 3)}
+        row |= self._pending.now()
+        self._pending = Means()
+        text = io.StringIO(newline="")
+        if self._step_rows == 0:
+            csv.writer(text).writerow(row)
+        csv.writer(text).writerow(row.values())
+        file = self.folder / "steps.csv"
+        try:
+            if self._steps is None:
+                self._steps = open(file, "ab" if self._step_rows else "wb", buffering=0)  # noqa: SIM115
+            self._steps.write(text.getvalue().encode())
+        except OSError as error:
+            raise not_written(file, error) from error
+        self._step_rows += 1
+
+    def steps_state(self) -> dict:
+        """Where steps.csv ends now, for `restore_steps`: its rows are on the disk when this returns."""
+        if self._steps:
+            try:
+                os.fsync(self._steps.fileno())
+            except OSError as error:
+                raise not_written(self.folder / "steps.csv", error) from error
+        pending = {"pending": dict(self._pending.sums), "pending_counts": dict(self._pending.counts)}
+        return {"rows": self._step_rows} | pending
+
+    def restore_steps(self, state: dict) -> None:
+        """Cuts steps.csv back to what it was at `state`."""
+        self._step_rows, self._pending = state["rows"], Means(dict(state["pending"]))
+        # until 25 November 2026 every step could tell all of them
+        counts = state.get("pending_counts") or dict.fromkeys(state["pending"], state.get("pending_count", 0))
+        self._pending.counts = dict(counts)
+        file = self.folder / "steps.csv"
+        try:
+            lines = file.read_bytes().splitlines(keepends=True) if self._step_rows else []
+        except OSError:
+            lines = []
+        kept = [line for line in lines[: self._step_rows + 1] if line.endswith(b"\n")]
+        if len(kept) < self._step_rows + 1:
+            self._step_rows = max(0, len(kept) - 1)  # a damaged file: the curve has a gap, the run goes on
+        with replacing(file) as stream:
+            stream.writelines(kept if self._step_rows else [])
+
+    def save_table(self, name: str, table: pd.DataFrame) -> None:
+        """Writes a CSV file of the run."""
+        with replacing(self.folder / name) as file:
+            file.write(table.to_csv(index=False).encode())
+
+    def save_embedded(self, epoch: int, embedded: Embedded) -> None:
+        """Keeps what the network made of all images after an epoch; the embeddings as float16."""
+        folder = self.folder / "embeddings"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise not_written(folder, error) from error
+        train, test = embedded.train.astype(np.float16), embedded.test.astype(np.float16)
+        with replacing(folder / f"epoch_{epoch:04d}.npz") as file:
+            np.savez(file, train=train, test=test, predicted=embedded.predicted, scores=embedded.scores)
+
+    def save_checkpoint(self, name: str, state: dict) -> None:
+        """Writes `state` (tensors and plain values) so that torch.load(weights_only=True) reads it."""
+        import torch
+
+        content = io.BytesIO()  # written to the file itself, torch would hide the reason of a full disk
+        torch.save(state, content)
+        with replacing(self.folder / name) as file:
+            file.write(content.getbuffer())
+
+    def remove(self, name: str) -> None:
+        """Removes a file of the run that is not needed any more."""
+        with suppress(OSError):
+            (self.folder / name).unlink()
+
+
+def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunWriter:
+    """A new run, queued, with its folder and its writer.
+
+    Raises ConfigError if the settings do not fit the data set or the name cannot be one, StoreError if the folder
+    cannot be written.
+    """
+    check_data(config, dict(zip(data.class_numbers, np.bincount(data.train.labels).tolist(), strict=True)))
+    name = name and checked_name(name)
+    now = datetime.now()
+    preset = re.sub(r"[^A-Za-z0-9_-]", "", config.preset)[:40]  # that of an uploaded run may be anything
+    folder = runs / f"{now:%Y%m%d-%H%M%S}-{preset}-{secrets.token_hex(2)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made ({error.strerror}); check the folder's permissions") from error
+    try:
+        if name:
+            store.save_label(folder, name, archived=False)
+        return _begun(folder, config, data, now)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime) -> RunWriter:
+    """The writer of a new folder, with its first run.json."""
+    writer = RunWriter(folder)
+    facts = dict(
+        format=FORMAT,
+        run=writer.id,
+        status="queued",
+        created=now.isoformat(timespec="milliseconds"),
+        config=to_dict(config),
+        data=about(data),
+        machine={},
+        steps_per_epoch=0,
+        seconds=None,
+        result={},
+        error="",
+        diverged=False,
+        notes=[],
+    )
+    try:
+        writer.update(**facts)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
+
+
+def about(data: DataSet) -> dict:
+    """What run.json says about the run's data set."""
+    return {
+        "folder": str(data.folder),
+        "source": data.source,
+        "description": data.description,
+        "fingerprint": data.fingerprint,
+        "classes": list(data.classes),
+        "class_numbers": list(data.class_numbers),
+        "train": len(data.train.ids),
+        "test": len(data.test.ids),
+    }
+
+
+def reopen(run: Run, images: DataSet, add_epochs: int = 0) -> RunWriter:
+    """The writer of a run that has ended before its last epoch, or that shall get some more; it is queued again.
+
+    Raises StoreError if it cannot go on, with what to do, and ConfigError if there would be too many epochs.
+    """
+    if run.config is None:
+        raise StoreError(run.error)
+    writer = RunWriter(run.folder)
+    try:
+        status = writer.facts["status"]  # now that nobody else can change it
+        if status == "done" and writer.facts["result"]["epochs"] < run.config.epochs:
+            raise StoreError(
+                f"run {run.id} ended early, as its patience says: its validation accuracy had not become better; "
+                "train it anew with more patience"
+            )
+        if status == "done" and not add_epochs:
+            raise StoreError(f"run {run.id} is finished; to train it for longer, add epochs (--add-epochs N)")
+        if status == "failed" and writer.facts["diverged"]:
+            raise StoreError(
+                f"run {run.id} failed because its weights ran away, and would do so again; "
+                "begin anew with a lower learning rate"
+            )
+        store.check_same_data(run, images)
+        config = replace(run.config, epochs=run.config.epochs + add_epochs)
+        data = run.data | {"folder": str(images.folder)}  # the same images may have moved
+        writer.update(format=FORMAT, status="queued", error="", config=to_dict(config), data=data)
+    except BaseException:
+        writer.close()
+        raise
+    return writer

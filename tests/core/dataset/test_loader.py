@@ -1,0 +1,326 @@
+"""Loading: order, labels and ids, and one line that names the file for whatever is wrong with a set."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.dataset import images, loader, sources
+from tests.core.folders import RNG, error_of, read_csv, write_csv, write_png, write_set
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    return write_set(tmp_path / "small", {"a": 0, "b": 1})
+
+
+@pytest.fixture
+def bare(small) -> Path:
+    """The same without CSVs."""
+    (small / "train.csv").unlink()
+    (small / "test.csv").unlink()
+    return small
+
+
+# Loading
+
+
+def test_pages_can_import_the_module_without_torch():
+    code = "import sys, core.dataset.loader; print({'torch', 'torchvision', 'sklearn'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_order_and_labels_follow_the_csv(small):
+    rows = read_csv(small / "train.csv")[::-1]
+    write_csv(small / "train.csv", rows)
+    write_png(small / "train" / "a" / "without_a_row.png", np.zeros((9, 9), np.uint8))
+    loaded = loader.load(small)
+    assert list(loaded.train.ids) == [row[0] for row in rows] == sorted(loaded.train.ids, reverse=True)
+    assert loaded.train.labels.tolist() == [1, 1, 1, 0, 0, 0]
+    assert loaded.train.labels.dtype == np.int64
+    assert loaded.train.images.shape == (6, 6, 5)
+    assert loaded.test.images.shape == (4, 6, 5)
+    for split in (loaded.train, loaded.test):
+        for image, file in zip(split.images, split.files, strict=True):
+            np.testing.assert_array_equal(image, np.asarray(Image.open(file)))
+    assert loaded.source == "folder"
+    assert loaded.description == f"folder {small} (6 training and 4 test images)"
+
+
+def test_arrays_are_read_only(small):
+    with pytest.raises(ValueError, match="read-only"):
+        loader.load(small).train.images[0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        loader.load(small).test.labels[0] = 0
+
+
+def test_classes_are_ordered_by_their_number_which_may_have_gaps(tmp_path):
+    loaded = loader.load(write_set(tmp_path, {"z": 3, "nan": 26, "m": -1}, train=1, test=1))
+    assert (loaded.classes, loaded.class_numbers) == (("m", "z", "nan"), (-1, 3, 26))
+    assert loaded.train.labels.tolist() == [1, 2, 0]
+
+
+def test_text_that_looks_like_a_missing_value_stays_text(small):
+    shutil.move(small / "train" / "a" / "train_a_0.png", small / "train" / "a" / "NA.png")
+    rows = read_csv(small / "train.csv")
+    write_csv(small / "train.csv", [["NA", "a", "0"], *rows[1:]])
+    assert loader.load(small).train.ids[0] == "NA"
+
+
+def test_csv_of_a_spreadsheet(small):
+    """Byte order mark, columns in another order, blank lines."""
+    lines = ["class,id,name", *(f"{number},{image},{name}" for image, name, number in read_csv(small / "train.csv"))]
+    expected = loader.load(small).fingerprint
+    (small / "train.csv").write_text("\r\n".join(lines) + "\r\n\r\n", encoding="utf-8-sig")
+    assert loader.load(small).fingerprint == expected
+
+
+@pytest.mark.parametrize("mode", images.MODES)
+def test_every_8_bit_mode_becomes_grey(small, mode):
+    path = small / "train" / "a" / "train_a_0.png"
+    colour = Image.fromarray(RNG.integers(0, 256, (6, 5, 3), np.uint8)).convert(mode)
+    colour.save(path)
+    np.testing.assert_array_equal(loader.load(small).train.images[0], np.asarray(colour.convert("L")))
+
+
+def test_a_transparent_palette_gives_no_warning(small):
+    path = small / "train" / "a" / "train_a_0.png"
+    Image.fromarray(np.full((6, 5), 9, np.uint8)).convert("P").save(path, transparency=bytes(range(256)))
+    loader.load(small)
+
+
+def test_folders_without_csv(bare):
+    write_png(bare / "train" / "a" / ".hidden.png", np.zeros((2, 2), np.uint8))
+    (bare / "train" / ".cache").mkdir()
+    (bare / "train" / "a" / "notes.txt").write_text("not an image")
+    (bare / "train" / "a" / "train_a_2.png").rename(bare / "train" / "a" / "train_a_2.PNG")
+    loaded = loader.load(bare)
+    assert (loaded.classes, loaded.class_numbers) == (("a", "b"), (0, 1))
+    assert loaded.train.ids == ("train_a_0", "train_a_1", "train_a_2", "train_b_0", "train_b_1", "train_b_2")
+    assert loader.exists(bare)
+
+
+def test_folders_with_numeric_names(tmp_path):
+    write_set(tmp_path, {"10": 0, "9": 1}, train=1, test=1)
+    for split in loader.SPLITS:
+        (tmp_path / f"{split}.csv").unlink()
+    loaded = loader.load(tmp_path)
+    assert (loaded.classes, loaded.class_numbers) == (("9", "10"), (9, 10))
+
+
+def test_same_file_name_in_two_class_folders(tmp_path):
+    for split in loader.SPLITS:
+        for name in ("a", "b"):
+            write_png(tmp_path / split / name / "1.png", np.zeros((3, 3), np.uint8))
+    assert loader.load(tmp_path).train.ids == ("a_1", "b_1")
+
+
+def test_cache_sees_every_edit(small):
+    first = loader.load(small)
+    assert loader.load(str(small)) is first
+    path = small / "test" / "b" / "test_b_1.png"
+    write_png(path, np.full((6, 5), 200, np.uint8))
+    second = loader.load(small)
+    assert second is not first
+    assert (second.test.images[-1] == 200).all()
+    assert second.fingerprint != first.fingerprint
+    (small / "train.csv").write_text((small / "train.csv").read_text() + "\n")
+    assert loader.load(small) is not second
+    path.unlink()
+    assert str(path) in error_of(loader.load, small)
+
+
+def test_cache_keeps_two_sets(tmp_path):
+    folders = [write_set(tmp_path / str(index), {"a": 0}) for index in range(3)]
+    first, second, _ = [loader.load(folder) for folder in folders]
+    assert loader.load(folders[1]) is second
+    assert loader.load(folders[0]) is not first
+    assert len(loader._cache) == 2
+
+
+def test_fingerprint_is_of_the_decoded_pixels(small):
+    before = loader.load(small).fingerprint
+    assert len(before) == 64
+    path = small / "train" / "a" / "train_a_0.png"
+    pixels = np.array(Image.open(path))
+    write_png(path, pixels, compress_level=0)
+    assert loader.load(small).fingerprint == before
+    pixels[0, 0] ^= 1
+    write_png(path, pixels)
+    assert loader.load(small).fingerprint != before
+
+
+def test_fingerprint_has_labels_names_and_numbers(tmp_path):
+    folder = write_set(tmp_path, {"a": 0, "b": 1})
+    found = {loader.load(folder).fingerprint}
+    shutil.copy(folder / "train" / "a" / "train_a_0.png", folder / "train" / "b")
+    rows = read_csv(folder / "train.csv")
+    write_csv(folder / "train.csv", [["train_a_0", "b", "1"], *rows[1:]])
+    found.add(loader.load(folder).fingerprint)
+    for split in loader.SPLITS:
+        write_csv(
+            folder / f"{split}.csv", [(row[0], row[1], int(row[2]) + 1) for row in read_csv(folder / f"{split}.csv")]
+        )
+    found.add(loader.load(folder).fingerprint)
+    assert len(found) == 3
+
+
+def test_no_set(tmp_path):
+    for folder in (tmp_path / "nowhere", tmp_path):
+        message = error_of(loader.load, folder)
+        assert message.startswith(f"{folder}: the data set is not there; ")
+        assert f"python -m core data --data {folder}" in message
+        assert "make run" in message
+        assert not loader.exists(folder)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "test.csv"])
+def test_one_csv_alone(small, name):
+    (small / name).unlink()
+    assert str(small / name) in error_of(loader.load, small)
+    assert loader.exists(small)  # preparing does not take it for a leftover
+    assert str(small / name) in error_of(sources.prepare, small)
+    assert (small / "train" / "a").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "it is empty"),
+        (b"id,name,class\n", "no row below the first line"),
+        (b"id,name\nx,a\n", "its first line is 'id,name'; the columns have to be id,name,class"),
+        (b"id;name;class\nx;a;0\n", "its first line is 'id;name;class'"),
+        (b"id,name,class,extra\nx,a,0,1\n", "the columns have to be id,name,class"),
+        (b"id,name,class,class\nx,a,0,1\n", "the columns have to be id,name,class"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\xff", "not a CSV file in UTF-8"),
+        ("id,name,class\n".encode("utf-16"), "not a CSV file in UTF-8"),
+        (b'id,name,class\n"x,a,0\n', "not a CSV file in UTF-8"),
+        (b"id,name,class\nx,a,0\ny,a\n", ", line 3: 2 values"),
+        (b"id,name,class\nx,a,0,9\n", ", line 2: 4 values"),
+        (b"id,name,class\nx,a,0.5\n", ", line 2: the class '0.5' is not a whole number"),
+        (b"id,name,class\nx,a,\n", ", line 2: the class '' is not a whole number"),
+        (b"id,name,class\nx,a,99999999999999999999\n", ", line 2: the class '9999"),
+        (b"id,name,class\nx,a,0\n\ny,a,0\nx,a,0\n", ", line 5: the id 'x' is taken by"),
+        (b"id,name,class\n,a,0\n", ", line 2: the id '' cannot be a file name"),
+        (b"id,name,class\nx,,0\n", ", line 2: the name '' cannot be a file name"),
+        (b"id,name,class\n../../x,a,0\n", ", line 2: the id '../../x'"),
+        (b"id,name,class\nx,..,0\n", ", line 2: the name '..'"),
+        (b"id,name,class\nx,.,0\n", ", line 2: the name '.'"),
+        (b"id,name,class\nx/y,a,0\n", ", line 2: the id 'x/y'"),
+        (b"id,name,class\nx\\y,a,0\n", ", line 2: the id 'x\\\\y'"),
+        (b"id,name,class\nx\x00,a,0\n", ", line 2: the id 'x\\x00'"),
+        (b'id,name,class\n"x\ny",a,0\n', ", line 3: the id 'x\\ny'"),
+        (b"id,name,class\nx,a,0\ny,a,1\n", ", line 3: name 'a' with class 1, but"),
+        (b"id,name,class\nx,a,0\ny,b,0\n", ", line 3: name 'b' with class 0, but"),
+    ],
+)
+def test_errors_of_a_csv(small, content, expected):
+    (small / "train.csv").write_bytes(content)
+    message = error_of(loader.load, small)
+    assert message.startswith(str(small / "train.csv"))
+    assert expected in message
+
+
+def test_name_and_class_agree_across_the_csvs(small):
+    write_csv(small / "test.csv", [("test_a_0", "a", 1), ("test_b_0", "b", 0)])
+    message = error_of(loader.load, small)
+    assert f"{small / 'test.csv'}, line 2: name 'a' with class 1, but {small / 'train.csv'}, line 2" in message
+
+
+@pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
+def test_every_class_needs_both_kinds_of_images(small, split, other):
+    write_csv(small / f"{split}.csv", [row for row in read_csv(small / f"{split}.csv") if row[1] == "a"])
+    assert error_of(loader.load, small).startswith(f"{small / f'{split}.csv'}: no image of class 'b'")
+    for name in loader.SPLITS:
+        (small / f"{name}.csv").unlink()
+    shutil.rmtree(small / split / "b")
+    assert error_of(loader.load, small).startswith(f"{small / split}: no image of class 'b'")
+
+
+def test_a_class_folder_without_images_is_named_although_no_row_asks_for_it(small):
+    (small / "test" / "c").mkdir()
+    assert error_of(loader.load, small).startswith(f"{small / 'test' / 'c'}: a class without images")
+
+
+def test_csv_that_is_a_folder(small):
+    (small / "test.csv").unlink()
+    (small / "test.csv").mkdir()
+    assert error_of(loader.load, small).startswith(f"{small / 'test.csv'}: cannot be read")
+
+
+def truncated(path: Path):
+    write_png(path, RNG.integers(0, 256, (6, 5), np.uint8))
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda path: path.unlink(), "no such file; add the image or remove its row"),
+        (lambda path: path.write_text("hello"), "not a PNG image"),
+        (lambda path: path.write_bytes(b""), "not a PNG image"),
+        (lambda path: Image.fromarray(np.zeros((6, 5), np.uint8)).save(path, format="BMP"), "not a PNG image"),
+        (truncated, "not a PNG image"),
+        (lambda path: (path.unlink(), path.mkdir()), "not a PNG image"),
+        (lambda path: write_png(path, np.zeros((6, 4), np.uint8)), "4x6 pixels, but"),
+        (lambda path: write_png(path, np.zeros((4, 513), np.uint8)), "513x4 pixels; at most 512 a side"),
+        (lambda path: write_png(path, np.zeros((6, 5), np.uint16)), "mode I;16 is not supported"),
+    ],
+)
+def test_errors_of_an_image(small, damage, expected):
+    path = small / "test" / "a" / "test_a_1.png"
+    damage(path)
+    message = error_of(loader.load, small)
+    assert message.startswith(str(path))
+    assert expected in message
+    if "pixels, but" in expected:
+        assert f"{small / 'train' / 'a' / 'train_a_0.png'} has 5x6" in message
+
+
+def test_errors_of_a_folder_without_csv(bare):
+    for file in (bare / "test" / "b").iterdir():
+        file.unlink()
+    assert error_of(loader.load, bare).startswith(f"{bare / 'test'}: no image of class 'b'; every class needs some")
+    for file in (bare / "train" / "b").iterdir():
+        file.rename(file.with_suffix(".jpg"))
+    assert error_of(loader.load, bare).startswith(f"{bare / 'train'}: no image of class 'b'")
+    shutil.rmtree(bare / "test")
+    assert error_of(loader.load, bare).startswith(f"{bare / 'test'}: cannot be read (No such file")
+    (bare / "test").mkdir()
+    shutil.rmtree(bare / "train")
+    (bare / "train").mkdir()
+    assert "no class folder" in error_of(loader.load, bare)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"source": "web", "description": "x", "fingerprint": "y"}', b"\xff\xfe"]
+)
+def test_damaged_source_json(small, text):
+    path = small / "source.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert error_of(loader.load, small).startswith(f"{path}: damaged")
+
+
+# Images of the user
+
+
+def test_load_images(small):
+    shutil.rmtree(small / "test" / "a")
+    split = loader.load_images(small / "test", ("c", "b", "a"))
+    assert split.labels.tolist() == [1, 1]
+    assert split.ids == ("test_b_0", "test_b_1")
+    np.testing.assert_array_equal(split.images, loader.load_images(str(small / "test"), ["b"]).images)
+
+
+def test_errors_of_load_images(small, tmp_path):
+    message = error_of(loader.load_images, small / "test", ("a", "c"))
+    assert message.startswith(f"{small / 'test' / 'b'}: the run knows no class 'b'")
+    (tmp_path / "empty" / "a").mkdir(parents=True)
+    assert "no image there" in error_of(loader.load_images, tmp_path / "empty", ("a",))
+    assert "cannot be read" in error_of(loader.load_images, tmp_path / "nowhere", ("a",))
+    (small / "test" / "a" / "test_a_0.png").write_text("hello")
+    assert "test_a_0.png: not a PNG image" in error_of(loader.load_images, small / "test", ("a", "b"))

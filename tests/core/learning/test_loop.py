@@ -1,0 +1,673 @@
+"""The loop: order of events, the same steps as a plain one, stopping, divergence, and that it learns."""
+
+import dataclasses
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from core.analysis.classify import Prediction
+from core.learning import evaluate, loop, objectives, sampling
+from core.learning.evaluate import Evaluation, LabelledImages
+from core.learning.events import EpochDone, StepDone
+from core.learning.machine import Machine
+from core.networks import build
+from core.settings.choices import SELECTIONS
+from core.settings.config import RunConfig
+from core.settings.presets import PRESETS, from_preset
+
+CPU = Machine("cpu", "float32", 1)
+TRIPLETS = RunConfig(
+    channels=1,
+    embedding_size=8,
+    objective="triplet",
+    triplets=10,
+    batch_size=4,
+    epochs=2,
+    learning_rate=0.05,
+    neighbours=1,
+)
+CLASSIFIER = dataclasses.replace(TRIPLETS, objective="cross_entropy", batch_size=6)
+EITHER = pytest.mark.parametrize("config", [TRIPLETS, CLASSIFIER], ids=["triplet", "cross_entropy"])  # 3 or 4 steps
+
+IMAGES = LabelledImages(
+    torch.randint(256, (20, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8),
+    torch.arange(20) % 4,
+    (0, 1, 2, 3),
+)
+NOBODY = torch.zeros(20, dtype=torch.bool)  # is held out for validation
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Two threads on two busy cores wait for each other far longer than such small networks compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Backbone(nn.Sequential):
+    """Two layers instead of a real network: the loop does not know the difference."""
+
+    feature_size = 12
+
+    def __init__(self):
+        super().__init__(
+            nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(64, 12, bias=False), nn.BatchNorm1d(12), nn.ReLU()
+        )
+
+
+def network(config: RunConfig) -> build.Network:
+    torch.manual_seed(0)
+    return build.Network(Backbone(), config.objective, class_count=4, embedding_size=config.embedding_size)
+
+
+def anything(epoch: int) -> Evaluation:
+    """An evaluation for tests in which it does not matter; its numbers tell the epoch."""
+    nothing = torch.zeros(0)
+    return Evaluation(
+        train_embeddings=nothing,
+        test_embeddings=nothing,
+        test_prediction=Prediction(nothing, nothing),
+        train_accuracy=0.1 * epoch,
+        train_confusion=torch.eye(4, dtype=torch.int64) + epoch,
+        validation_accuracy=None,
+        validation_loss=None,
+        test_accuracy=0.2 * epoch,
+        test_loss=0.3 * epoch,
+    )
+
+
+def begun(config: RunConfig, made=None) -> loop.Training:
+    return loop.Training(made or network(config), config)
+
+
+def fit(config: RunConfig, made=None, evaluation=anything, control=lambda: None, machine=CPU, training=None):
+    return loop.fit(training or begun(config, made), IMAGES, config, machine, evaluation, control)
+
+
+def weights_of(made: build.Network) -> list[torch.Tensor]:
+    return [weights.detach().clone() for weights in made.parameters()]
+
+
+def equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+# The learning rate
+
+
+def test_learning_rate_of_the_lab_sheets_metric_learner():
+    config = from_preset("facenet", epochs=12)
+    rates = [loop.learning_rate(config, epoch) for epoch in range(1, 13)]
+    assert rates == pytest.approx([0.008] * 4 + [0.008 / 3] * 4 + [0.008 / 9] * 4)
+
+
+def test_learning_rate_of_the_lab_sheets_classifiers():
+    config = from_preset("densenet52", epochs=150)
+    rates = [loop.learning_rate(config, epoch) for epoch in range(1, 151)]
+    assert rates == pytest.approx([0.01] * 50 + [0.001] * 50 + [0.0001] * 50)
+
+
+def test_a_factor_of_one_keeps_the_learning_rate():
+    config = RunConfig(decay_factor=1.0, decay_every=1)
+    assert {loop.learning_rate(config, epoch) for epoch in range(1, 20)} == {config.learning_rate}
+
+
+def rates(config: RunConfig, steps: int) -> list[float]:
+    """The learning rate of every step of a run."""
+    return [
+        loop.learning_rate(config, epoch, step, steps)
+        for epoch in range(1, config.epochs + 1)
+        for step in range(1, steps + 1)
+    ]
+
+
+def test_cosine_is_half_a_wave():
+    config = RunConfig(schedule="cosine", learning_rate=0.5, epochs=4)
+    expected = [0.25 * (1 + math.cos(math.pi * step / 40)) for step in range(40)]
+    assert rates(config, 10) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step"])
+def test_warm_up_rises_in_a_line_and_only_at_the_beginning(schedule):
+    config = RunConfig(schedule=schedule, learning_rate=0.5, epochs=4, warm_up=1.5, decay_every=100)
+    found = rates(config, 10)
+    assert found[0] == pytest.approx(0.02)  # 4 % of it: not zero, or the first step would be for nothing
+    assert np.diff(found[:16]) == pytest.approx(np.full(15, 0.48 / 15))
+    assert found[15] == pytest.approx(0.5) == max(found)
+    assert found[-1] == pytest.approx(0.5 if schedule == "step" else 0.25 * (1 + math.cos(math.pi * 24 / 25)))
+
+
+def test_one_cycle_rises_for_thirty_percent_and_falls_to_zero():
+    found = rates(RunConfig(schedule="one_cycle", learning_rate=0.5, epochs=10), 20)
+    assert found.index(max(found)) == 60
+    assert max(found) == pytest.approx(0.5)
+    assert np.diff(found[:61]) == pytest.approx(np.full(60, 0.48 / 60))
+    assert all(np.diff(found[60:]) < 0)
+    assert found[-1] < 0.001
+
+
+def test_the_rate_of_a_step_is_what_the_optimiser_uses():
+    config = dataclasses.replace(CLASSIFIER, schedule="one_cycle", epochs=3)
+    training, used = begun(config), []
+    training.optimiser.register_step_pre_hook(lambda optimiser, *_: used.append(optimiser.param_groups[0]["lr"]))
+    done = [event for event in fit(config, training=training) if isinstance(event, EpochDone)]
+    assert used == pytest.approx(rates(config, 4))
+    assert [event.learning_rate for event in done] == pytest.approx(used[3::4])
+
+
+# Optimisers, averaging, validation
+
+
+def test_adamw():
+    config = dataclasses.replace(CLASSIFIER, optimiser="adamw", learning_rate=0.001, weight_decay=0.3)
+    made = loop.optimiser(network(config), config)
+    assert isinstance(made, torch.optim.AdamW)
+    assert made.defaults["weight_decay"] == 0.3
+    assert isinstance(loop.optimiser(network(CLASSIFIER), CLASSIFIER), torch.optim.SGD)
+
+
+def test_the_average_of_the_weights_is_what_is_judged():
+    config = dataclasses.replace(CLASSIFIER, weight_average=0.4)
+    training = begun(config)
+    expected, kept = None, []
+    for event in fit(config, training=training):
+        if isinstance(event, StepDone):
+            now = {name: value.clone() for name, value in training.network.state_dict().items()}
+            if expected is None:
+                expected = now
+                continue
+            kept.append(min(0.4, (2 + len(kept)) / (11 + len(kept))))  # the second step keeps 2 / 11 of the first
+            for name, value in now.items():
+                if value.is_floating_point():
+                    expected[name] = kept[-1] * expected[name] + (1 - kept[-1]) * value
+    assert kept[0] < 0.2
+    assert kept[-1] == 0.4  # or only the beginning was tried
+    for name, value in training.judged.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name])
+    assert not equal(weights_of(training.judged), weights_of(training.network))
+    assert begun(CLASSIFIER).judged is not None
+
+
+def validated(accuracies: list[float]):
+    """An evaluation that finds these validation accuracies, one after the other."""
+
+    def evaluation(epoch: int) -> Evaluation:
+        return anything(epoch)._replace(validation_accuracy=accuracies[epoch - 1], validation_loss=1.0)
+
+    return evaluation
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "epochs"),
+    [
+        ([0.5, 0.6, 0.6, 0.6, 0.9, 0.9], 2, 4),  # no better one in epochs 3 and 4
+        ([0.5, 0.6, 0.6, 0.7, 0.7, 0.7], 2, 6),
+        ([0.5, 0.4, 0.3, 0.2, 0.1, 0.0], 1, 2),
+        ([0.5, 0.4, 0.3, 0.2, 0.1, 0.0], 0, 6),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 1, 6),
+    ],
+)
+def test_stopping_early(accuracies, patience, epochs):
+    config = dataclasses.replace(CLASSIFIER, epochs=6, validation_share=0.2, patience=patience)
+    training = begun(config)
+    events = [event for event in fit(config, training=training, evaluation=validated(accuracies))]
+    done = [event for event in events if isinstance(event, EpochDone)]
+    assert len(done) == epochs
+    assert [event.validation_accuracy for event in done] == accuracies[:epochs]
+    assert training.ended(config)
+    assert list(fit(config, training=training)) == []
+
+
+@pytest.mark.parametrize("size", [24, 28, 32])
+def test_every_image_has_the_size_of_the_settings(size):
+    config = dataclasses.replace(CLASSIFIER, image_size=size, blocks=(1,), width=8, epochs=1)
+    made, seen = build.build(config, 4), set()
+    made.register_forward_pre_hook(lambda layer, inputs: seen.add((layer.training, tuple(inputs[0].shape[2:]))))
+    list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
+    assert seen == {(True, (size, size)), (False, (size, size))}
+
+
+def test_the_confusion_of_an_epoch_reaches_the_next():
+    config = dataclasses.replace(TRIPLETS, sampling="confused_triplets", triplets=40, batch_size=40)
+    zeros = torch.zeros(4, 4, dtype=torch.int64)
+    zeros[1, 3] = 5  # classes 1 and 3 are confused, so all triplets are of these two
+    training, seen = begun(config), []
+
+    def evaluation(epoch: int) -> Evaluation:
+        return anything(epoch)._replace(train_confusion=zeros)
+
+    batches = sampling.batches(config, IMAGES.labels, IMAGES.class_numbers, zeros, 2)
+    expected = [build.prepare(IMAGES.images[batch], 1, 32) for batch in batches]
+    training.network.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    list(fit(config, training=training, evaluation=evaluation))
+    assert torch.equal(seen[-1], expected[-1])
+    assert {label for batch in sampling.batches(config, IMAGES.labels, (0, 1, 2, 3), zeros, 2)
+            for label in IMAGES.labels[batch].tolist()} == {1, 3}  # fmt: skip
+
+
+def test_an_alarm_stands_in_the_event():
+    config = dataclasses.replace(CLASSIFIER, learning_rate=10.0, momentum=0.9, epochs=4)
+    done = [event for event in fit(config) if isinstance(event, EpochDone)]
+    assert any(event.alarm.startswith("diverged: the loss is") for event in done)
+
+
+# Events
+
+
+@EITHER
+def test_order_of_events(config):
+    steps = sampling.steps_per_epoch(config, IMAGES.labels)
+    events = list(fit(config))
+    expected = [(epoch, step) for epoch in (1, 2) for step in [*range(1, steps + 1), None]]
+    assert [(event.epoch, event.step if isinstance(event, StepDone) else None) for event in events] == expected
+    assert {event.steps for event in events} == {steps}
+    assert all(math.isfinite(event.loss) for event in events if isinstance(event, StepDone))
+
+
+@EITHER
+def test_an_epoch_is_the_mean_of_its_steps_and_what_was_evaluated(config):
+    config = dataclasses.replace(config, decay_every=1, decay_factor=10.0)
+    events = list(fit(config))
+    for done in (event for event in events if isinstance(event, EpochDone)):
+        steps = [event for event in events if isinstance(event, StepDone) and event.epoch == done.epoch]
+        assert done.train_loss == pytest.approx(sum(step.loss for step in steps) / len(steps))
+        assert done.diagnostics.keys() == steps[0].diagnostics.keys()
+        for name, mean in done.diagnostics.items():
+            assert mean == pytest.approx(sum(step.diagnostics[name] for step in steps) / len(steps))
+        assert done.learning_rate == pytest.approx(0.05 / 10 ** (done.epoch - 1))
+        numbers = (done.train_accuracy, done.test_accuracy, done.test_loss)
+        assert numbers == (0.1 * done.epoch, 0.2 * done.epoch, 0.3 * done.epoch)
+
+
+def test_the_evaluation_comes_after_the_last_step_of_its_epoch():
+    seen = []
+
+    def evaluation(epoch: int) -> Evaluation:
+        seen.append(f"evaluate {epoch}")
+        return anything(epoch)
+
+    for event in fit(dataclasses.replace(CLASSIFIER, batch_size=10), evaluation=evaluation):
+        seen.append(f"{type(event).__name__} {event.epoch}")
+    epochs = [["StepDone {}", "StepDone {}", "evaluate {}", "EpochDone {}"]] * 2
+    assert seen == [name.format(epoch) for epoch, names in enumerate(epochs, start=1) for name in names]
+
+
+@EITHER
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_nothing_is_left_switched_on_while_the_consumer_works(config, precision):
+    for _ in fit(config, machine=Machine("cpu", precision, 1), made=(made := network(config)),
+                 evaluation=lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)):  # fmt: skip
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+
+
+# Steps
+
+
+def plain_loop(config: RunConfig, made: build.Network) -> list[float]:
+    """The same training, written out: gradients by torch, the descent by hand. Returns the losses."""
+    velocities = [torch.zeros_like(weights) for weights in made.parameters()]
+    losses = []
+    for epoch in range(1, config.epochs + 1):
+        rate = config.learning_rate / config.decay_factor ** ((epoch - 1) // config.decay_every)
+        for batch in sampling.batches(config, IMAGES.labels, IMAGES.class_numbers, None, epoch):
+            made.train()
+            outputs = made(build.prepare(IMAGES.images[batch], config.channels, config.image_size))
+            loss, _ = objectives.batch_loss(outputs, IMAGES.labels[batch], config, epoch, torch.Generator())
+            gradients = torch.autograd.grad(loss, list(made.parameters()))
+            with torch.no_grad():
+                for weights, velocity, gradient in zip(made.parameters(), velocities, gradients, strict=True):
+                    velocity.mul_(config.momentum).add_(gradient + config.weight_decay * weights)
+                    weights.sub_(rate * velocity)
+            losses.append(loss.item())
+    return losses
+
+
+@EITHER
+def test_against_a_plain_loop(config):
+    config = dataclasses.replace(config, decay_every=1, weight_decay=0.1, momentum=0.8, margin=5.0)
+    made, other = network(config), network(config)
+    losses = plain_loop(config, other)
+    # An evaluation leaves the network in eval mode; the next epoch has to train all the same.
+    events = list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
+    assert [event.loss for event in events if isinstance(event, StepDone)] == pytest.approx(losses, rel=1e-4)
+    for (name, values), expected in zip(made.state_dict().items(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name} {text}")
+
+
+def test_steps_without_a_loss_are_those_of_a_plain_loop(monkeypatch):
+    backward_passes = []
+    backward = torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda loss: backward_passes.append(loss.item()) or backward(loss))
+    config = dataclasses.replace(TRIPLETS, margin=0.5, batch_size=1, learning_rate=0.01, weight_decay=0.1)
+    made, other = network(config), network(config)
+    losses = plain_loop(config, other)
+    done = [event.loss for event in fit(config, made) if isinstance(event, StepDone)]
+    assert done == pytest.approx(losses, rel=1e-4, abs=1e-4)
+    assert 0 < len(backward_passes) < len(losses)
+    assert backward_passes == [loss for loss in done if loss]
+    for (name, values), expected in zip(made.state_dict().items(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(values, expected, rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name} {text}")
+
+
+@EITHER
+def test_each_step_changes_the_weights(config):
+    made = network(config)
+    before = weights_of(made)
+    for event in fit(config, made):
+        now = weights_of(made)
+        assert equal(now, before) == isinstance(event, EpochDone)
+        before = now
+
+
+@EITHER
+def test_what_the_consumer_draws_does_not_matter(config):
+    made, other = network(config), network(config)
+    list(fit(config, made))
+    for event in fit(config, other):
+        torch.manual_seed(event.epoch)
+        torch.rand(7)
+    assert equal(weights_of(made), weights_of(other))
+    different = dataclasses.replace(config, seed=1)
+    list(fit(different, another := network(config)))
+    assert not equal(weights_of(made), weights_of(another))
+
+
+def test_bfloat16_is_used_where_it_was_chosen():
+    made, seen = network(CLASSIFIER), set()
+    made.classifier.register_forward_hook(lambda layer, inputs, output: seen.add(output.dtype))
+    list(fit(CLASSIFIER, made, machine=Machine("cpu", "bfloat16", 1)))
+    assert seen == {torch.bfloat16}
+    assert {weights.dtype for weights in made.parameters()} == {torch.float32}
+
+
+# Augmentation
+
+
+@EITHER
+def test_augmentation_only_in_training(config, monkeypatch):
+    """The augmented images are replaced by black ones, so that they can be told apart."""
+    keys = []
+
+    def blacken(images, kind, draw):
+        assert kind == "crop_flip"
+        keys.append(draw.initial_seed())
+        return torch.full_like(images, -1.0)
+
+    monkeypatch.setattr(loop, "augment", blacken)
+    config = dataclasses.replace(config, augmentation="crop_flip")
+    made, black, seen = network(config), [], []
+    made.register_forward_pre_hook(
+        lambda layer, inputs: black.append((inputs[0] == -1).all()) if layer.training else seen.append(inputs[0])
+    )
+    list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
+    steps = config.epochs * sampling.steps_per_epoch(config, IMAGES.labels)
+    assert len(black) == steps
+    assert all(black)
+    assert len(seen) == 2 * config.epochs
+    assert all(torch.equal(images, build.prepare(IMAGES.images, 1, 32)) for images in seen)
+    expected = {sampling.generator(config.seed, "augment", epoch, step).initial_seed()
+                for epoch in (1, 2) for step in range(1, steps // 2 + 1)}  # fmt: skip
+    assert set(keys) == expected
+    assert len(keys) == len(expected) == steps  # new in every step
+
+
+@pytest.mark.parametrize("kind", ["crop_flip", "affine", "affine_elastic"])
+def test_augmentation_changes_what_is_learnt(kind):
+    list(fit(CLASSIFIER, plain := network(CLASSIFIER)))
+    config = dataclasses.replace(CLASSIFIER, augmentation=kind)
+    list(fit(config, made := network(config)))
+    list(fit(config, again := network(config)))
+    assert equal(weights_of(made), weights_of(again))
+    assert not equal(weights_of(made), weights_of(plain))
+
+
+# Stopping
+
+
+def after(answers: int, wish: str = "stop"):
+    """A control that wants to go on so many times, and then not any more."""
+    asked = []
+
+    def control() -> str | None:
+        asked.append(True)
+        return wish if len(asked) > answers else None
+
+    return control
+
+
+@EITHER
+def test_stop_in_an_epoch_evaluates_what_there_is(config):
+    wanted = []
+    for event in fit(config, control=lambda: "stop" if len(wanted) >= 2 else None):
+        wanted.append(event)
+    assert [type(event) for event in wanted] == [StepDone, StepDone, EpochDone]
+    done = wanted[-1]
+    assert (done.epoch, done.steps) == (1, 2)
+    assert done.train_loss == pytest.approx((wanted[0].loss + wanted[1].loss) / 2)
+    assert done.test_accuracy == 0.2
+
+
+def test_stop_before_the_first_step():
+    evaluated = []
+    assert list(fit(CLASSIFIER, evaluation=evaluated.append, control=lambda: "stop")) == []
+    assert evaluated == []
+
+
+@pytest.mark.parametrize("answers", range(10))
+def test_stop_at_any_time(answers):
+    whole, evaluated = list(fit(CLASSIFIER)), []
+
+    def evaluation(epoch: int) -> Evaluation:
+        evaluated.append(epoch)
+        return anything(epoch)
+
+    events = list(fit(CLASSIFIER, evaluation=evaluation, control=after(answers)))
+    steps = [event for event in events if isinstance(event, StepDone)]
+    assert steps == [event for event in whole if isinstance(event, StepDone)][: len(steps)]
+    assert evaluated == sorted({step.epoch for step in steps})  # no epoch without a step, none left out
+    assert [event.epoch for event in events if isinstance(event, EpochDone)] == evaluated
+    assert not steps or isinstance(events[-1], EpochDone)
+    assert (events == whole) == (answers >= 8)  # asked before each of 8 steps
+
+
+def test_one_yes_is_enough():
+    answers = iter([None, "stop"])
+    events = list(fit(CLASSIFIER, control=lambda: next(answers)))
+    assert [type(event) for event in events] == [StepDone, EpochDone]
+
+
+@EITHER
+def test_closing_the_generator_leaves_a_usable_model(config):
+    made = network(config)
+    training = begun(config, made)
+    before = weights_of(made)
+    running = fit(config, training=training)
+    next(running)
+    next(running)
+    running.close()
+    assert not equal(weights_of(made), before)
+    assert torch.is_grad_enabled()
+    assert not torch.is_autocast_enabled("cpu")
+    assert evaluate.embed_all(made, IMAGES.images, config, CPU).embeddings.isfinite().all()
+    assert len(list(fit(config, training=training))) == 2 * (sampling.steps_per_epoch(config, IMAGES.labels) + 1) - 2
+
+
+# Going on
+
+
+def kept(training: loop.Training, config: RunConfig) -> loop.Training:
+    """The same training in a new process: written, read and put into a network with other weights."""
+    file = io.BytesIO()
+    torch.save(training.state_dict(), file)
+    file.seek(0)
+    torch.manual_seed(99)
+    made = build.Network(Backbone(), config.objective, 4, 8)
+    again = loop.Training(made, config)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    return again
+
+
+def same(first, second) -> bool:
+    """Whether two states hold the same bits."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+@EITHER
+@pytest.mark.parametrize("wish", ["stop", "pause", "leave"])
+def test_interrupted_at_any_step_and_twice_it_is_the_same_training(config, wish):
+    config = dataclasses.replace(config, augmentation="crop_flip", decay_every=1, weight_decay=0.1)
+    whole = begun(config)
+    expected = list(fit(config, training=whole))
+    for first in range(9):
+        training, events = begun(config), []
+        for answers in (first, 2, 1000):
+            events += list(fit(config, training=training, control=after(answers, wish)))
+            training = kept(training, config)
+        events = [
+            event for event in events if event in expected or not isinstance(event, EpochDone)
+        ]  # less the partial
+        assert events == expected
+        assert same(training.state_dict(), whole.state_dict())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_interrupted_and_goes_on_as_the_same_training(preset):
+    changes = dict(epochs=3, triplets=8, batch_size=4, images_per_class=2, neighbours=1, embedding_size=8)
+    config = from_preset(preset, **changes, channels=1, learning_rate=0.01, validation_share=0.0, patience=0)
+
+    def evaluation(epoch: int) -> Evaluation:
+        return evaluate.evaluate(training.judged, IMAGES, NOBODY, IMAGES, config, CPU)
+
+    training = whole = begun(config)
+    expected = list(fit(config, training=whole, evaluation=evaluation))
+    training, events = begun(config), []
+    for answers in (1, 4, 1000):
+        events += list(fit(config, training=training, control=after(answers, "pause"), evaluation=evaluation))
+        training = kept(training, config)
+    assert events == expected
+    assert same(training.state_dict(), whole.state_dict())
+    assert all(math.isfinite(event.loss) for event in events if isinstance(event, StepDone))
+
+
+def test_a_partial_evaluation_leaves_no_trace():
+    training = begun(CLASSIFIER)
+    *_, partial = fit(CLASSIFIER, training=training, control=after(2))
+    assert (partial.epoch, partial.steps) == (1, 2)
+    assert (training.epoch, training.step) == (1, 2)
+    again = next(fit(CLASSIFIER, training=training))
+    assert (again.epoch, again.step) == (1, 3)
+
+
+@EITHER
+@pytest.mark.parametrize("wish", ["pause", "leave"])
+def test_a_pause_evaluates_nothing(config, wish):
+    events = list(fit(config, control=after(2, wish), evaluation=None))
+    assert [type(event) for event in events] == [StepDone, StepDone]
+
+
+@EITHER
+def test_more_epochs_continue_the_schedule(config):
+    config = dataclasses.replace(config, decay_every=1, epochs=3)
+    whole, shorter = begun(config), begun(config)
+    expected = list(fit(config, training=whole))
+    events = list(fit(dataclasses.replace(config, epochs=2), training=shorter))
+    assert (
+        events + list(fit(config, training=kept(shorter, config))) == expected[: len(events)] + expected[len(events) :]
+    )
+    assert list(fit(config, training=whole)) == []  # all is done
+
+
+# Divergence
+
+
+@EITHER
+def test_weights_that_are_no_numbers(config):
+    made = network(config)
+    with torch.no_grad():
+        next(made.parameters())[0] = math.nan
+    config = dataclasses.replace(config, learning_rate=0.25)
+    with pytest.raises(loop.Diverged, match=r"epoch 1, step 1: .* Lower the learning rate \(it was 0\.25\)"):
+        next(fit(config, made))
+
+
+@pytest.mark.parametrize("selection", set(SELECTIONS) - {"drawn"})
+def test_no_selection_hides_weights_that_are_no_numbers(selection):
+    config = dataclasses.replace(TRIPLETS, selection=selection, sampling="shuffled", batch_size=10)
+    made = network(config)
+    running = fit(config, made)
+    next(running)
+    with torch.no_grad():
+        next(made.parameters())[0] = math.nan
+    with pytest.raises(loop.Diverged, match="epoch 1, step 2: "):
+        next(running)
+
+
+def test_an_epoch_with_and_without_triplets():
+    config = dataclasses.replace(TRIPLETS, selection="semi_hard", sampling="shuffled", batch_size=4, margin=1.0)
+    *steps, done = fit(dataclasses.replace(config, epochs=1))
+    told = [event.diagnostics for event in steps if event.diagnostics["positive_distance"] is not None]
+    assert 0 < len(told) < len(steps)
+    for name in ("positive_distance", "negative_distance_q50", "semi_hard"):
+        assert done.diagnostics[name] == pytest.approx(sum(each[name] for each in told) / len(told))
+    assert done.diagnostics["active_fraction"] == pytest.approx(len(told) / len(steps))
+
+
+@EITHER
+def test_diverged_in_the_step_after_the_weights_ran_away(config):
+    made = network(config)
+    running = fit(config, made)
+    assert [next(running).step, next(running).step] == [1, 2]
+    with torch.no_grad():
+        next(made.parameters()).mul_(math.inf)
+    with pytest.raises(loop.Diverged, match=r"epoch 1, step 3: .* Lower the learning rate \(it was 0\.05\)"):
+        next(running)
+
+
+def test_an_error_of_the_evaluation_is_not_hidden():
+    def fail(epoch: int):
+        raise MemoryError(f"epoch {epoch}")
+
+    with pytest.raises(MemoryError, match="epoch 1"):
+        list(fit(CLASSIFIER, evaluation=fail))
+
+
+# Learning
+
+
+@EITHER
+def test_a_real_network_overfits_twenty_digits(config):
+    digits = load_digits()
+    chosen = [index for label in range(4) for index in (digits.target == label).nonzero()[0][:5]]
+    images = torch.tensor(digits.images[chosen] * 255 / 16).to(torch.uint8)
+    known = LabelledImages(images, torch.tensor(digits.target[chosen]), (0, 1, 2, 3))
+    config = dataclasses.replace(
+        config, width=8, blocks=(1, 1, 1), batch_size=10, triplets=20, epochs=50, learning_rate=0.03, schedule="cosine"
+    )
+    torch.manual_seed(0)
+    made = build.build(config, class_count=4)
+
+    def evaluation(epoch: int) -> Evaluation:
+        return evaluate.evaluate(made, known, NOBODY, known, config, CPU)
+
+    before = evaluation(0)
+    *_, last = loop.fit(begun(config, made), known, config, CPU, evaluation)
+    assert before.train_accuracy < 0.9
+    assert last.train_accuracy == 1.0
+    assert last.train_loss < 0.2
+    assert last.test_loss < before.test_loss / 2

@@ -1,0 +1,434 @@
+"""A run's folder as it is read: a status that is true, checked files, damage that is named."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from core.dataset.loader import DataError
+from core.runs import store, writing
+from core.runs.files import StoreError
+from tests.core.conftest import some_embedded, step
+
+ROOT = Path(__file__).parents[3]
+
+
+# Runs and their status
+
+
+def test_newest_first(tiny, digits, runs):
+    writers = [writing.create(tiny, digits, runs) for _ in range(3)]
+    for made, created in zip(
+        writers, ("2026-01-02T00:00:00", "2026-01-03T00:00:00", "2026-01-01T00:00:00"), strict=True
+    ):
+        made.update(created=created)
+    order = [writers[1].id, writers[0].id, writers[2].id]
+    assert [run.id for run in store.list_runs(runs)] == order
+    assert store.find(runs, "latest").id == order[0]
+    for made in writers:
+        made.close()
+
+
+@pytest.mark.parametrize("name", ["../secret", "..", ".", "", "a/b", "/etc", "a\\b", "nowhere", "-x", "x" * 81])
+def test_ids_that_are_none(runs, tmp_path, writer, name):
+    for folder in (tmp_path / "secret", runs / "a" / "b", runs / "-x"):
+        folder.mkdir(parents=True)
+        shutil.copy(writer.folder / "run.json", folder)
+    with pytest.raises(StoreError, match="there is no run"):
+        store.find(runs, name)
+
+
+def test_no_runs(runs):
+    assert store.list_runs(runs) == []
+    with pytest.raises(StoreError, match="there are no runs"):
+        store.find(runs, "latest")
+
+
+def test_readers_do_not_take_each_other_for_the_writer(writer):
+    """Thirty pages of one server that look at an interrupted run at the same moment."""
+    writer.close()
+    seen, barrier = [], threading.Barrier(8)
+
+    def look():
+        barrier.wait()
+        seen.extend(store.read(writer.folder).status for _ in range(40))
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == ["interrupted"] * 320
+
+
+def test_a_run_that_ends_while_it_is_read_is_not_interrupted(writer, monkeypatch):
+    writer.update(status="running")
+    is_locked = store.is_locked
+
+    def end_before_the_look(folder):
+        writer.update(status="done")
+        writer.close()
+        return is_locked(folder)
+
+    monkeypatch.setattr(store, "is_locked", end_before_the_look)
+    assert store.read(writer.folder).status == "done"
+
+
+# Tables
+
+
+def test_half_a_line_is_not_read(writer):
+    for number in (1, 2, 3):
+        writer.add_step(step(number, loss=123.456), 0)
+    run = store.read(writer.folder)
+    whole, file = store.steps(run), writer.folder / "steps.csv"
+    text = file.read_bytes()
+    for length in range(len(text) + 1):  # a reader may come after any byte
+        file.write_bytes(text[:length])
+        lines = text[:length].replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n")
+        table = store.steps(run)
+        assert len(table) == max(0, lines - 1)
+        if len(table):
+            pd.testing.assert_frame_equal(table, whole.iloc[: lines - 1])
+
+
+def test_reading_while_writing(writer):
+    damage, stop = [], threading.Event()
+
+    def look():
+        while not stop.is_set():
+            run = store.read(writer.folder)
+            steps, history = store.steps(run), store.history(run)
+            if run.status == "damaged" or steps.isna().any(axis=None) or len(history) < run.steps_per_epoch:
+                damage.append((run, steps, history))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for epoch in range(1, 31):
+        for number in (1, 2, 3):
+            writer.add_step(step(number, epoch=epoch, loss=epoch + 0.123456789), 0)
+        names = dict.fromkeys(("steps", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds"), 1)
+        rows = {"epoch": range(1, epoch + 1), "test_loss": None} | names
+        writer.save_table("history.csv", pd.DataFrame(rows))
+        writer.update(steps_per_epoch=epoch)  # stands for the epochs, which are written last
+    stop.set()
+    thread.join()
+    assert damage == []
+
+
+def test_ids_stay_text(writer):
+    ids = ["0012", "NA", "1e5", "null"]
+    numbers = {"true": [7] * 4, "predicted": [1] * 4, "score": [0.5] * 4, "test_index": [0] * 4}
+    neighbours = {"nearest_true_id": ids[::-1], "nearest_predicted_id": ids}
+    for kind in ("true", "predicted"):
+        neighbours |= {f"nearest_{kind}_index": [1] * 4, f"nearest_{kind}_distance": [0.25] * 4}
+    writer.save_table("mistakes.csv", pd.DataFrame({"id": ids} | numbers | neighbours))
+    run = store.read(writer.folder)
+    assert store.mistakes(run).id.tolist() == ids
+    assert store.mistakes(run).nearest_true_id.tolist() == ids[::-1]
+    assert store.mistakes(run).nearest_predicted_id.tolist() == ids
+
+
+def test_nothing_saved_yet(writer):
+    run = store.read(writer.folder)
+    for table in (store.history, store.steps, store.mistakes):
+        assert table(run).empty
+    assert store.projection(run, 1) is None
+    with pytest.raises(StoreError, match=r"epoch_0001\.npz cannot be read"):
+        store.embedded(run, 1)
+    with pytest.raises(StoreError, match="no weights yet"):
+        store.load_checkpoint(run)
+
+
+# Arrays and weights
+
+
+def test_embeddings_and_projection(writer):
+    saved = {epoch: some_embedded(epoch) for epoch in (1, 2, 10)}
+    for epoch, embedded in saved.items():
+        writer.save_embedded(epoch, embedded)
+    run = store.read(writer.folder)
+    for epoch, embedded in saved.items():
+        found = store.embedded(run, epoch)
+        assert found.train.dtype == found.test.dtype == np.float32
+        np.testing.assert_array_equal(found.train, embedded.train.astype(np.float16))
+        np.testing.assert_array_equal(found.test, embedded.test.astype(np.float16))
+        np.testing.assert_array_equal(found.predicted, embedded.predicted)
+        np.testing.assert_array_equal(found.scores, embedded.scores)
+    frame = np.ones((7, 2), np.float32)
+    store.save_projection(run, 10, frame)
+    np.testing.assert_array_equal(store.projection(run, 10), frame)
+    assert store.projection(run, 2) is None
+
+
+def test_checkpoint(writer):
+    state = {
+        "epoch": 2,
+        "network": {"weight": torch.arange(6.0).view(2, 3)},
+        "optimiser": {"state": {}, "groups": [0.9]},
+    }
+    writer.save_checkpoint("last.pt", state)
+    found = store.load_checkpoint(store.read(writer.folder))
+    assert torch.equal(found["network"].pop("weight"), state["network"].pop("weight"))
+    assert found == state
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, (str(Evil.folder),)
+
+
+def test_checkpoint_runs_no_code(writer, tmp_path):
+    Evil.folder = tmp_path / "evil"
+    torch.save({"network": Evil()}, writer.folder / "last.pt")
+    with pytest.raises(StoreError, match=r"last\.pt is damaged"):
+        store.load_checkpoint(store.read(writer.folder))
+    assert not Evil.folder.exists()
+
+
+def damages(content: bytes) -> list[bytes]:
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    return [b"", b"hello", content[: middle // 4], content[:middle], content[:-1], flipped]
+
+
+def test_damaged_arrays_and_weights_are_named(writer):
+    writer.save_embedded(1, some_embedded(0))
+    writer.save_checkpoint("last.pt", {"network": torch.ones(400)})
+    run = store.read(writer.folder)
+    store.save_projection(run, 1, np.ones((70, 2)))
+    embeddings, weights = writer.folder / "embeddings" / "epoch_0001.npz", writer.folder / "last.pt"
+    for content in damages(embeddings.read_bytes()):
+        embeddings.write_bytes(content)
+        with pytest.raises(StoreError, match=r"epoch_0001\.npz cannot be read"):
+            store.embedded(run, 1)
+    for content in damages(weights.read_bytes())[:5]:  # torch does not check every byte
+        weights.write_bytes(content)
+        with pytest.raises(StoreError, match=r"last\.pt is damaged") as caught:
+            store.load_checkpoint(run)
+        assert "\n" not in str(caught.value)
+    projection = writer.folder / "projection.npz"
+    for content in damages(projection.read_bytes()):
+        projection.write_bytes(content)
+        assert store.projection(run, 1) is None  # drawn again, not an error
+
+
+def test_damaged_tables_are_named(writer):
+    for name, table in (("history", store.history), ("mistakes", store.mistakes)):
+        file = writer.folder / f"{name}.csv"
+        for content in (b"\xff\xfe\x00a,b\n1\n", b'id,b\n"1,2\n3,4\n', b"id,b\n1,2,3\n1,2,3,4\n"):
+            file.write_bytes(content)
+            with pytest.raises(StoreError, match=rf"{name}\.csv cannot be read"):
+                table(store.read(writer.folder))
+
+
+# Damaged runs
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: "", "Expecting value"),
+        (lambda text: text[: len(text) // 2], "line "),
+        (lambda text: "[]", "it holds no JSON object"),
+        (lambda text: "null", "it holds no JSON object"),
+        (lambda text: "{}", "it has no entry 'format'"),
+        (lambda text: text.replace('"format": 2', '"format": 3'), "written by a newer version of the lab (format 3)"),
+        (lambda text: text.replace('"margin"', '"marginal"'), "unknown setting marginal: written by a newer version"),
+        (lambda text: text.replace('"epochs": 2', '"epochs": 0'), "epochs: 0 is out of bounds"),
+        (lambda text: text.replace('"status"', '"state"'), "it has no entry 'status'"),
+        (lambda text: text.replace('"created": "2', '"created": "x2'), "Invalid isoformat"),
+        (lambda text: "\ud800", "can't decode byte"),
+    ],
+)
+def test_damaged_run(writer, tiny, digits, runs, change, reason):
+    with writing.create(tiny, digits, runs) as other:
+        file = writer.folder / "run.json"
+        changed = change(file.read_text())
+        assert changed != file.read_text()
+        file.write_bytes(changed.encode(errors="surrogatepass"))
+        run = store.read(writer.folder)
+        assert (run.status, run.config, run.active) == ("damaged", None, False)
+        assert run.error.startswith(str(file))
+        assert reason in run.error
+        assert {each.id: each.status for each in store.list_runs(runs)} == {writer.id: "damaged", other.id: "queued"}
+        assert store.find(runs, "latest").id == other.id
+        with pytest.raises(StoreError, match="cannot be read"):
+            store.find(runs, writer.id)
+
+
+def test_other_things_in_the_folder_of_runs(writer, runs):
+    (runs / "README.md").write_text("not a run")
+    (runs / "empty").mkdir()
+    (runs / "odd" / "run.json").mkdir(parents=True)
+    assert {run.id: run.status for run in store.list_runs(runs)} == {writer.id: "queued", "odd": "damaged"}
+
+
+def test_other_images_than_the_run_was_trained_on(writer, digits, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(digits.folder, copy)
+    writer.update(data=store.read(writer.folder).data | {"folder": str(copy)})
+    run = store.read(writer.folder)
+    assert store.data_of(run).fingerprint == digits.fingerprint
+    image = next((copy / "train").glob("*/*.png"))
+    shutil.copy(next((copy / "test").glob("*/*.png")), image)
+    with pytest.raises(StoreError, match="was trained on other images") as caught:
+        store.data_of(run)
+    assert digits.fingerprint[:12] in str(caught.value)
+    shutil.rmtree(copy)
+    with pytest.raises(DataError, match="not there"):
+        store.data_of(run)
+
+
+def test_pages_can_import_the_module_without_torch():
+    code = "import sys, core.runs.store; print({'torch', 'sklearn', 'streamlit'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
+
+
+# Foreign things in the place of a run
+
+
+def test_a_link_is_named(writer, runs, tmp_path):
+    (runs / "linked").symlink_to(writer.folder)
+    outside = tmp_path / "outside"
+    shutil.copytree(writer.folder, outside)
+    (runs / "outwards").symlink_to(outside)
+    found = {run.id: run for run in store.list_runs(runs)}
+    for name in ("linked", "outwards"):
+        assert found[name].status == "damaged"
+        assert "is a link" in found[name].error
+        with pytest.raises(StoreError, match="is a link; remove it by hand"):
+            store.delete(runs / name)
+    assert outside.exists()
+    assert found[writer.id].status == "queued"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_a_pipe_is_not_waited_for(writer):
+    for name in ("run.json", "label.json", "history.csv", "last.pt"):
+        (writer.folder / name).unlink(missing_ok=True)
+        os.mkfifo(writer.folder / name)
+    run = store.read(writer.folder)
+    assert (run.status, "it is not a file" in run.error) == ("damaged", True)
+    for table in (store.history, store.load_checkpoint):
+        with pytest.raises(StoreError, match="it is not a file"):
+            table(run)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1,2,x,0.5,0.5", "line 3, seconds: 'x' makes no sense"),
+        ("1,2,3.0,0.5", "line 3 has 4 values instead of 5"),
+        ("1,2,3.0,0.5,0.5,7", "line 3 has 6 values instead of 5"),
+        ("1,2,3.0,inf,0.5", "line 3, loss: 'inf' makes no sense"),
+        (",2,3.0,0.5,0.5", "line 3, epoch: 'nan' makes no sense"),
+    ],
+)
+def test_a_bad_line_is_named(writer, line, reason):
+    for number in (1, 2, 3):
+        writer.add_step(step(number), 0)
+    file = writer.folder / "steps.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:2], line, *lines[3:]]) + "\n")
+    with pytest.raises(StoreError) as caught:
+        store.steps(store.read(writer.folder))
+    assert str(caught.value) == f"{file} cannot be read: {reason}"
+
+
+def test_mistakes_that_point_nowhere(writer):
+    numbers = {"true": [7], "predicted": [1], "score": [0.5], "test_index": [0]}
+    ids = {name: ["a"] for name in ("id", "nearest_true_id", "nearest_predicted_id")}
+    for kind in ("true", "predicted"):
+        numbers |= {f"nearest_{kind}_index": [1], f"nearest_{kind}_distance": [0.25]}
+    run = store.read(writer.folder)
+    for change in (
+        {"test_index": [24]},
+        {"nearest_true_index": [-1]},
+        {"true": [8]},
+        {"score": ["much"]},
+        {"id": [None]},
+    ):
+        writer.save_table("mistakes.csv", pd.DataFrame(numbers | ids | change))
+        with pytest.raises(StoreError, match=next(iter(change))):
+            store.mistakes(run)
+    writer.save_table("mistakes.csv", pd.DataFrame(numbers | ids))
+    assert len(store.mistakes(run)) == 1
+
+
+# Labels, requests, leftovers
+
+
+def test_label_needs_no_lock_and_its_damage_costs_only_the_name(writer):
+    run = store.read(writer.folder)
+    store.rename(run, "mine")
+    store.archive(store.read(writer.folder))
+    run = store.read(writer.folder)
+    assert (run.title, run.archived, run.status) == ("mine", True, "queued")
+    for content in ("", "[]", '{"name": 3, "archived": false}', '{"name": "a\\nb", "archived": true}', "\ud800"):
+        (writer.folder / "label.json").write_bytes(content.encode(errors="surrogatepass"))
+        run = store.read(writer.folder)
+        assert (run.name, run.archived, run.status) == ("", False, "queued")
+        assert "label.json cannot be read" in run.notes[0]
+    store.rename(run, "again")
+    assert store.read(writer.folder).notes == ()
+
+
+def test_requests_are_for_whoever_trains_now(writer):
+    run = store.read(writer.folder)
+    assert writer.wish() is None
+    store.request(run, "pause")
+    assert (writer.wish(), store.read(writer.folder).status) == ("pause", "pausing")
+    store.request(run, "stop")
+    assert (writer.wish(), store.read(writer.folder).status) == ("stop", "stopping")
+    writer.close()
+    assert store.read(writer.folder).status == "interrupted"
+    store.request(run, "stop")  # too late: nobody is there
+    with writing.RunWriter(writer.folder) as again:
+        assert again.wish() is None
+
+
+def test_readers_do_not_disturb_the_writer(writer):
+    """Others look at the run without a break while it is closed and taken up again."""
+    stop, seen = threading.Event(), set()
+
+    def look():
+        while not stop.is_set():
+            seen.add(store.read(writer.folder).status)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    writer.close()
+    for _ in range(20):
+        writing.RunWriter(writer.folder).close()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert seen <= {"queued", "interrupted"}
+
+
+def test_deleted_while_others_look(tiny, digits, runs):
+    stop, seen = threading.Event(), []
+
+    def look():
+        while not stop.is_set():
+            seen.extend(run for run in store.list_runs(runs) if run.status == "damaged")
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(20):
+        made = writing.create(tiny, digits, runs)
+        made.close()
+        store.delete(made.folder)
+    stop.set()
+    thread.join()
+    assert seen == []
+    assert os.listdir(runs) == []

@@ -1,0 +1,253 @@
+"""A run's folder as it is written: complete or not there, one writer, and what every kind of crash leaves."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.learning.events import StepDone
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.settings.config import ConfigError
+from tests.core.conftest import some_embedded, step
+
+ROOT = Path(__file__).parents[3]
+FACTS = {
+    "format", "run", "status", "created", "config", "data", "machine", "steps_per_epoch", "seconds", "result", "error",
+    "diverged", "notes",
+}  # fmt: skip
+
+
+def in_another_process(code: str) -> subprocess.Popen:
+    """Python that has imported what it needs; the caller ends it."""
+    command = [
+        sys.executable,
+        "-c",
+        f"from pathlib import Path\nfrom core.dataset import loader\nfrom core.runs import store, writing\n{code}",
+    ]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+# A new run
+
+
+def test_new_run(writer, tiny, digits, runs):
+    assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
+    assert json.loads((writer.folder / "run.json").read_text()).keys() == FACTS
+    run = store.read(writer.folder)
+    assert (run.id, run.status, run.config, run.active) == (writer.id, "queued", tiny, True)
+    assert run.data == {
+        "folder": str(digits.folder),
+        "source": "folder",
+        "description": digits.description,
+        "fingerprint": digits.fingerprint,
+        "classes": list(digits.classes),
+        "class_numbers": list(digits.class_numbers),
+        "train": 48,
+        "test": 24,
+    }
+    assert store.list_runs(runs) == [run]
+    assert store.find(runs, writer.id) == store.find(runs, "latest") == run
+
+
+def test_settings_that_the_data_cannot_serve_make_no_folder(tiny, digits, runs):
+    with pytest.raises(ConfigError, match="48 training images"):
+        writing.create(dataclasses.replace(tiny, neighbours=48), digits, runs)
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_folder_that_cannot_be_written(tiny, digits, tmp_path, below):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be made"):
+        writing.create(tiny, digits, tmp_path / "file" / below)
+
+
+def test_no_preset_leads_out_of_the_folder(tiny, digits, runs):
+    with writing.create(dataclasses.replace(tiny, preset="../../x"), digits, runs) as made:
+        assert made.folder.parent == runs
+        assert store.list_runs(runs)[0].id == made.id
+
+
+# One writer
+
+
+def test_a_second_writer_is_refused(writer):
+    with pytest.raises(StoreError, match="is in the hands of another process"):
+        writing.RunWriter(writer.folder)
+    other = in_another_process(f"writing.RunWriter(Path({str(writer.folder)!r}))")
+    assert f"run {writer.id} is in the hands of another process" in other.communicate(timeout=60)[1]
+    assert other.returncode == 1
+    writer.close()
+    writing.RunWriter(writer.folder).close()
+
+
+def test_killed_process(tiny, digits, runs):
+    code = f"""
+from core.settings.config import RunConfig
+writer = writing.create(RunConfig(neighbours=3), loader.load({str(digits.folder)!r}), Path({str(runs)!r}))
+writer.update(status="running")
+print(writer.id, flush=True)
+import time; time.sleep(120)
+"""
+    process = in_another_process(code)
+    try:
+        folder = runs / process.stdout.readline().strip()
+        assert store.read(folder).status == "running"
+        with pytest.raises(StoreError):
+            writing.RunWriter(folder)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    run = store.read(folder)
+    assert (run.status, run.active, run.error) == ("interrupted", False, "")
+
+
+def test_failure_is_kept_with_its_reason(writer):
+    writer.update(status="running")
+    with pytest.raises(ValueError), writer:
+        raise ValueError("the batch is too large")
+    run = store.read(writer.folder)
+    assert (run.status, run.error) == ("failed", "the batch is too large")
+    writing.RunWriter(writer.folder).close()  # released
+
+
+def test_failure_without_words_has_a_name(writer):
+    with pytest.raises(ZeroDivisionError), writer:
+        raise ZeroDivisionError
+    assert store.read(writer.folder).error == "ZeroDivisionError"
+
+
+def test_second_interrupt_reads_as_interrupted(writer):
+    writer.update(status="running")
+    with pytest.raises(KeyboardInterrupt), writer:
+        raise KeyboardInterrupt
+    assert store.read(writer.folder).status == "interrupted"
+
+
+def test_an_announcement_after_the_end_is_too_late(writer):
+    writer.announce("pausing")
+    assert store.read(writer.folder).status == "pausing"
+    writer.update(status="done")
+    writer.announce("stopping")
+    assert store.read(writer.folder).status == "done"
+    writer.close()
+    writer.announce("stopping")
+    assert store.read(writer.folder).status == "done"
+
+
+def test_halves_of_a_killed_writer_are_removed(writer):
+    writer.save_embedded(1, some_embedded(0))
+    writer.close()
+    for name in (".last.pt.0a1b.tmp", "embeddings/.epoch_0001.npz.0a1b.tmp"):
+        (writer.folder / name).write_text("half")
+    writing.RunWriter(writer.folder).close()
+    assert not list(writer.folder.rglob(".*.tmp"))
+    assert (writer.folder / "embeddings" / "epoch_0001.npz").exists()
+
+
+def test_a_writer_of_an_existing_run_keeps_what_its_run_json_says(tiny, digits, tmp_path):
+    writing.create(tiny, digits, tmp_path).close()
+    (run,) = store.list_runs(tmp_path)
+    with pytest.raises(RuntimeError), writing.RunWriter(run.folder):
+        raise RuntimeError("out of memory")
+    again = store.read(run.folder)
+    assert (again.status, again.error, again.config) == ("failed", "out of memory", tiny)
+
+
+# Steps
+
+
+def test_every_step_of_a_short_epoch_has_a_row(writer):
+    for number in (1, 2, 3):
+        writer.add_step(step(number, loss=number), seconds=number / 2)
+    table = store.steps(store.read(writer.folder))
+    assert table.columns.tolist() == ["epoch", "step", "seconds", "loss", "share"]
+    assert table.step.tolist() == [1, 2, 3]
+    assert table.loss.tolist() == [1, 2, 3]
+    assert table.seconds.tolist() == [0.5, 1.0, 1.5]
+
+
+def test_rows_of_a_long_epoch_are_means_of_several_steps(writer):
+    for number in range(1, 251):  # every third, and the last
+        writer.add_step(step(number, 250, loss=number), seconds=0)
+    table = store.steps(store.read(writer.folder))
+    assert len(table) <= writing.ROWS_AN_EPOCH
+    assert table.step.tolist() == [*range(3, 250, 3), 250]
+    assert table.loss.tolist() == [*np.arange(2.0, 249.0, 3), 250.0]
+    assert table.share.to_numpy() == pytest.approx(table.loss / 3)
+
+
+def test_what_no_step_can_tell_is_a_gap(writer):
+    for number, share in enumerate((None, 2.0, None, 4.0, None, 5.0, None, None, None), start=1):
+        writer.add_step(StepDone(epoch=1, step=number, steps=300, loss=1.5, diagnostics={"share": share}), seconds=0)
+        if number == 5:  # within a row
+            state = writer.steps_state()
+            writer.close()
+            writer = writing.RunWriter(writer.folder)
+            writer.restore_steps(state)
+    writer.close()
+    table = store.steps(store.read(writer.folder))  # a row for three steps
+    assert table.loss.tolist() == [1.5, 1.5, 1.5]
+    assert table.share.tolist() == pytest.approx([2.0, 4.5, float("nan")], nan_ok=True)
+
+
+def test_steps_go_on_where_they_were(writer, digits):
+    """What was written after the checkpoint is cut off; a row that had begun is finished."""
+    whole = writing.create(store.read(writer.folder).config, digits, writer.folder.parent / "other")
+    for number in range(1, 251):
+        whole.add_step(step(number, 250, loss=1 / number), seconds=number)
+    for number in range(1, 109):  # the last row is that of step 108, but the state that of step 107
+        if number == 108:
+            state = writer.steps_state()
+        writer.add_step(step(number, 250, loss=1 / number), seconds=number)
+    writer.close()
+    with open(writer.folder / "steps.csv", "a") as file:
+        file.write("1,111,9.0,0.")  # a kill within a line
+    with writing.RunWriter(writer.folder) as again:
+        again.restore_steps(state)
+        assert len(store.steps(store.read(writer.folder))) == 35
+        for number in range(108, 251):
+            again.add_step(step(number, 250, loss=1 / number), seconds=number)
+    whole.close()
+    assert (writer.folder / "steps.csv").read_bytes() == (whole.folder / "steps.csv").read_bytes()
+
+
+def test_steps_that_are_lost_leave_a_gap(writer, digits):
+    for number in (1, 2, 3):
+        writer.add_step(step(number), 0)
+    state = writer.steps_state()
+    for content in (b"", b"epoch,step\r\n", None):
+        file = writer.folder / "steps.csv"
+        file.unlink() if content is None else file.write_bytes(content)
+        with writing.create(store.read(writer.folder).config, digits, writer.folder.parent) as again:
+            again.restore_steps(state)
+            again.add_step(step(1, epoch=2), 0)
+            assert store.steps(store.read(again.folder)).epoch.tolist() == [2]
+
+
+# Writing that fails
+
+
+def test_failed_rename_leaves_the_old_file(writer, monkeypatch):
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    before = (writer.folder / "run.json").read_bytes()
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StoreError, match=r"run\.json cannot be written \(Read-only file system\)"):
+        writer.update(status="done")
+    assert (writer.folder / "run.json").read_bytes() == before
+    assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
+
+
+def test_steps_that_cannot_be_written(writer):
+    (writer.folder / "steps.csv").mkdir()
+    with pytest.raises(StoreError, match=r"steps\.csv cannot be written"):
+        writer.add_step(step(1), 0)
