@@ -1,0 +1,110 @@
+"""Trains a run again and says whether every number comes out the same, bit for bit, or which epoch differs first.
+
+Also the receipt of a run: a short code of all that decides its numbers.
+"""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.dataset.loader import DataSet
+from core.runs import store, writing
+from core.runs.files import StoreError
+from core.runs.store import Run
+from core.settings.config import RunConfig, to_dict
+
+_TAKES_TIME = ("seconds",)  # columns that differ each time
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of training a run again."""
+
+    run: str
+    epochs: int  # compared, the first that differs included
+    first_difference: int | None  # the first epoch that differs; None if all are the same, bit for bit
+    what: str  # what differs in it
+
+    @property
+    def bit_exact(self) -> bool:
+        """Whether all numbers of all epochs and the final weights came out the same."""
+        return self.first_difference is None
+
+
+def receipt(run: Run) -> str:
+    """A short code of a run's settings, seed, images and versions: runs with the same code are the same experiment."""
+    machine = {name: run.machine.get(name) for name in ("precision", "threads", "torch", "device", "processor")}
+    facts = json.dumps([to_dict(run.config), run.data["fingerprint"], machine], sort_keys=True)
+    code = hashlib.sha256(facts.encode()).hexdigest()[:12].upper()
+    return "-".join((code[:4], code[4:8], code[8:]))
+
+
+def replay(run: Run, images: DataSet, told=lambda event: None) -> Replay:
+    """Trains `run` anew in a temporary folder, as far as it went, and compares epoch by epoch until one differs.
+
+    `told` is called with every event. Raises StoreError for a run without a result, or one that is being trained.
+    """
+    if run.active or not run.result:
+        raise StoreError(f"run {run.id} has no result to compare with, or is being trained; wait for its end")
+    store.check_same_data(run, images)
+    with (
+        tempfile.TemporaryDirectory(prefix="tripletlab-replay-") as folder,
+        writing.create(_as_it_was(run), images, Path(folder)) as writer,
+    ):
+        return _compared(run, writer, images, told)
+
+
+def _as_it_was(run: Run) -> RunConfig:
+    """The run's settings, with the precision and the threads that it was computed with."""
+    return replace(run.config, precision=run.machine["precision"], threads=run.machine["threads"])
+
+
+def _compared(run: Run, writer: writing.RunWriter, images: DataSet, told) -> Replay:
+    from core import experiment
+    from core.learning.events import EpochDone, StepDone
+
+    again, end = store.read(writer.folder), (run.result["epochs"], run.result["steps"])
+    last_epoch, steps_done = end[0], []
+    before = store.history(run)
+    if before["epoch"].tolist() != list(range(1, last_epoch + 1)):
+        return Replay(run.id, 0, 1, f"history.csv does not hold the epochs 1 to {last_epoch}")
+    for event in experiment.run(writer, images, lambda: "stop" if end in steps_done else None):
+        told(event)
+        if isinstance(event, StepDone):
+            steps_done.append((event.epoch, event.step))
+        elif isinstance(event, EpochDone) and (what := _difference(run, again, before, event.epoch)):
+            return Replay(run.id, event.epoch, event.epoch, what)
+    what = _other_weights(run, again) or _other_result(run, again)
+    return Replay(run.id, last_epoch, last_epoch if what else None, what)
+
+
+def _difference(run: Run, again: Run, before: pd.DataFrame, epoch: int) -> str:
+    """What differs between both runs after an epoch; empty if nothing does."""
+    row, new = before.iloc[epoch - 1], store.history(again).iloc[epoch - 1]
+    for name in new.index.difference(_TAKES_TIME):
+        if name not in row.index:
+            return f"history.csv has no column {name}"
+        if row[name] != new[name] and not (pd.isna(row[name]) and pd.isna(new[name])):
+            return f"{name} was {row[name]} and is {new[name]}"
+    old, made = store.embedded(run, epoch), store.embedded(again, epoch)
+    for name in old._fields:
+        if not np.array_equal(getattr(old, name), getattr(made, name)):
+            return f"the stored {name} of the images differ"
+    return ""
+
+
+def _other_weights(run: Run, again: Run) -> str:
+    old, made = (store.load_checkpoint(each)["network"] for each in (run, again))
+    same = old.keys() == made.keys() and all(old[name].equal(made[name]) for name in made)
+    return "" if same else "the weights in last.pt differ"
+
+
+def _other_result(run: Run, again: Run) -> str:
+    made = store.read(again.folder).result
+    other = [name for name in made if run.result.get(name) != made[name]]
+    return f"{other[0]} in run.json was {run.result.get(other[0])} and is {made[other[0]]}" if other else ""
