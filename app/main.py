@@ -8,19 +8,11 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 
 import streamlit as st
 
-from app import state
+from app import cached, navigation, reading, session
 
 st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
 st.html(Path(__file__).with_name("style.css"))
-state.warm_up()
-state.keep_form()
-state.choose_data(state.chosen_data())
-st.navigation(
-    [
-        st.Page("views/home.py", title="Home", default=True),
-        st.Page("views/train.py", title="Train"),
-        st.Page("views/embedding.py", title="Embedding"),
-        st.Page("views/mistakes.py", title="Mistakes"),
-    ],
-    position="top",
-).run()
+cached.warm_up()
+session.keep_form()
+session.choose_data(reading.chosen_data())
+navigation.run()

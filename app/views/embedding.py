@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from app import cards, charts, pictures, state
+from app import cached, reading, session
 from app.components.plotly_chart import embedding_map
+from app.drawing import charts, pictures
+from app.parts import cards, header, messages
 from core.dataset.loader import DataSet
 from core.runs.store import Run
 
@@ -21,34 +23,34 @@ def inspect(run: Run, images: DataSet, index: int) -> None:
         cards.tiles(pictures.tile(images.train.images[index], f"training image of {name}", images.train.ids[index]))
         return
     row = index - training
-    wrong = state.wrong_images(run, images)
+    wrong = cached.wrong_images(run, images)
     card = wrong[wrong["test_index"] == row]
     if len(card):
         cards.mistake_grid(card, images)
         return
     heading = f"test image of {images.classes[images.test.labels[row]]}, recognised"
-    score = state.embedded(run).scores[row]
+    score = cached.embedded(run).scores[row]
     cards.tiles(pictures.tile(images.test.images[row], heading, images.test.ids[row], f"score {score:.0%}"))
 
 
-@cards.errors_explained()
+@messages.errors_explained()
 def draw(run: Run) -> None:
     """The map and, beside it, the image of the point that was clicked last."""
     with st.spinner("Reading the images …"):  # shows if it takes long
-        images = state.images_of(run)
-    points = charts.map_points(images, state.embedded(run).predicted)
+        images = reading.images_of(run)
+    points = charts.map_points(images, cached.embedded(run).predicted)
     with st.container(horizontal=True, vertical_alignment="center"):
         method = st.segmented_control(
             "Projection", METHODS, default="UMAP", required=True, key="projection", label_visibility="collapsed"
         )
         st.caption(METHODS[method], width="stretch")
-    frame = (state.umap_frame if method == "UMAP" else state.pca_frame)(run)
+    frame = (cached.umap_frame if method == "UMAP" else cached.pca_frame)(run)
     figure = charts.embedding_map(frame, points, images.classes)
     map_column, image_column = st.columns([3, 1.35], gap="large")
     with map_column:
         clicked = embedding_map(
             figure,
-            state.sprite_sheet(run.data["fingerprint"], images),
+            cached.sprite_sheet(images),
             images.train.images.shape[2:0:-1],
             pictures.SPRITE_COLUMNS,
             points.captions,
@@ -57,25 +59,27 @@ def draw(run: Run) -> None:
             alt=f"{method} of the embeddings",
         )
     if clicked is not None:
-        state.preset_widget(f"picked_{run.id}", clicked)
+        session.remember(f"picked_{run.id}", clicked)
     with image_column:
         accuracy, wrong = f"{run.result['test_accuracy']:.2%}", points.wrong.sum()
-        st.metric(f"Test accuracy {cards.after(run)}", accuracy, help="Share of test images that are named rightly.")
+        st.metric(f"Test accuracy {header.after(run)}", accuracy, help="Share of test images that are named rightly.")
         st.caption(
             f"Coloured by true class: {len(images.train.ids):,} training images (small dots), "
             f"{len(images.test.ids):,} test images (large dots), {wrong} of them wrong (red cross). Drag to move, turn "
             "the wheel to zoom, click a class to hide it."
         )
-        picked = state.recall(f"picked_{run.id}")
+        picked = session.recall(f"picked_{run.id}")
         if picked is None:
             st.info("Point at a dot to see its image; click it to keep the image here.")
         else:
             inspect(run, images, picked)
 
 
-runs = [run for run in state.all_runs() if run.result]
-run = cards.pick_run(runs, key="run_on_embedding")
-if run is None:
-    cards.no_runs_yet()
-else:
-    st.fragment(draw)(run)
+def page() -> None:
+    """The run picker and the map."""
+    runs = [run for run in reading.all_runs() if run.result]
+    run = header.pick_run(runs, key="run_on_embedding")
+    if run is None:
+        messages.no_runs_yet()
+    else:
+        st.fragment(draw)(run)

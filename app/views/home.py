@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cards, state
+from app import actions, navigation, reading, session
+from app.parts import cards, header, messages
 from core.dataset.loader import DataError
 from core.runs.checks import LONGEST_NAME
 from core.runs.files import StoreError
@@ -24,7 +25,7 @@ def table_of(runs: list[Run]) -> pd.DataFrame:
         {
             "Run": [run.title for run in runs],
             "Begun": pd.Series([run.created if run.config else None for run in runs], dtype="datetime64[ns]"),
-            "Status": [state.status(run) for run in runs],
+            "Status": [reading.status(run) for run in runs],
             "Epochs": epochs,
             "Test accuracy": pd.array(accuracies, dtype="Float64") * 100,
             "Mistakes": pd.array([run.result.get("mistakes") for run in runs], dtype="Int64"),
@@ -62,7 +63,7 @@ def ticked_runs(runs: list[Run]) -> list[Run]:
     return [runs[row] for row in selection.selection.rows if row < len(runs)]
 
 
-def actions(ticked: list[Run]) -> None:
+def buttons(ticked: list[Run]) -> None:
     """What can be done with the ticked runs."""
     ids = tuple(run.id for run in ticked)
     training = [run for run in ticked if run.active]
@@ -73,79 +74,79 @@ def actions(ticked: list[Run]) -> None:
             with st.container(width=380):
                 st.text_input("Name", run.name or run.title[:LONGEST_NAME], LONGEST_NAME, key=key)
             # Looked up when the button is pressed: the click arrives together with what was typed
-            action = lambda: state.rename(run, state.recall(key))  # noqa: E731
-            st.button("Rename", on_click=state.act, args=("runs", ("rename", *ids), action))
+            action = lambda: actions.rename(run, session.recall(key))  # noqa: E731
+            st.button("Rename", on_click=actions.act, args=("runs", ("rename", *ids), action))
         for archived, label, help in (
             (True, "Archive", "Puts it away: it is listed only with “Show archived”. Nothing is deleted."),
             (False, "Take back", "Lists it again."),
         ):
             if meant := [run for run in ticked if run.archived != archived]:
-                action = partial(state.archive, meant, archived)
-                st.button(label, help=help, on_click=state.act, args=("runs", (label, *ids), action))
+                action = partial(actions.archive, meant, archived)
+                st.button(label, help=help, on_click=actions.act, args=("runs", (label, *ids), action))
         st.button(
             "Delete …",
-            on_click=state.preset_widget,
+            on_click=session.remember,
             args=("to_delete", ids),
             disabled=bool(training),
             help="Being trained: stop it first." if training else "Asks before anything is lost.",
         )
-    cards.refused("runs")
+    messages.refused("runs")
 
 
-@st.dialog("Delete for good?", on_dismiss=lambda: state.preset_widget("to_delete", ()))
+@st.dialog("Delete for good?", on_dismiss=lambda: session.remember("to_delete", ()))
 def confirm_deletion(runs: list[Run]) -> None:
     """Names the runs and what will be lost."""
     for run in runs:
         facts = [f"{run.result.get('epochs', 0)} of {run.config.epochs} epochs"] if run.config else ["damaged"]
         if accuracy := run.result.get("test_accuracy"):
             facts.append(f"test accuracy {accuracy:.2%}")
-        st.markdown(f"**{cards.plain(run.title)}** · {' · '.join(facts)}")
-        st.caption(cards.plain(str(run.folder)))
+        st.markdown(f"**{messages.plain(run.title)}** · {' · '.join(facts)}")
+        st.caption(messages.plain(str(run.folder)))
     st.markdown("Weights, curves, embeddings and mistakes will be lost. Exported pictures stay.")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="delete_for_good"):
             try:
-                state.delete(runs)
-                state.preset_widget("to_delete", ())
+                actions.delete(runs)
+                session.remember("to_delete", ())
                 st.rerun()
             except (StoreError, OSError) as error:
-                st.error(cards.plain(str(error)))
+                st.error(messages.plain(str(error)))
         if st.button("Keep", key="keep"):
-            state.preset_widget("to_delete", ())
+            session.remember("to_delete", ())
             st.rerun()
 
 
 def runs_section() -> None:
     """The table of runs and what can be done with them."""
-    runs = state.all_runs()
+    runs = reading.all_runs()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Runs", width="stretch")
         if away := sum(run.archived for run in runs):
             st.toggle(f"Show archived ({away})", key="show_archived")
-    if not (away and state.recall("show_archived")):
+    if not (away and session.recall("show_archived")):
         runs = [run for run in runs if not run.archived]
-    cards.damaged(runs)
+    header.damaged(runs)
     if runs:
         ticked = ticked_runs(runs)
         if len(ticked) == 1 and ticked[0].config:
-            state.choose_run(ticked[0].id)
+            session.choose_run(ticked[0].id)
             st.caption(f"{ticked[0].id} is now the run on every page.")
         elif not ticked:
             st.caption("Tick a run to look at it on the other pages, to name, archive or delete it.")
         if ticked:
-            actions(ticked)
+            buttons(ticked)
     elif away:
         st.caption("All runs are archived.")
     else:
         st.caption("None yet. Runs are kept in the folder checkpoints/ and listed here, also after a restart.")
-    if named := [run for run in runs if run.id in (state.recall("to_delete") or ())]:
+    if named := [run for run in runs if run.id in (session.recall("to_delete") or ())]:
         confirm_deletion(named)
-    st.fragment(look_out, run_every=WAITING)(state.glance(runs, others=True), runs)
+    st.fragment(look_out, run_every=WAITING)(reading.glance(runs, others=True), runs)
 
 
 def look_out(seen: tuple, runs: list[Run]) -> None:
     """Draws nothing; draws the page anew when something has happened to a run."""
-    if state.glance(runs, others=True) != seen:
+    if reading.glance(runs, others=True) != seen:
         st.rerun()
 
 
@@ -156,52 +157,47 @@ def upload_form(what: str, about: str, take: Callable[[object], str]) -> None:
         st.markdown(about)
         file = st.file_uploader(what.capitalize(), type="zip", key=f"{key}_file", label_visibility="collapsed")
         if st.form_submit_button(f"Bring in the {what}"):
-            with cards.errors_explained(), st.spinner(f"Checking every file of the {what} …"):
+            with messages.errors_explained(), st.spinner(f"Checking every file of the {what} …"):
                 if file is None:
                     st.warning("Choose a zip file first.")
                 else:
-                    state.preset_widget("brought_in", take(file))
+                    session.remember("brought_in", take(file))
                     st.rerun()
 
 
 def bring_in_run(file) -> str:
     """Makes an uploaded run one of the lab's, and the run on every page."""
-    run_id = state.bring_in_run(file)
-    state.choose_run(run_id)
+    run_id = actions.bring_in_run(file)
+    session.choose_run(run_id)
     return f"{run_id} is in the list above, and the run on every page."
 
 
 def bring_in_data(file) -> str:
     """Makes an uploaded data set the one for this browser window's new runs."""
-    folder = state.bring_in_data(file)
-    state.choose_data(folder.name)
+    folder = actions.bring_in_data(file)
+    session.choose_data(folder.name)
     return f"The images are in {folder} and in use for your new runs."
 
 
-st.title("TripletLab")
-st.markdown(
-    "Train a small network on small images, watch it learn, see the space into which it sorts them, and look at every "
-    "mistake beside the two training images it lies nearest to."
-)
-
-left, right = st.columns([3, 2], gap="large")
-
-with left:
+def first_steps() -> None:
+    """What the pages are for, in the order of a first visit."""
     st.subheader("What to do first")
     steps = [
-        ("views/train.py", "1. Train", "Pick a preset and press Start. “Quick look” shows something within a minute."),
-        ("views/embedding.py", "2. Embedding", "See which digits the network holds for similar. Point at a dot."),
-        ("views/mistakes.py", "3. Mistakes", "Judge each error: a bad image, a wrong label, or a weak network?"),
+        ("train", "1. Train", "Pick a preset and press Start. “Quick look” shows something within a minute."),
+        ("embedding", "2. Embedding", "See which digits the network holds for similar. Point at a dot."),
+        ("mistakes", "3. Mistakes", "Judge each error: a bad image, a wrong label, or a weak network?"),
     ]
     for column, (page, name, text) in zip(st.columns(3), steps, strict=True):
         with column, st.container(border=True, height="stretch"):
-            st.page_link(page, label=f"**{name}**")
+            navigation.link(page, f"**{name}**")
             st.caption(text)
 
-with right:
+
+def data_in_use() -> None:
+    """The data set for new runs, with an image of each class; without one, the way to it."""
     st.subheader("Data set in use")
-    if len(sets := state.data_sets()) > 1:
-        state.preset_widget("data_set", state.chosen_data())
+    if len(sets := reading.data_sets()) > 1:
+        session.remember("data_set", reading.chosen_data())
         st.selectbox(
             "Data set",
             list(sets),
@@ -209,59 +205,84 @@ with right:
             key="data_set",
             label_visibility="collapsed",
             help="For new runs of this browser window. Finished runs keep theirs.",
-            on_change=lambda: state.choose_data(state.recall("data_set")),
+            on_change=lambda: session.choose_data(session.recall("data_set")),
         )
     try:
         with st.spinner("Reading the images …"):  # shows if it takes long
-            images = state.data_set()
+            images = reading.data_set()
         st.markdown(images.description)
         height, width = images.train.images.shape[1:]
         st.caption(f"{width} x {height} pixels, {len(images.classes)} classes, in {images.folder}")
-        firsts = [int(np.flatnonzero(images.train.labels == label)[0]) for label in range(len(images.classes))][:20]
-        cards.strip(
-            [images.train.images[row] for row in firsts], [f"training image {images.train.ids[r]}" for r in firsts]
-        )
+        firsts = [int(np.flatnonzero(images.train.labels == label)[0]) for label in range(len(images.classes))[:20]]
+        names = [f"training image {images.train.ids[row]}" for row in firsts]
+        cards.strip([images.train.images[row] for row in firsts], names)
     except DataError as error:
-        st.error(str(error))
-        if not state.chosen_data() and st.button(
-            "Prepare the data set", help="MNIST if there is a network, otherwise scikit-learn's digits"
-        ):
-            with st.status("Preparing the data set …") as progress:
-                try:
-                    state.prepare_data_set(progress.write)
-                    st.rerun()
-                except DataError as failed:
-                    st.error(str(failed))
+        st.error(messages.plain(str(error)))
+        if not reading.chosen_data():
+            offer_to_prepare()
 
-with cards.errors_explained():
-    runs_section()
 
-with st.expander("Bring in a run or a data set, or take a run with you"):
-    if taken := state.recall("brought_in"):
-        st.success(taken)
-        state.preset_widget("brought_in", None)
+def offer_to_prepare() -> None:
+    """A button that makes the data set."""
+    if st.button("Prepare the data set", help="MNIST if there is a network, otherwise scikit-learn's digits"):
+        with st.status("Preparing the data set …") as progress:
+            try:
+                actions.prepare_data_set(progress.write)
+                st.rerun()
+            except DataError as failed:
+                st.error(messages.plain(str(failed)))
+
+
+def exchange() -> None:
+    """Runs and data sets in, a run out."""
+    if taken := session.recall("brought_in"):
+        st.success(messages.plain(taken))
+        session.remember("brought_in", None)
     run_column, data_column, download_column = st.columns(3, gap="medium")
     with run_column:
         upload_form("run", "**A run** that was downloaded from a lab", bring_in_run)
     with data_column:
         upload_form("data set", "**A data set** in folders, see below", bring_in_data)
     with download_column:
-        st.markdown("**Take a run with you**, to bring it in elsewhere")
-        chosen = state.chosen_run([run for run in state.all_runs() if run.result and not run.active])
-        if chosen is None:
-            st.caption("There is no finished run yet.")
-        else:
-            st.caption(cards.plain(cards.run_name(chosen)))
-            st.download_button(
-                "Download this run",
-                lambda: state.packed(chosen),
-                file_name=f"{chosen.id}.zip",
-                mime="application/zip",
-                on_click="ignore",
-                help="Settings, curves, weights and embeddings in one zip file. Tick another run above to change it.",
-            )
+        download()
     st.caption(
         "A data set is a zip file with train/CLASS/ID.png and test/CLASS/ID.png; train.csv and test.csv may be there. "
-        "Every file is checked before it is used: only images, numbers and known names are taken, and nothing in it is "
-        "run. Everyone who uses this lab can choose a data set or look at a run that you bring in."
+        "Every file is checked before it is used: only images, numbers and known names are taken, and nothing in it "
+        "is run. Everyone who uses this lab can choose a data set or look at a run that you bring in."
     )
+
+
+def download() -> None:
+    """The chosen run as a zip file."""
+    st.markdown("**Take a run with you**, to bring it in elsewhere")
+    chosen = session.chosen_run([run for run in reading.all_runs() if run.result and not run.active])
+    if chosen is None:
+        st.caption("There is no finished run yet.")
+        return
+    st.caption(messages.plain(header.run_name(chosen)))
+    st.download_button(
+        "Download this run",
+        lambda: actions.packed(chosen),
+        file_name=f"{chosen.id}.zip",
+        mime="application/zip",
+        on_click="ignore",
+        help="Settings, curves, weights and embeddings in one zip file. Tick another run above to change it.",
+    )
+
+
+def page() -> None:
+    """The way in, the data set in use, and the runs."""
+    st.title("TripletLab")
+    st.markdown(
+        "Train a small network on small images, watch it learn, see the space into which it sorts them, and look at "
+        "every mistake beside the two training images it lies nearest to."
+    )
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        first_steps()
+    with right:
+        data_in_use()
+    with messages.errors_explained():
+        runs_section()
+    with st.expander("Bring in a run or a data set, or take a run with you"):
+        exchange()

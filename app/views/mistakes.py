@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from app import cards, charts, state
+from app import cached, reading, session
 from app.components.plotly_chart import live_chart
+from app.drawing import charts
+from app.parts import cards, header, messages
 from core import places
 from core.exchange import pictures
 from core.runs.store import Run
@@ -29,19 +31,19 @@ def ordered(table, order: str):
 
 def from_the_first_page() -> None:
     """A new filter begins at its first page."""
-    state.preset_widget("mistakes_page", 1)
+    session.remember("mistakes_page", 1)
 
 
-@cards.errors_explained()
+@messages.errors_explained()
 def show(run: Run) -> None:
     """Filters, one page of cards, and the export."""
     with st.spinner("Reading the images …"):  # shows if it takes long
-        images = state.images_of(run)
-    table = state.wrong_images(run, images)
+        images = reading.images_of(run)
+    table = cached.wrong_images(run, images)
     total, accuracy = len(images.test.ids), run.result["test_accuracy"]
     rule = CLASSIFIERS[run.config.predicts].lower() + f", k = {run.config.neighbours}" * ("knn" in run.config.predicts)
     st.markdown(
-        f"**{len(table)} of {total:,} test images are wrong** {cards.after(run)} "
+        f"**{len(table)} of {total:,} test images are wrong** {header.after(run)} "
         f"(accuracy {accuracy:.2%}, predicted by {rule}). Distances are between embeddings, from 0 to 20."
     )
     if table.empty:
@@ -80,14 +82,16 @@ def show(run: Run) -> None:
     pages = -(-len(chosen) // A_PAGE)
     page = 1
     if pages > 1:
-        state.clamp("mistakes_page", pages)
+        session.clamp("mistakes_page", pages)
         page = st.pagination(pages, key="mistakes_page")
     cards.mistake_grid(chosen.iloc[(page - 1) * A_PAGE : page * A_PAGE], images)
 
 
-runs = [run for run in state.all_runs() if run.result]
-run = cards.pick_run(runs, key="run_on_mistakes")
-if run is None:
-    cards.no_runs_yet()
-else:
-    show(run)
+def page() -> None:
+    """The run picker and the mistakes."""
+    runs = [run for run in reading.all_runs() if run.result]
+    run = header.pick_run(runs, key="run_on_mistakes")
+    if run is None:
+        messages.no_runs_yet()
+    else:
+        show(run)

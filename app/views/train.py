@@ -5,8 +5,10 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import cards, charts, forms, state
+from app import actions, navigation, reading, session
 from app.components.plotly_chart import live_chart
+from app.drawing import charts
+from app.parts import form, header, messages
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
@@ -19,7 +21,7 @@ MOST_EPOCHS = next(field.metadata["high"] for field in settings() if field.name 
 
 def progress(run: Run, steps: pd.DataFrame) -> tuple[float, str]:
     """The share of the run that is done, and the same in words with the elapsed and the expected time."""
-    begins = state.status(run) == "starting"
+    begins = reading.status(run) == "starting"
     if run.status == "queued" and not begins:
         return 0.0, "Waiting for its turn."
     if begins or steps.empty:
@@ -32,13 +34,13 @@ def progress(run: Run, steps: pd.DataFrame) -> tuple[float, str]:
     if run.status == "stopping":
         return done, f"{words} · ending at the next step, then testing the model so far …"
     if run.status != "running":
-        return done, f"{words} · {cards.duration(run.seconds or last['seconds'])} in all"
+        return done, f"{words} · {messages.duration(run.seconds or last['seconds'])} in all"
     phase = "evaluating" if last["step"] == run.steps_per_epoch else f"step {last['step']:.0f}/{run.steps_per_epoch}"
     first, begun = steps.iloc[0], 1 / (run.steps_per_epoch * run.config.epochs)
     left = "…"  # the first steps are slow and say nothing of the rest
     if len(steps) > 4:
-        left = f"about {cards.duration((last['seconds'] - first['seconds']) * (1 - done) / (done - begun))}"
-    return done, f"{words} · {phase} · {cards.duration(last['seconds'])} elapsed · {left} to go"
+        left = f"about {messages.duration((last['seconds'] - first['seconds']) * (1 - done) / (done - begun))}"
+    return done, f"{words} · {phase} · {messages.duration(last['seconds'])} elapsed · {left} to go"
 
 
 def going_on(run: Run) -> str | None:
@@ -46,9 +48,9 @@ def going_on(run: Run) -> str | None:
     if run.status == "done" or run.diverged:
         return None
     try:
-        epoch, step = state.goes_on_at(run)
+        epoch, step = reading.goes_on_at(run)
     except StoreError as error:
-        st.info(f"This run cannot go on. {cards.plain(str(error))}")
+        st.info(f"This run cannot go on. {messages.plain(str(error))}")
         return None
     if run.steps_per_epoch and step > run.steps_per_epoch:
         return f"Resume goes on with the test after epoch {epoch}."
@@ -60,29 +62,31 @@ def controls(run: Run, resumable: bool) -> None:
 
     def button(label: str, name: str, what: tuple, action, help: str, **options) -> None:
         arguments = (run.id, (name, run.id, *what), action)
-        st.button(label, key=name, on_click=state.act, args=arguments, help=help, **options)
+        st.button(label, key=name, on_click=actions.act, args=arguments, help=help, **options)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.active:
             ending = run.status in ("pausing", "stopping")
-            button("Pause", "pause", (), partial(state.pause, run), "Saves at the next step and ends.", disabled=ending)
+            button(
+                "Pause", "pause", (), partial(actions.pause, run), "Saves at the next step and ends.", disabled=ending
+            )
             button(
                 "Stop",
                 "stop",
                 (),
-                partial(state.stop, run),
+                partial(actions.stop, run),
                 "Ends at the next step and tests the model so far, which is kept.",
                 disabled=run.status == "stopping",
             )
         elif resumable:
-            resume = partial(state.resume, run)
+            resume = partial(actions.resume, run)
             button("Resume", "resume", (), resume, "Goes on as if there had been no interruption.", type="primary")
         elif run.status == "done":
             more_epochs(run, button)
         if not run.active:
-            again = partial(state.begin, run.config)
+            again = partial(actions.begin, run.config)
             button("Run again", "again", (), again, "A new run with the same settings, on the images in use now.")
-        use = partial(state.fill_form, run.config)
+        use = partial(session.fill_form, run.config)
         button("Use these settings", "use", (), use, "Puts them into the form on the left, to change and start.")
 
 
@@ -100,16 +104,16 @@ def more_epochs(run: Run, button) -> None:
         f"Continue by {more} epoch{'s' * (more > 1)}",
         "continue",
         (run.config.epochs,),
-        lambda: state.resume(run, state.recall("more_epochs")),  # what was typed last, see home.py
+        lambda: actions.resume(run, session.recall("more_epochs")),  # what was typed last, see home.py
         "Goes on with this run. A cosine or one-cycle schedule is stretched to the new number of epochs.",
     )
 
 
-def messages(run: Run, how: str | None) -> None:
+def told(run: Run, how: str | None) -> None:
     """What there is to say about the run's state."""
-    cards.refused(run.id)
-    if reason := state.failure(run):
-        st.error(f"This run failed: {cards.plain(reason)}")
+    messages.refused(run.id)
+    if reason := reading.failure(run):
+        st.error(f"This run failed: {messages.plain(reason)}")
         if how:
             st.info(how)
     elif how and run.status == "interrupted":
@@ -118,16 +122,16 @@ def messages(run: Run, how: str | None) -> None:
         st.info(f"Stopped. What is shown is the model so far. {how}" if run.result else f"Stopped. {how}")
     elif how:
         st.info(f"Paused. {how}")
-    if run.active and not state.mine(run):
+    if run.active and not reading.mine(run):
         st.caption("Trained by another process, a second dashboard or a command line, which hears Pause and Stop.")
     for note in run.notes:
-        st.info(cards.plain(note))
+        st.info(messages.plain(note))
 
 
 def numbers(run: Run, history: pd.DataFrame) -> None:
     """The last epoch in figures."""
     last = history.iloc[-1] if len(history) else {}
-    after = cards.after(run) if run.result else "after the last epoch"
+    after = header.after(run) if run.result else "after the last epoch"
     shown = [
         ("Test accuracy", "test_accuracy", "{:.2%}", f"Share of the test images named rightly {after}."),
         ("Train accuracy", "train_accuracy", "{:.2%}", "The same for the images learnt from, without augmentation."),
@@ -137,9 +141,9 @@ def numbers(run: Run, history: pd.DataFrame) -> None:
     if run.config.validation_share:
         kept = "Share of the training images kept for validation that are named rightly."
         shown.insert(1, ("Validation accuracy", "validation_accuracy", "{:.2%}", kept))
-    for column, (label, name, form, help) in zip(st.columns(len(shown)), shown, strict=True):
+    for column, (label, name, pattern, help) in zip(st.columns(len(shown)), shown, strict=True):
         known = name in last and pd.notna(last[name])
-        column.metric(label, form.format(last[name]) if known else "–", help=help)
+        column.metric(label, pattern.format(last[name]) if known else "–", help=help)
 
 
 def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
@@ -175,33 +179,33 @@ def left_out(history: pd.DataFrame) -> str:
     return f" In the last epoch {count:.1f} anchors of a batch had no triplet." if count >= 0.05 else ""
 
 
-@cards.errors_explained()
+@messages.errors_explained()
 def head(run: Run) -> None:
     """What one run is doing, what can be done with it, and what there is to say about it."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(cards.plain(run.title), width="stretch", anchor=False)
-        cards.status_badge(run)
+        st.subheader(messages.plain(run.title), width="stretch", anchor=False)
+        header.status_badge(run)
     bar = st.container()
     how = None if run.active else going_on(run)
     with bar:
         controls(run, how is not None)
-    messages(run, how)
+    told(run, how)
 
 
 def said(run: Run) -> tuple:
     """What `head` says of a run that goes on. When it changes, the page is drawn anew."""
-    return run.title, state.status(run), run.notes, state.mine(run)
+    return run.title, reading.status(run), run.notes, reading.mine(run)
 
 
-@cards.errors_explained()
+@messages.errors_explained()
 def live(run_id: str, pace: float | None, before: tuple) -> None:
     """The alarm, numbers and curves of one run. Redraws itself, and only this part, while the run goes on."""
-    run = state.find_run(run_id)
-    if (said(run), state.pace(run)) != (before, pace):
+    run = reading.find_run(run_id)
+    if (said(run), reading.pace(run)) != (before, pace):
         st.rerun()  # the whole page: another run, other words, or another clock
     with st.container():  # always there, so that the charts keep their place, and with it their zoom
         if alarm := run.result.get("alarm"):
-            st.warning(f"After epoch {run.result['epochs']}: {cards.plain(alarm)}", icon="⚠️")
+            st.warning(f"After epoch {run.result['epochs']}: {messages.plain(alarm)}", icon="⚠️")
     history, steps = store.history(run), store.steps(run)
     share, words = progress(run, steps)
     st.progress(min(share, 1.0), text=words)
@@ -209,13 +213,13 @@ def live(run_id: str, pace: float | None, before: tuple) -> None:
     curves(run, history, steps)
     if run.result and not run.active:
         with st.container(horizontal=True):
-            st.page_link("views/mistakes.py", label=f"→ See the {run.result['mistakes']} mistakes")
-            st.page_link("views/embedding.py", label="→ See the embedding")
+            navigation.link("mistakes", f"→ See the {run.result['mistakes']} mistakes")
+            navigation.link("embedding", "→ See the embedding")
 
 
 def look_out(seen: tuple, shown: list[Run]) -> None:
     """Draws nothing; draws the page anew when somebody else has changed the run, or begun the first one."""
-    if state.glance(shown, others=not shown) != seen:
+    if reading.glance(shown, others=not shown) != seen:
         st.rerun()
 
 
@@ -223,34 +227,38 @@ def start(config: RunConfig | None, clash: str) -> None:
     """The button, and why it cannot be pressed or why the last press of it began nothing."""
     if st.button("Start", type="primary", width="stretch", disabled=config is None):
         # Not a callback: that would know the settings of the drawing before
-        state.act("form", ("start", config), partial(state.begin, config))
+        actions.act("form", ("start", config), partial(actions.begin, config))
     if clash:
-        st.error(cards.worded(clash))
+        st.error(messages.worded(clash))
     else:
-        cards.refused("form")
+        messages.refused("form")
 
 
-settings_column, run_column = st.columns([1, 2.2], gap="large")
+def page() -> None:
+    """The form, and the run as it goes."""
+    settings_column, run_column = st.columns([1, 2.2], gap="large")
 
-with settings_column:
-    top = st.container()
-    config, clash = forms.run_form()
-    with top:
-        if name := state.chosen_data():
-            st.caption(f"New runs use the images brought in as {cards.plain(name)}.")
-        start(config, clash)
+    with settings_column:
+        top = st.container()
+        config, clash = form.run_form()
+        with top:
+            if name := reading.chosen_data():
+                st.caption(f"New runs use the images brought in as {messages.plain(name)}.")
+            start(config, clash)
 
-with run_column:
-    runs = [run for run in state.all_runs() if run.config]
-    run = cards.pick_run(runs, key="run_on_train")
-    if run is None:
-        st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
-    else:
-        before, pace = said(run), state.pace(run)
-        with st.container():  # one, however much it says, so that the charts keep their place, and with it their zoom
-            head(run)
-        with st.container(key="live"):  # style.css: nothing moves between two drawings
-            st.fragment(live, run_every=pace)(run.id, pace, before)
-    if run is None or not run.active:
-        shown = [run] if run else []
-        st.fragment(look_out, run_every=WAITING)(state.glance(shown, others=not shown), shown)
+    with run_column:
+        runs = [run for run in reading.all_runs() if run.config]
+        run = header.pick_run(runs, key="run_on_train")
+        if run is None:
+            st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
+        else:
+            before, pace = said(run), reading.pace(run)
+            with (
+                st.container()
+            ):  # one, however much it says, so that the charts keep their place, and with it their zoom
+                head(run)
+            with st.container(key="live"):  # style.css: nothing moves between two drawings
+                st.fragment(live, run_every=pace)(run.id, pace, before)
+        if run is None or not run.active:
+            shown = [run] if run else []
+            st.fragment(look_out, run_every=WAITING)(reading.glance(shown, others=not shown), shown)

@@ -3,10 +3,11 @@
 import re
 
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from tests.app.conftest import ROOT
 
-PAGES = ["views/home.py", "views/train.py", "views/embedding.py", "views/mistakes.py"]
+PAGES = ["home", "train", "embedding", "mistakes"]  # as in app/navigation.py
 
 
 def open_page(page: str, run: str = "") -> AppTest:
@@ -16,9 +17,15 @@ def open_page(page: str, run: str = "") -> AppTest:
         app.query_params["run"] = run
     app.run()
     if page != PAGES[0]:
-        app.switch_page(page).run()
+        go(app, page)
     assert not app.exception
     return app
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    """Changes to another page. AppTest.switch_page knows only pages that are files."""
+    app._page_hash = calc_hash("" if page == PAGES[0] else page)
+    return app.run()
 
 
 def texts(app: AppTest) -> str:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from app import charts
+from app.drawing import charts
 from core.analysis import metrics
 from core.runs import store
 

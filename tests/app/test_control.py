@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app import state
+from app import actions, session
 from core import experiment
 from core.runs import store, writing
 from core.runs.files import StoreError
@@ -127,7 +127,7 @@ def test_the_settings_of_a_run_fill_the_form(lab, tiny, digits):
 
 @pytest.mark.parametrize(("seconds", "expected"), [(60.0, 1), (0.0, 2)])
 def test_a_double_click_on_start_begins_one_run(lab, monkeypatch, seconds, expected):
-    monkeypatch.setattr(state, "_DOUBLE_CLICK", seconds)
+    monkeypatch.setattr(session, "_DOUBLE_CLICK", seconds)
     with another_run():
         app = open_page(TRAIN)
         for _ in range(2):
@@ -223,4 +223,4 @@ def test_a_run_in_training_is_not_deleted(lab, tiny, digits):
         assert next(button for button in app.button if button.label == "Delete …").disabled
         state_before = only_run(lab)
         with pytest.raises(StoreError, match="in the hands of another process"):
-            state.delete([state_before])
+            actions.delete([state_before])

@@ -18,7 +18,7 @@ from core.runs.queue import queue
 from core.settings.config import applies, settings, written
 from core.settings.presets import PRESETS, from_preset
 from tests.app.conftest import ROOT
-from tests.app.pages import PAGES, open_page, texts
+from tests.app.pages import PAGES, go, open_page, texts
 from tests.core.folders import write_set
 
 
@@ -91,8 +91,8 @@ def test_settings_that_clash_are_named_and_cannot_be_started(lab):
 def test_the_form_keeps_its_values_over_a_page_change(lab):
     app = open_page(PAGES[1])
     app.number_input(key="set_epochs").set_value(7).run()
-    app.switch_page(PAGES[3]).run()
-    app.switch_page(PAGES[1]).run()
+    go(app, PAGES[3])
+    go(app, PAGES[1])
     assert app.number_input(key="set_epochs").value == 7
 
 
@@ -150,7 +150,8 @@ def test_a_failed_run_shows_its_reason(lab_with_runs):
     failed = next(run for run in store.list_runs(lab_with_runs) if run.status == "failed")
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
     app.query_params["run"] = failed.id
-    app.run().switch_page(PAGES[1]).run()
+    app.run()
+    go(app, PAGES[1])
     next(box for box in app.selectbox if box.label == "Run").select(failed.id).run()
     assert "the loss is not finite" in texts(app)
 
@@ -234,7 +235,7 @@ def test_an_exported_run_is_brought_in_and_chosen(lab, trained):
     app.run()
     assert "is in the list above" not in texts(app)
     assert len(store.list_runs(lab)) == 1  # not again with every refresh
-    app.switch_page(PAGES[3]).run()
+    go(app, PAGES[3])
     assert f"{len(store.mistakes(trained))} of" in texts(app)
 
 
@@ -272,7 +273,7 @@ def test_a_data_set_is_brought_in_used_and_left_again(lab, tmp_path):
     assert f"The images are in {folder}" in texts(app)
     assert "2 classes" in texts(app)
     assert app.query_params["data"] == folder.name
-    app.switch_page(PAGES[1]).run()
+    go(app, PAGES[1])
     assert folder.name in texts(app)
     for name, value in {"width": 8, "epochs": 1, "threads": 1}.items():
         app.number_input(key=f"set_{name}").set_value(value)
@@ -284,7 +285,7 @@ def test_a_data_set_is_brought_in_used_and_left_again(lab, tmp_path):
     other = open_page(PAGES[0])
     assert "data" not in other.query_params  # another browser goes on with the lab's own
     assert "4 classes" in texts(other)
-    app.switch_page(PAGES[0]).run()
+    go(app, PAGES[0])
     app.selectbox(key="data_set").select("").run()
     assert "4 classes" in texts(app)
     assert "data" not in app.query_params

@@ -1,6 +1,6 @@
 """What the pages share, as far as it needs no page."""
 
-from app import state
+from app import reading
 from core.runs import store, writing
 from tests.core.conftest import step
 
@@ -10,7 +10,7 @@ def test_a_run_is_drawn_more_rarely_later_on_and_not_at_all_when_it_has_ended(ti
         writer.update(status="running")
 
         def pace() -> float | None:
-            return state.pace(store.read(writer.folder))
+            return reading.pace(store.read(writer.folder))
 
         assert pace() == 2
         writer.add_step(step(1), 19.9)

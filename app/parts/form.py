@@ -4,7 +4,7 @@ import dataclasses
 
 import streamlit as st
 
-from app import state
+from app import session
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import GROUPS, ConfigError, RunConfig, applies, parse_value, settings
 from core.settings.presets import PRESETS, from_preset
@@ -21,12 +21,12 @@ def run_form() -> tuple[RunConfig | None, str]:
         PRESETS,
         format_func=lambda name: PRESETS[name].title,
         key="form_preset",
-        on_change=lambda: state.fill_form(from_preset(state.recall("form_preset"))),
+        on_change=lambda: session.fill_form(from_preset(session.recall("form_preset"))),
         help="A recipe that fills in all settings below. Change what you like.",
     )
-    preset = state.recall("form_preset")
+    preset = session.recall("form_preset")
     st.caption(PRESETS[preset].expect)
-    held = {field.name: state.setting_value(field.name) for field in settings()}
+    held = {field.name: session.setting_value(field.name) for field in settings()}
     for group, name in GROUPS.items():
         fields = [field for field in settings() if field.metadata["group"] == group]
         if group in ("network", "objective"):
@@ -37,7 +37,7 @@ def run_form() -> tuple[RunConfig | None, str]:
             with st.expander(name, expanded=group == "training"):
                 _widgets(fields, held)
     try:
-        values = {field.name: state.setting_value(field.name) for field in settings()}
+        values = {field.name: session.setting_value(field.name) for field in settings()}
         values |= dict(parse_value(field.name, values[field.name]) for field in settings() if _is_list(field))
         return RunConfig(preset=preset, **values), ""
     except ConfigError as error:
@@ -77,7 +77,7 @@ def _side_by_side(fields: list[dataclasses.Field]) -> None:
 
 
 def _widget(field: dataclasses.Field) -> None:
-    facts, key = field.metadata, state.setting_key(field.name)
+    facts, key = field.metadata, session.setting_key(field.name)
     if facts["choices"]:
         st.selectbox(
             facts["label"],
@@ -107,4 +107,4 @@ def _widget(field: dataclasses.Field) -> None:
 
 def _bring_blocks() -> None:
     """Another architecture comes with the blocks that it is known for."""
-    state.set_blocks(ARCHITECTURES[state.setting_value("architecture")].blocks)
+    session.set_blocks(ARCHITECTURES[session.setting_value("architecture")].blocks)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import cards
+from app.parts import messages
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from app import cards
     ],
 )
 def test_a_duration_is_not_rounded_up_to_the_next_minute(seconds, words):
-    assert cards.duration(seconds) == words
+    assert messages.duration(seconds) == words

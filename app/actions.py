@@ -1,0 +1,112 @@
+"""What buttons do: begin, pause, stop, rename, …; and what went wrong, in one place."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from app import reading, session
+from core import control, places
+from core.dataset import sources
+from core.dataset.loader import DataError
+from core.exchange import uploads
+from core.runs import store
+from core.runs.files import StoreError
+from core.runs.store import Run
+from core.settings.config import ConfigError, RunConfig
+
+
+def act(place: str, what: tuple, action: Callable[[], str | None]) -> None:
+    """Does what a button asks for, once: the second click of a double click, which says `what` again, does nothing.
+
+    The run whose id `action` returns is then the one that the pages look at. What went wrong is kept for `refused`.
+    """
+
+    def tried() -> str | None:
+        session.remember("refused", None)
+        try:
+            return action()
+        except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
+            session.remember("refused", (place, str(error)))
+            return None
+
+    session.once(what, tried)
+
+
+def refused(place: str) -> str | None:
+    """Why the last action at this place of a page could not be done; until another one is tried."""
+    where, reason = session.recall("refused") or (None, None)
+    return reason if where == place else None
+
+
+def begin(config: RunConfig) -> str:
+    """Puts a new run on the data set in use into the queue and returns its id."""
+    return control.begin(config, reading.data_set(), places.runs_folder())
+
+
+def resume(run: Run, add_epochs: int = 0) -> None:
+    """Puts a run that has ended back into the queue, on the images that it was trained on."""
+    control.resume(run, reading.images_of(run), add_epochs)
+
+
+def pause(run: Run) -> None:
+    """Saves a run at its next step and lets go of it, or takes it out of the queue, in whatever process it is."""
+    control.pause(run)
+
+
+def stop(run: Run) -> None:
+    """Ends a run at its next step, or takes it out of the queue, in whatever process it is."""
+    control.stop(run)
+
+
+def rename(run: Run, name: str) -> None:
+    """Gives a run a name; raises ConfigError for one that is too long or not visible."""
+    store.rename(run, name)
+
+
+def archive(runs: list[Run], archived: bool) -> None:
+    """Puts runs away, or takes them back."""
+    for run in runs:
+        store.archive(run, archived)
+
+
+def delete(runs: list[Run]) -> None:
+    """Deletes runs for good. Raises StoreError at the first one that is being trained."""
+    for run in runs:
+        store.delete(run.folder)
+
+
+def prepare_data_set(progress: Callable[[str], None]) -> None:
+    """Makes the data set if there is none. Raises DataError."""
+    sources.prepare(places.data_folder(), progress=progress)
+
+
+def bring_in_run(file) -> str:
+    """Takes in an exported run and returns its id. Raises UploadError or StoreError."""
+    with _let_go(file):
+        return uploads.read_run(file, places.runs_folder(), reading.data_sets())
+
+
+def bring_in_data(file) -> Path:
+    """Takes in a zip file of images and returns its new folder. Raises UploadError."""
+    with _let_go(file):
+        return uploads.read_data_set(file, uploads.new_folder(file.name)).folder
+
+
+@contextmanager
+def _let_go(file) -> Iterator[None]:
+    """Frees an uploaded file at the end: Streamlit would hold it in memory while the tab is open."""
+    try:
+        yield
+    finally:
+        if context := get_script_run_ctx():
+            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+
+
+def packed(run: Run) -> bytes:
+    """The zip file of a run. Raises UploadError."""
+    stream = io.BytesIO()
+    uploads.export_run(run, stream)
+    return stream.getvalue()

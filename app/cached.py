@@ -1,0 +1,91 @@
+"""What is computed once and kept in memory for all browser sessions: the only door to Streamlit's caches."""
+
+import atexit
+import gc
+import os
+import sys
+import threading
+from contextlib import suppress
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.drawing import pictures
+from core.analysis import mistakes, projection
+from core.analysis.embedded import Embedded
+from core.dataset.loader import DataSet
+from core.runs import store
+from core.runs.files import StoreError
+from core.runs.queue import queue
+from core.runs.store import Run
+
+
+def _measured(run: Run) -> tuple:
+    """What tells the results of a run apart: those after an epoch change only if it was stopped within it and resumed,
+    hence the steps."""
+    return run.id, run.result.get("epochs"), run.result.get("steps")
+
+
+_KEYS = {Run: _measured, DataSet: lambda images: images.fingerprint}
+
+
+@st.cache_resource
+def warm_up() -> None:
+    """Loads what is slow to load, once a process and in the background, so that the first page shows at once."""
+
+    def load() -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
+        import torch  # noqa: F401
+
+        queue().join(600)  # compiling UMAP must not slow a run that has begun already
+        projection.warm_up()
+        gc.collect()
+        gc.freeze()  # later collections skip what these libraries hold,
+        atexit.register(gc.unfreeze)  # but not the last one, at which they complain of leaks
+
+    threading.Thread(target=load, name="warm-up", daemon=True).start()
+
+
+@st.cache_data(max_entries=2, show_spinner=False, hash_funcs=_KEYS)
+def sprite_sheet(images: DataSet) -> bytes:
+    """A set's pictures for the map."""
+    return pictures.sprite_sheet(images)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def embedded(run: Run) -> Embedded:
+    """Embeddings and predictions of a run after its last epoch. Raises StoreError."""
+    return store.embedded(run, run.result["epochs"])
+
+
+@st.cache_data(max_entries=8, show_spinner="Drawing the embedding space (UMAP) …", hash_funcs=_KEYS)
+def umap_frame(run: Run) -> np.ndarray:
+    """The UMAP (N + Q, 2) of a run's training and test embeddings after its last epoch; kept with the run."""
+    epoch = run.result["epochs"]
+    frame = store.projection(run, epoch)
+    if frame is None:
+        frame = projection.umap(np.concatenate(embedded(run)[:2]), run.config.seed)
+        with suppress(StoreError):  # it can be drawn again
+            store.save_projection(run, epoch, frame)
+    return frame
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def pca_frame(run: Run) -> np.ndarray:
+    """The PCA (N + Q, 2) of a run's training and test embeddings after its last epoch."""
+    return projection.pca(np.concatenate(embedded(run)[:2]))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def wrong_images(run: Run, images: DataSet) -> pd.DataFrame:
+    """The misclassified test images of a run after its last epoch, see core/analysis/mistakes.py."""
+    return mistakes.find(images, embedded(run))
+
+
+@st.cache_data(max_entries=50, show_spinner=False, hash_funcs=_KEYS)
+def saved_step(run: Run, changed: int) -> tuple[int, int]:
+    """Epoch and step, from 1, after the run's newest checkpoint; `changed` tells its versions apart."""
+    checkpoint, _ = store.newest_checkpoint(run)
+    return (checkpoint["training"]["epoch"], checkpoint["training"]["step"] + 1) if checkpoint else (1, 1)

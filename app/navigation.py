@@ -1,0 +1,28 @@
+"""The pages: their titles, addresses and functions, and links to them. A new page is one line here."""
+
+import pkgutil
+
+import streamlit as st
+
+PAGES = {  # by the name in the address: title, and the function that draws it
+    "home": ("Home", "app.views.home:page"),
+    "train": ("Train", "app.views.train:page"),
+    "embedding": ("Embedding", "app.views.embedding:page"),
+    "mistakes": ("Mistakes", "app.views.mistakes:page"),
+}
+
+
+def page(name: str):
+    """One of PAGES as Streamlit knows it; its module is imported when it is asked for."""
+    title, function = PAGES[name]
+    return st.Page(pkgutil.resolve_name(function), title=title, url_path=name, default=name == "home")
+
+
+def run() -> None:
+    """Draws the bar of pages and the page in the address."""
+    st.navigation([page(name) for name in PAGES], position="top").run()
+
+
+def link(name: str, label: str) -> None:
+    """A link to one of PAGES."""
+    st.page_link(page(name), label=label)

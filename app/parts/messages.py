@@ -1,0 +1,54 @@
+"""What is said on the pages: plain text, reasons, errors, durations."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from app import actions, navigation
+from core.dataset.loader import DataError
+from core.exchange.uploads import UploadError
+from core.runs.files import StoreError
+from core.settings.config import settings
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>$:~|#&!])")  # what makes pictures, links, colours, formulas and headings
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: names and reasons may come from another computer."""
+    return " ".join(_MARKDOWN.sub(r"\\\1", text).split())
+
+
+def duration(seconds: float) -> str:
+    """A duration for people, e.g. "42 s" or "2 min 42 s"."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02} s"
+
+
+def worded(reason: str) -> str:
+    """A reason that begins with the name of a setting, with the setting's label instead."""
+    name, colon, rest = reason.partition(": ")
+    labels = {field.name: field.metadata["label"] for field in settings()}
+    return plain(labels.get(name, name) + colon + rest)
+
+
+@contextmanager
+def errors_explained() -> Iterator[None]:
+    """Shows the message of a damaged run, a refused file or an unwritable folder instead of its traceback."""
+    try:
+        yield
+    except (DataError, StoreError, UploadError, OSError) as error:
+        st.error(plain(str(error)))
+
+
+def refused(place: str) -> None:
+    """Why the last button pressed at this place could not do what it says."""
+    if reason := actions.refused(place):
+        st.error(worded(reason))
+
+
+def no_runs_yet() -> None:
+    """What a page shows before there is anything to look at."""
+    st.info("There is no finished run to look at yet. Train one first: the preset “Quick look” takes about a minute.")
+    navigation.link("train", "→ Go to Train")

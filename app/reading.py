@@ -1,0 +1,110 @@
+"""What pages read of core: data sets, runs and what they are doing."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from app import cached, session
+from core import control, places
+from core.dataset import loader
+from core.dataset.loader import DataError, DataSet
+from core.exchange import uploads
+from core.runs import store
+from core.runs.files import StoreError
+from core.runs.store import Run
+
+# Seconds between two drawings of a run in training. One takes 0.15 seconds of a core, most of them the browser's, and
+# the other threads of the training wait meanwhile. Later on the curves are too long to look different so soon.
+_PACE, _LATER_PACE = 2.0, 5.0
+_LATER = 20.0  # seconds of training
+
+
+def data_sets() -> dict[str, Path]:
+    """Folders of data sets by the name in the address: the lab's own ("") and those brought in."""
+    return {"": places.data_folder()} | {folder.name: folder for folder in uploads.data_sets()}
+
+
+def chosen_data() -> str:
+    """The name of the data set for new runs of this browser session."""
+    return session.chosen_data(data_sets())
+
+
+def data_set() -> DataSet:
+    """The data set in use in this browser session; kept in memory by core.dataset.loader. Raises DataError."""
+    return loader.load(data_sets()[chosen_data()])
+
+
+def images_of(run: Run) -> DataSet:
+    """The images that a run was trained on, also if they lie in another folder now. Raises DataError or StoreError."""
+    with suppress(DataError):
+        if (images := data_set()).fingerprint == run.data["fingerprint"]:
+            return images
+    return store.data_of(run)
+
+
+def all_runs() -> list[Run]:
+    """Every run in the folder, newest first."""
+    return store.list_runs(places.runs_folder())
+
+
+def find_run(run_id: str) -> Run:
+    """The run with this id; damaged if its folder is gone."""
+    return store.read(places.runs_folder() / run_id)
+
+
+def glance(shown: list[Run], others: bool = False) -> tuple:
+    """What changes when something happens to these runs, or to any in the folder; cheap, for pages that wait."""
+    names = {run.id for run in shown}
+    if others:
+        with suppress(OSError):
+            names |= set(os.listdir(places.runs_folder()))
+    changed = []
+    for name in sorted(names):
+        for file in ("run.json", "label.json"):
+            with suppress(OSError):
+                changed.append((name, file, (places.runs_folder() / name / file).stat().st_mtime_ns))
+    # Only these can change without a trace in the files: their process dies, or their turn comes nearer
+    return changed, [status(find_run(run.id)) for run in shown if run.active]
+
+
+def status(run: Run) -> str:
+    """The status in words for the page, with what only this process knows: the place in its queue."""
+    before = control.position(run)
+    if run.status == "queued" and before is not None:
+        return f"queued, {before} before it" if before else "starting"
+    return control.status(run)
+
+
+def failure(run: Run) -> str:
+    """Why a run failed."""
+    return control.failure(run)
+
+
+def mine(run: Run) -> bool:
+    """Whether this process trains the run."""
+    return control.mine(run)
+
+
+def pace(run: Run) -> float | None:
+    """Seconds until a run is drawn again; None if it does not change any more."""
+    if not run.active:
+        return None
+    if run.status in ("pausing", "stopping"):  # somebody waits for it
+        return _PACE
+    try:
+        steps = store.steps(run)
+    except StoreError:  # whoever draws it says so
+        return _PACE
+    return _PACE if steps.empty or steps["seconds"].iloc[-1] < _LATER else _LATER_PACE
+
+
+def goes_on_at(run: Run) -> tuple[int, int]:
+    """Epoch and step, from 1, at which a run would be resumed. Raises StoreError if it cannot be."""
+    with suppress(FileNotFoundError):
+        return cached.saved_step(run, (run.folder / "between.pt").stat().st_mtime_ns)
+    if not run.result:
+        return 1, 1
+    if run.format < store.FORMAT:
+        raise StoreError("It was trained by an older version of the lab, whose checkpoints do not hold all it takes.")
+    epoch, step = run.result["epochs"], run.result["steps"]
+    return (epoch + 1, 1) if step >= run.steps_per_epoch else (epoch, step + 1)
