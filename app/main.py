@@ -9,10 +9,12 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 import streamlit as st
 
 from app import cached, navigation, reading, session
+from app.parts import messages
 
 st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
 st.html(Path(__file__).with_name("style.css"))
 cached.warm_up()
 session.keep_form()
-session.choose_data(reading.chosen_data())
+reading.settle_data()
+messages.notices()
 navigation.run()

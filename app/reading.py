@@ -1,10 +1,14 @@
 """What pages read of core: data sets, runs and what they are doing."""
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
+
 from app import cached, session
+from app.exercise import short
 from core import control, places
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
@@ -27,6 +31,15 @@ def data_sets() -> dict[str, Path]:
 def chosen_data() -> str:
     """The name of the data set for new runs of this browser session."""
     return session.chosen_data(data_sets())
+
+
+def settle_data() -> None:
+    """Called for every page: takes the data set in the address for this session, or says that there is none."""
+    chosen = chosen_data()
+    if (wanted := session.data_in_address()) and wanted != chosen:
+        used = f"the data set {chosen}" if chosen else "the lab's own data set"
+        session.notice(f"There is no data set {short(wanted)} in this lab: {used} is in use.")
+    session.choose_data(chosen)
 
 
 def data_set() -> DataSet:
@@ -85,17 +98,24 @@ def mine(run: Run) -> bool:
     return control.mine(run)
 
 
-def pace(run: Run) -> float | None:
-    """Seconds until a run is drawn again; None if it does not change any more."""
+def pace(run: Run, steps: pd.DataFrame | None = None) -> float | None:
+    """Seconds until a run is drawn again; None if it does not change any more. `steps` saves reading them again."""
     if not run.active:
         return None
     if run.status in ("pausing", "stopping"):  # somebody waits for it
         return _PACE
     try:
-        steps = store.steps(run)
+        steps = store.steps(run) if steps is None else steps
     except StoreError:  # whoever draws it says so
         return _PACE
     return _PACE if steps.empty or steps["seconds"].iloc[-1] < _LATER else _LATER_PACE
+
+
+def age_of_steps(run: Run) -> float:
+    """Seconds since the last row of steps.csv was written; 0 without one."""
+    with suppress(OSError):
+        return max(time.time() - (run.folder / "steps.csv").stat().st_mtime, 0.0)
+    return 0.0
 
 
 def goes_on_at(run: Run) -> tuple[int, int]:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from app.exercise import OWN, Form, from_address
 from core.runs.store import Run
-from core.settings.config import RunConfig, settings, written
-from core.settings.presets import PRESETS, from_preset
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
 
@@ -33,6 +32,11 @@ def chosen_data(names) -> str:
         if wanted in names:
             return wanted
     return ""
+
+
+def data_in_address() -> str:
+    """The data set that the address asks for, whether or not there is one."""
+    return st.query_params.get("data", "")
 
 
 def choose_data(name: str) -> None:
@@ -82,33 +86,40 @@ def once(what: tuple, action: Callable[[], str | None]) -> None:
     choose_run(chosen)
 
 
-def setting_key(name: str) -> str:
-    """The key of a setting's widget."""
-    return f"set_{name}"
-
-
-def fill_form(config: RunConfig) -> None:
-    """Sets every widget of the form to the value that a configuration has."""
-    # A run that was brought in may name any preset; without values of its own the default is the neutral one
-    st.session_state["form_preset"] = config.preset if config.preset in PRESETS else "facenet"
-    for field in settings():
-        value = getattr(config, field.name)
-        st.session_state[setting_key(field.name)] = written(value) if isinstance(value, tuple) else value
+def form() -> Form:
+    """What the form of this browser session holds. Not the state of its widgets, which Streamlit forgets."""
+    return st.session_state["form"]
 
 
 def keep_form() -> None:
-    """Fills the form at the first visit and, called on every page, keeps its values while it is not shown."""
-    if "form_preset" not in st.session_state:
-        fill_form(from_preset(next(iter(PRESETS))))
-    for key in ("form_preset", *(setting_key(field.name) for field in settings())):
-        st.session_state[key] = st.session_state[key]  # Streamlit forgets the widgets of other pages otherwise
+    """Called for every page: the form of a new session comes from the address, and stays in it on every page."""
+    if "form" not in st.session_state:
+        given = st.query_params.to_dict()
+        st.session_state["form"], complaints = from_address({name: given[name] for name in OWN if name in given})
+        if complaints:
+            notice("In the address: " + "; ".join(complaints) + ". This is ignored.")
+    now = st.query_params.to_dict()
+    wanted = {name: value for name, value in now.items() if name not in OWN} | form().address()
+    if wanted != now:
+        st.query_params.from_dict(wanted)
 
 
-def setting_value(name: str):
-    """What the form holds for a setting now."""
-    return st.session_state[setting_key(name)]
+def show(key: str, value) -> None:
+    """Makes a widget that is about to be drawn show this; what it shows already is not sent again."""
+    if st.session_state.get(key) != value or key not in st.session_state:
+        st.session_state[key] = value
 
 
-def set_blocks(blocks: tuple[int, ...]) -> None:
-    """Sets the form's blocks, e.g. to those that a newly chosen architecture is known for."""
-    st.session_state[setting_key("blocks")] = written(blocks)
+def notice(text: str) -> None:
+    """Keeps a sentence for the top of the page until somebody has read it."""
+    st.session_state["notices"] = [*dict.fromkeys([*notices(), text])]
+
+
+def notices() -> list[str]:
+    """The sentences that nobody has read yet."""
+    return st.session_state.get("notices", [])
+
+
+def clear_notices() -> None:
+    """All of them have been read."""
+    st.session_state.pop("notices", None)

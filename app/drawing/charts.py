@@ -1,5 +1,6 @@
 """Arrays -> Plotly figures. No Streamlit here; text and grid take their colours from the page's theme."""
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -24,12 +25,19 @@ CLASS_COLOURS = [
     "#b5a800",
     "#17a7b8",
 ]
+# Runs have colours of their own
+RUN_COLOURS = ["#0b6e99", "#c2571a", "#6a4c93", "#1b7f5c", "#a23b72", "#7a6a00", "#4059ad", "#7d4f50"]
 _POINTS = 1000  # at most, a line
 
 
 def class_colour(label: int) -> str:
     """The colour of a class in every picture."""
     return CLASS_COLOURS[label % len(CLASS_COLOURS)]
+
+
+def run_colour(run_id: str) -> str:
+    """The colour of a run wherever it is shown: that of its id, so that it never changes."""
+    return RUN_COLOURS[zlib.crc32(run_id.encode()) % len(RUN_COLOURS)]
 
 
 def loss_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:

@@ -1,47 +1,71 @@
-"""Widgets -> RunConfig. Labels, bounds, defaults and help texts come from core.settings.config."""
+"""The settings of the next run: a field for each that has an effect. What it holds: app/exercise.py."""
 
 import dataclasses
 
 import streamlit as st
 
 from app import session
+from app.components.copy_link import copy_link
+from app.exercise import FIELDS, differences, label
+from app.parts import messages
 from core.settings.choices import ARCHITECTURES
-from core.settings.config import GROUPS, ConfigError, RunConfig, applies, parse_value, settings
+from core.settings.config import GROUPS, RunConfig, applies
 from core.settings.presets import PRESETS, from_preset
 
 _SHORT = 12  # characters that half a column shows
 
 
-def run_form() -> tuple[RunConfig | None, str]:
-    """The preset picker and a widget for every setting that has an effect: the settings, or None while they clash and
-    the reason.
-    """
+def preset_picker() -> None:
+    """The preset, what to expect of it, and what has been changed since."""
+    form = session.form()
+    if "preset" in form.hide:
+        return
+    session.show("form_preset", form.preset)
     st.selectbox(
         "Preset",
         PRESETS,
         format_func=lambda name: PRESETS[name].title,
         key="form_preset",
-        on_change=lambda: session.fill_form(from_preset(session.recall("form_preset"))),
+        on_change=lambda: take(from_preset(session.recall("form_preset"))),
+        disabled="preset" in form.lock,
         help="A recipe that fills in all settings below. Change what you like.",
     )
-    preset = session.recall("form_preset")
-    st.caption(PRESETS[preset].expect)
-    held = {field.name: session.setting_value(field.name) for field in settings()}
+    st.caption(PRESETS[form.preset].expect)
+
+
+def take(config: RunConfig) -> None:
+    """Fills the form with the settings of a preset or a run."""
+    session.form().fill(config)
+
+
+def fields(wrong: dict[str, str]) -> None:
+    """A field for every setting that has an effect, with the reason beneath where its text has no value."""
+    form = session.form()
+    values, _ = form.read()
     for group, name in GROUPS.items():
-        fields = [field for field in settings() if field.metadata["group"] == group]
-        if group in ("network", "objective"):
-            with st.container(border=True):
-                st.markdown(f"**{name}**")
-                _widgets(fields, held)
-        else:
-            with st.expander(name, expanded=group == "training"):
-                _widgets(fields, held)
-    try:
-        values = {field.name: session.setting_value(field.name) for field in settings()}
-        values |= dict(parse_value(field.name, values[field.name]) for field in settings() if _is_list(field))
-        return RunConfig(preset=preset, **values), ""
-    except ConfigError as error:
-        return None, str(error)
+        here = [each for each in FIELDS.values() if each.metadata["group"] == group and each.name not in form.hide]
+        here = [each for each in here if applies(each, values)]
+        if not here:
+            continue
+        unfolded = group in ("network", "objective", "training") or any(each.name in wrong for each in here)
+        with st.expander(name, expanded=unfolded):
+            _in_pairs(here, wrong)
+
+
+def changed(config: RunConfig | None) -> None:
+    """What differs from the preset, the way back to it, and the link to this form."""
+    form = session.form()
+    different = differences(config) if config else []
+    if different:
+        told = ", ".join(f"{name} {now} (instead of {before})" for name, now, before in different)
+        st.caption(f"Changed: {messages.plain(told)}.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if different:
+            back = from_preset(form.preset)
+            st.button(
+                "Back to the preset", on_click=take, args=(back,), help="Takes the changes back.", type="tertiary"
+            )
+        copy_link({"preset": form.preset} | form.address())
 
 
 def _is_list(field: dataclasses.Field) -> bool:
@@ -54,57 +78,55 @@ def _is_short(field: dataclasses.Field) -> bool:
     return not _is_list(field) and (not choices or max(map(len, choices.values())) <= _SHORT)
 
 
-def _widgets(fields: list[dataclasses.Field], held: dict) -> None:
-    """A widget for each field that applies, in their order; short ones side by side, waiting for each other."""
+def _in_pairs(here: list[dataclasses.Field], wrong: dict[str, str]) -> None:
+    """The fields in their order; short ones side by side, waiting for each other."""
     waiting: list[dataclasses.Field] = []
-    for field in fields:
-        if not applies(field, held):
-            continue
+    for field in here:
         if not _is_short(field):
-            _widget(field)
+            _field(field, wrong)
             continue
         waiting.append(field)
         if len(waiting) == 2:
-            _side_by_side(waiting)
+            _side_by_side(waiting, wrong)
             waiting = []
-    _side_by_side(waiting)
+    _side_by_side(waiting, wrong)
 
 
-def _side_by_side(fields: list[dataclasses.Field]) -> None:
-    for column, field in zip(st.columns(2, vertical_alignment="bottom") if fields else [], fields, strict=False):
+def _side_by_side(here: list[dataclasses.Field], wrong: dict[str, str]) -> None:
+    for column, field in zip(st.columns(2) if here else [], here, strict=False):
         with column:
-            _widget(field)
+            _field(field, wrong)
 
 
-def _widget(field: dataclasses.Field) -> None:
-    facts, key = field.metadata, session.setting_key(field.name)
+def _field(field: dataclasses.Field, wrong: dict[str, str]) -> None:
+    name, facts, form = field.name, field.metadata, session.form()
+    key, disabled = f"set_{name}", name in form.lock
+    options = {"key": key, "help": _help(field), "disabled": disabled, "on_change": _typed, "args": (name, key)}
     if facts["choices"]:
-        st.selectbox(
-            facts["label"],
-            facts["choices"],
-            format_func=facts["choices"].get,
-            key=key,
-            help=facts["help"],
-            on_change=_bring_blocks if field.name == "architecture" else None,
-        )
-    elif _is_list(field):
-        bounds = f" From {facts['low']} to {facts['high']} blocks a stage." if field.name == "blocks" else ""
-        example = None if field.default else "numbers, e.g. 3, 5"
-        st.text_input(facts["label"], key=key, help=facts["help"] + bounds, max_chars=80, placeholder=example)
-    else:
-        unit = f" {facts['unit']}" if facts["unit"] else ""
-        whole = field.type is int
-        st.number_input(
-            facts["label"],
-            min_value=field.type(facts["low"]),
-            max_value=field.type(facts["high"]),
-            step=field.type(facts["step"]),
-            format="%d" if whole else "%g",
-            key=key,
-            help=f"{facts['help']} From {facts['low']:,g} to {facts['high']:,g}{unit}.",
-        )
+        session.show(key, field.type(form.texts[name]))
+        st.selectbox(facts["label"], facts["choices"], format_func=facts["choices"].get, **options)
+        return
+    session.show(key, form.texts[name])
+    example = "numbers, e.g. 3, 5" if field.default == () else None
+    st.text_input(facts["label"], max_chars=80, placeholder=example, **options)
+    if name in wrong:
+        st.caption(f":red[{messages.plain(f'{label(name)}: {wrong[name]}')}]")
 
 
-def _bring_blocks() -> None:
-    """Another architecture comes with the blocks that it is known for."""
-    session.set_blocks(ARCHITECTURES[session.setting_value("architecture")].blocks)
+def _help(field: dataclasses.Field) -> str:
+    """What a setting does, and what its field accepts."""
+    facts = field.metadata
+    if facts["choices"]:
+        return facts["help"]
+    if _is_list(field):
+        return facts["help"] + f" From {facts['low']} to {facts['high']} blocks a stage." * (field.name == "blocks")
+    unit = f" {facts['unit']}" if facts["unit"] else ""
+    return f"{facts['help']} From {facts['low']:,g} to {facts['high']:,g}{unit}."
+
+
+def _typed(name: str, key: str) -> None:
+    """Takes what a field holds now; another architecture comes with the blocks that it is known for."""
+    form, value = session.form(), session.recall(key)
+    form.typed(name, str(value))
+    if name == "architecture" and not form.fixed("blocks"):
+        form.texts["blocks"] = ", ".join(map(str, ARCHITECTURES[value].blocks))

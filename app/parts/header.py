@@ -1,34 +1,68 @@
-"""A run on the pages: its name, status, and the picker over runs."""
+"""A run on the pages: its name, its status, and the line at the top of every page that shows one."""
+
+from collections.abc import Callable
 
 import streamlit as st
 
 from app import reading, session
-from app.parts.messages import plain
+from app.drawing.charts import run_colour
+from app.parts.messages import percent, plain
 from core.runs.store import Run
 
 BADGES = {"done": "green", "running": "blue", "pausing": "blue", "stopping": "blue", "failed": "red", "damaged": "red"}
 BADGES |= {"stopped": "orange", "paused": "orange", "interrupted": "orange"}
 
 
-def run_name(run: Run) -> str:
+def names(runs: list[Run]) -> dict[str, str]:
+    """What each run is called, by its id: the name that a user gave, else its settings in words; runs that would be
+    called the same are numbered in the order of their beginning, from the second on.
+    """
+    found, used = {}, {}
+    for run in sorted(runs, key=lambda run: (run.created, run.id)):
+        used[run.title] = number = used.get(run.title, 0) + 1
+        found[run.id] = run.title if run.name or number == 1 else f"{run.title} {number}"
+    return found
+
+
+def run_name(run: Run, name: str = "") -> str:
     """A run in one line: what, when, how good."""
+    name = name or run.title
     if run.config is None:
-        return f"{run.title} (damaged)"
+        return f"{name} (damaged)"
     when = run.created.strftime("%d %b %H:%M")
     accuracy = run.result.get("test_accuracy")
     outcome = run.status if accuracy is None else f"{accuracy:.1%} test"
     # The end of the id keeps apart what was started in the same minute: Streamlit knows an option by its label
-    return f"{run.title} · {when} · {'in progress' if run.active else outcome} · {run.id[-4:]}"
+    return f"{name} · {when} · {'in progress' if run.active else outcome} · {run.id[-4:]}"
 
 
-def pick_run(runs: list[Run], key: str) -> Run | None:
-    """A picker over runs; the choice holds on every page and stands in the address."""
-    if not runs:
-        return None
+def pick_run(runs: list[Run], key: str, buttons: Callable[[Run], None] | None = None) -> Run | None:
+    """The header: the chosen run's colour, name, status, result and alarm, what `buttons` draws, and a picker over
+    runs; the choice holds on every page and stands in the address.
+    """
     chosen = session.chosen_run(runs)
-    by_id = {run.id: run for run in runs if not run.archived or run is chosen}
+    if chosen is None:
+        return None
     if session.passed_over(runs):
         st.warning("The run you were looking at is gone or has nothing to show here: this is another one.")
+    called = names(reading.all_runs())
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
+        st.html(f'<span class="lab-dot" style="background:{run_colour(chosen.id)}"></span>', width="content")
+        st.subheader(f"Run: {plain(called.get(chosen.id, chosen.title))}", width="content", anchor=False)
+        status_badge(chosen)
+        st.caption(headline(chosen), width="stretch", help=_data(chosen))
+        if buttons:
+            buttons(chosen)
+        with st.container(width=230):
+            _picker(chosen, runs, called, key)
+    session.choose_run(chosen.id)
+    if alarm := chosen.result.get("alarm"):
+        st.warning(f"After epoch {chosen.result['epochs']}: {plain(alarm)}", icon="⚠️")
+    return chosen
+
+
+def _picker(chosen: Run, runs: list[Run], called: dict[str, str], key: str) -> None:
+    by_id = {run.id: run for run in runs if not run.archived or run is chosen}
     # A key for each choice: what a slow browser still says of the last one must not undo it. And one for each status:
     # a browser keeps the label that it was given first, and would say "in progress" of a run that is done
     key = f"{key}_{chosen.id}_{chosen.status}"
@@ -36,19 +70,30 @@ def pick_run(runs: list[Run], key: str) -> Run | None:
         "Run",
         list(by_id),
         index=list(by_id).index(chosen.id),
-        format_func=lambda run_id: run_name(by_id[run_id]),
+        format_func=lambda run_id: run_name(by_id[run_id], called.get(run_id, "")),
         key=key,
+        label_visibility="collapsed",
         on_change=lambda: session.choose_run(_named(list(by_id), session.recall(key))),
     )
-    session.choose_run(chosen.id)
-    if chosen.data:
-        st.caption(f"Trained and tested on {plain(chosen.data['description'])}")
-    return chosen
 
 
 def _named(ids: list[str], answer: str) -> str | None:
     """The run that an option of the picker means: its id, or a label that is out of date by now."""
     return next((run_id for run_id in ids if answer == run_id or answer.endswith(f" {run_id[-4:]}")), None)
+
+
+def headline(run: Run) -> str:
+    """The run's result in a sentence, e.g. "98.6 % of 1,000 test images, after epoch 9"."""
+    accuracy = run.result.get("test_accuracy")
+    if accuracy is None:
+        return "no result yet" if run.active else "no result"
+    images = run.data.get("test")
+    of = f"of {images:,} test images" if isinstance(images, int) else "of the test images"
+    return f"{percent(accuracy)} {of}, {after(run)}"
+
+
+def _data(run: Run) -> str | None:
+    return f"Trained and tested on {plain(run.data['description'])}" if run.data else None
 
 
 def after(run: Run) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from app import actions, navigation
+from app import actions, navigation, session
 from core.dataset.loader import DataError
 from core.exchange.uploads import UploadError
 from core.runs.files import StoreError
@@ -24,6 +24,11 @@ def duration(seconds: float) -> str:
     """A duration for people, e.g. "42 s" or "2 min 42 s"."""
     whole = round(seconds)
     return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02} s"
+
+
+def percent(share: float) -> str:
+    """A share for people, with one decimal, e.g. "98.6 %"."""
+    return f"{100 * share:.1f} %"
 
 
 def worded(reason: str) -> str:
@@ -46,6 +51,14 @@ def refused(place: str) -> None:
     """Why the last button pressed at this place could not do what it says."""
     if reason := actions.refused(place):
         st.error(worded(reason))
+
+
+def notices() -> None:
+    """What happened that somebody should know, until it has been read."""
+    if told := session.notices():
+        with st.container(horizontal=True, vertical_alignment="center", key="notices"):
+            st.warning("\n\n".join(map(plain, told)))
+            st.button("Understood", on_click=session.clear_notices)
 
 
 def no_runs_yet() -> None:

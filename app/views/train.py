@@ -1,31 +1,38 @@
-"""Train: settings on the left, the run as it goes on the right."""
+"""Train: the run as it goes, and the settings of the next one."""
 
+import html
 from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from app import actions, navigation, reading, session
+from app import actions, exercise, navigation, reading, session
 from app.components.plotly_chart import live_chart
 from app.drawing import charts
 from app.parts import form, header, messages
+from app.parts.messages import duration, percent
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
 from core.settings.choices import OBJECTIVES
-from core.settings.config import RunConfig, settings
+from core.settings.config import applies, settings
+from core.settings.presets import PRESETS
 
 WAITING = 5.0  # seconds between two looks at whether somebody else has begun or changed something
 MOST_EPOCHS = next(field.metadata["high"] for field in settings() if field.name == "epochs")
 
 
-def progress(run: Run, steps: pd.DataFrame) -> tuple[float, str]:
-    """The share of the run that is done, and the same in words with the elapsed and the expected time."""
-    begins = reading.status(run) == "starting"
-    if run.status == "queued" and not begins:
+def progress(run: Run, steps: pd.DataFrame, age: float = 0.0) -> tuple[float, str]:
+    """The share of the run that is done, and the same in words with the elapsed and the expected time.
+
+    `age` is the time in seconds since the last row of `steps` was written.
+    """
+    status = reading.status(run)
+    if run.status == "queued" and status != "starting":
         return 0.0, "Waiting for its turn."
-    if begins or steps.empty:
-        return 0.0, "Loading PyTorch and building the network …" if run.active else "Ended before the first step."
+    if steps.empty:
+        begun = "The first steps …" if run.steps_per_epoch else "Loading PyTorch and building the network …"
+        return 0.0, begun if run.active else "Ended before the first step."
     last = steps.iloc[-1]
     done = (last["epoch"] - 1 + last["step"] / max(run.steps_per_epoch, 1)) / run.config.epochs
     words = f"Epoch {last['epoch']:.0f}/{run.config.epochs}"
@@ -34,18 +41,51 @@ def progress(run: Run, steps: pd.DataFrame) -> tuple[float, str]:
     if run.status == "stopping":
         return done, f"{words} · ending at the next step, then testing the model so far …"
     if run.status != "running":
-        return done, f"{words} · {messages.duration(run.seconds or last['seconds'])} in all"
+        return done, f"{words} · {duration(run.seconds or last['seconds'])} in all"
     phase = "evaluating" if last["step"] == run.steps_per_epoch else f"step {last['step']:.0f}/{run.steps_per_epoch}"
-    first, begun = steps.iloc[0], 1 / (run.steps_per_epoch * run.config.epochs)
-    left = "…"  # the first steps are slow and say nothing of the rest
-    if len(steps) > 4:
-        left = f"about {messages.duration((last['seconds'] - first['seconds']) * (1 - done) / (done - begun))}"
-    return done, f"{words} · {phase} · {messages.duration(last['seconds'])} elapsed · {left} to go"
+    return done, f"{words} · {phase} · {duration(last['seconds'] + age)} elapsed{_left(run, steps, done, age)}"
+
+
+def _left(run: Run, steps: pd.DataFrame, done: float, age: float) -> str:
+    """The expected time to the end; nothing at the first steps, which are slow and say nothing of the rest."""
+    first, last = steps.iloc[0], steps.iloc[-1]
+    begun = (first["epoch"] - 1 + first["step"] / max(run.steps_per_epoch, 1)) / run.config.epochs
+    if done <= begun:
+        return ""
+    left = (last["seconds"] - first["seconds"]) * (1 - done) / (done - begun) - age
+    return f" · about {duration(left)} to go" if left >= 1 else " · almost done" if done >= 1 else ""
+
+
+def figures(run: Run, history: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The results in figures: what, how much, and of which epoch."""
+    if history.empty:
+        return [(name, "–", "after epoch 1") for name in ("Test accuracy", "Train accuracy", "Train loss", "Test loss")]
+    last, best = history.iloc[-1], history.loc[history["test_accuracy"].idxmax()]
+    partly = f"{last['steps']:.0f} of {run.steps_per_epoch} steps of " * bool(last["steps"] < run.steps_per_epoch)
+    epoch = f"{partly}epoch {last['epoch']:.0f}"
+    best_words = f" · best on the test images {percent(best['test_accuracy'])}, epoch {best['epoch']:.0f}"
+    shown = [("Test accuracy", percent(last["test_accuracy"]), f"after {epoch}{best_words}")]
+    if pd.notna(kept := last.get("validation_accuracy")):
+        shown.append(("Validation accuracy", percent(kept), f"after {epoch}"))
+    shown.append(("Train accuracy", percent(last["train_accuracy"]), f"after {epoch}"))
+    shown.append(("Train loss", f"{last['train_loss']:.4f}", f"mean over {epoch}"))
+    if pd.notna(loss := last.get("test_loss")):
+        shown.append(("Test loss", f"{loss:.4f}", f"after {epoch}"))
+    return shown
+
+
+def numbers(run: Run, history: pd.DataFrame) -> None:
+    """The results in figures, side by side."""
+    parts = [
+        f"<div><span>{html.escape(name)}</span><b>{html.escape(value)}</b><small>{html.escape(of)}</small></div>"
+        for name, value, of in figures(run, history)
+    ]
+    st.html(f'<div class="lab-numbers">{"".join(parts)}</div>')
 
 
 def going_on(run: Run) -> str | None:
     """Where a run that has ended would go on, as a sentence; None if it cannot, which is then said here."""
-    if run.status == "done" or run.diverged:
+    if run.active or run.status == "done" or run.diverged:
         return None
     try:
         epoch, step = reading.goes_on_at(run)
@@ -57,37 +97,37 @@ def going_on(run: Run) -> str | None:
     return f"Resume goes on at epoch {epoch}, step {step}."
 
 
-def controls(run: Run, resumable: bool) -> None:
+def resumable(run: Run) -> bool:
+    """Whether Resume can go on with a run that has ended."""
+    if run.active or run.status == "done" or run.diverged:
+        return False
+    try:
+        return bool(reading.goes_on_at(run))
+    except StoreError:
+        return False
+
+
+def controls(run: Run) -> None:
     """The buttons that make sense in the run's state."""
 
     def button(label: str, name: str, what: tuple, action, help: str, **options) -> None:
         arguments = (run.id, (name, run.id, *what), action)
         st.button(label, key=name, on_click=actions.act, args=arguments, help=help, **options)
 
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if run.active:
-            ending = run.status in ("pausing", "stopping")
-            button(
-                "Pause", "pause", (), partial(actions.pause, run), "Saves at the next step and ends.", disabled=ending
-            )
-            button(
-                "Stop",
-                "stop",
-                (),
-                partial(actions.stop, run),
-                "Ends at the next step and tests the model so far, which is kept.",
-                disabled=run.status == "stopping",
-            )
-        elif resumable:
-            resume = partial(actions.resume, run)
-            button("Resume", "resume", (), resume, "Goes on as if there had been no interruption.", type="primary")
-        elif run.status == "done":
-            more_epochs(run, button)
-        if not run.active:
-            again = partial(actions.begin, run.config)
-            button("Run again", "again", (), again, "A new run with the same settings, on the images in use now.")
-        use = partial(session.fill_form, run.config)
-        button("Use these settings", "use", (), use, "Puts them into the form on the left, to change and start.")
+    if run.active:
+        ending = run.status in ("pausing", "stopping")
+        pause, stop = partial(actions.pause, run), partial(actions.stop, run)
+        button("Pause", "pause", (), pause, "Saves at the next step and ends.", disabled=ending)
+        kept = "Ends at the next step and tests the model so far, which is kept."
+        button("Stop", "stop", (), stop, kept, disabled=run.status == "stopping")
+    elif resumable(run):
+        resume = partial(actions.resume, run)
+        button("Resume", "resume", (), resume, "Goes on as if there had been no interruption.", type="primary")
+    elif run.status == "done":
+        more_epochs(run, button)
+    if not run.active:
+        again = partial(actions.begin, run.config)
+        button("Run again", "again", (), again, "A new run with the same settings, on the images in use now.")
 
 
 def more_epochs(run: Run, button) -> None:
@@ -98,15 +138,29 @@ def more_epochs(run: Run, button) -> None:
     if run.result["epochs"] < run.config.epochs:
         st.caption("It ended early: its validation accuracy had not become better.")
         return
-    with st.container(width=130):
-        more = st.number_input("More epochs", 1, room, min(5, room), key="more_epochs", label_visibility="collapsed")
+    with st.container(width=70):
+        session.show("more_epochs", session.recall("more_epochs") or str(min(5, room)))
+        typed = st.text_input("More epochs", key="more_epochs", label_visibility="collapsed", max_chars=4)
+    more = whole_number(typed, room)
     button(
-        f"Continue by {more} epoch{'s' * (more > 1)}",
+        f"Continue by {more} epoch{'s' * (more > 1)}" if more else f"More epochs: 1 to {room}",
         "continue",
         (run.config.epochs,),
-        lambda: actions.resume(run, session.recall("more_epochs")),  # what was typed last, see home.py
+        partial(continue_by_typed, run, room),
         "Goes on with this run. A cosine or one-cycle schedule is stretched to the new number of epochs.",
+        disabled=more is None,
     )
+
+
+def whole_number(text: str, highest: int) -> int | None:
+    """A number from 1 to `highest`, or None for any other text."""
+    return int(text) if text.strip().isascii() and text.strip().isdigit() and 1 <= int(text) <= highest else None
+
+
+def continue_by_typed(run: Run, room: int) -> None:
+    """Continues by what the field holds now: it may have been typed after the page was drawn."""
+    if more := whole_number(session.recall("more_epochs") or "", room):
+        actions.resume(run, more)
 
 
 def told(run: Run, how: str | None) -> None:
@@ -128,45 +182,37 @@ def told(run: Run, how: str | None) -> None:
         st.info(messages.plain(note))
 
 
-def numbers(run: Run, history: pd.DataFrame) -> None:
-    """The last epoch in figures."""
-    last = history.iloc[-1] if len(history) else {}
-    after = header.after(run) if run.result else "after the last epoch"
-    shown = [
-        ("Test accuracy", "test_accuracy", "{:.2%}", f"Share of the test images named rightly {after}."),
-        ("Train accuracy", "train_accuracy", "{:.2%}", "The same for the images learnt from, without augmentation."),
-        ("Train loss", "train_loss", "{:.4f}", "Mean over the steps of the last epoch."),
-        ("Test loss", "test_loss", "{:.4f}", f"Measured {after}."),
-    ]
-    if run.config.validation_share:
-        kept = "Share of the training images kept for validation that are named rightly."
-        shown.insert(1, ("Validation accuracy", "validation_accuracy", "{:.2%}", kept))
-    for column, (label, name, pattern, help) in zip(st.columns(len(shown)), shown, strict=True):
-        known = name in last and pd.notna(last[name])
-        column.metric(label, pattern.format(last[name]) if known else "–", help=help)
-
-
 def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
     """The charts: two for every run, two more for those with triplets."""
     span = (run.steps_per_epoch, run.config.epochs)
+    triplets = OBJECTIVES[run.config.objective].triplets
+    height = 235 if triplets else 400  # two rows fit a projector of 1280x720 as well as one
     left, right = st.columns(2)
     with left:
-        live_chart(charts.loss_curves(history, steps, *span), key=f"loss_{run.id}", alt="loss over epochs")
+        loss = charts.loss_curves(history, steps, *span)
+        live_chart(loss, key=f"loss_{run.id}", height=height, alt="loss over epochs")
     with right:
-        live_chart(charts.accuracy_curves(history, *span), key=f"accuracy_{run.id}", alt="accuracy over epochs")
-    if not OBJECTIVES[run.config.objective].triplets:
-        return
+        accuracy = charts.accuracy_curves(history, *span)
+        live_chart(accuracy, key=f"accuracy_{run.id}", height=height, alt="accuracy over epochs")
+    if triplets:
+        triplet_curves(history, steps, span, run.id, height)
+
+
+def triplet_curves(history: pd.DataFrame, steps: pd.DataFrame, span: tuple[int, int], run_id: str, height: int) -> None:
+    """What the triplets are like, and the distances in the embedding space."""
     left, right = st.columns(2)
     with left:
         shares = charts.triplet_curves(history, steps, *span)
-        live_chart(shares, key=f"triplets_{run.id}", alt="shares of easy and hard triplets over epochs")
+        alt = "shares of easy and hard triplets over epochs"
+        live_chart(shares, key=f"triplets_{run_id}", height=height, alt=alt)
         st.caption(
             "Shares of the triplets that counted. Easy: right by the margin. Semi-hard: right, but not by the margin. "
             "Hard: wrong. Active: those that still change the network." + left_out(history)
         )
     with right:
         distances = charts.distance_curves(history, steps, *span)
-        live_chart(distances, key=f"distances_{run.id}", alt="distances in the embedding space over epochs")
+        alt = "distances in the embedding space over epochs"
+        live_chart(distances, key=f"distances_{run_id}", height=height, alt=alt)
         st.caption(
             "From anchors to positives, d(a, p), and to negatives, d(a, n): mean, and in colour the middle 80 %; from "
             "0 to 20. The spread is the embeddings' distance from their centre, from 0 to 10."
@@ -175,46 +221,48 @@ def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
 
 def left_out(history: pd.DataFrame) -> str:
     """A sentence on anchors without a triplet, where there are some."""
-    count = history["anchors_left_out"].iloc[-1] if "anchors_left_out" in history else 0
-    return f" In the last epoch {count:.1f} anchors of a batch had no triplet." if count >= 0.05 else ""
-
-
-@messages.errors_explained()
-def head(run: Run) -> None:
-    """What one run is doing, what can be done with it, and what there is to say about it."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(messages.plain(run.title), width="stretch", anchor=False)
-        header.status_badge(run)
-    bar = st.container()
-    how = None if run.active else going_on(run)
-    with bar:
-        controls(run, how is not None)
-    told(run, how)
+    if history.empty or "anchors_left_out" not in history or history["anchors_left_out"].iloc[-1] < 0.05:
+        return ""
+    last = history.iloc[-1]
+    return f" In epoch {last['epoch']:.0f} {last['anchors_left_out']:.1f} anchors of a batch had no triplet."
 
 
 def said(run: Run) -> tuple:
-    """What `head` says of a run that goes on. When it changes, the page is drawn anew."""
-    return run.title, reading.status(run), run.notes, reading.mine(run)
+    """What is said of a run outside `live`. When it changes, the page is drawn anew."""
+    result = run.result
+    return run.title, reading.status(run), run.notes, reading.mine(run), result.get("epochs"), result.get("alarm")
 
 
 @messages.errors_explained()
 def live(run_id: str, pace: float | None, before: tuple) -> None:
-    """The alarm, numbers and curves of one run. Redraws itself, and only this part, while the run goes on."""
+    """The numbers and curves of one run. Redraws itself, and only this part, while the run goes on."""
     run = reading.find_run(run_id)
-    if (said(run), reading.pace(run)) != (before, pace):
-        st.rerun()  # the whole page: another run, other words, or another clock
-    with st.container():  # always there, so that the charts keep their place, and with it their zoom
-        if alarm := run.result.get("alarm"):
-            st.warning(f"After epoch {run.result['epochs']}: {messages.plain(alarm)}", icon="⚠️")
     history, steps = store.history(run), store.steps(run)
-    share, words = progress(run, steps)
+    if (said(run), reading.pace(run, steps)) != (before, pace):
+        st.rerun()  # the whole page: another run, other words, or another clock
+    share, words = progress(run, steps, reading.age_of_steps(run))
     st.progress(min(share, 1.0), text=words)
     numbers(run, history)
     curves(run, history, steps)
-    if run.result and not run.active:
-        with st.container(horizontal=True):
-            navigation.link("mistakes", f"→ See the {run.result['mistakes']} mistakes")
-            navigation.link("embedding", "→ See the embedding")
+
+
+def own_settings(run: Run, name: str) -> None:
+    """The settings that the run was begun with, those that differ from its preset first."""
+    preset = PRESETS[run.config.preset].title if run.config.preset in PRESETS else run.config.preset
+    different = exercise.differences(run.config)
+    told = ", ".join(f"{label} {now} (instead of {before})" for label, now, before in different)
+    st.caption(f"**{messages.plain(name)}**: preset {messages.plain(preset)}, {messages.plain(told) or 'unchanged'}.")
+    with st.expander("All settings of this run"):
+        values = vars(run.config)
+        rows = [
+            f"<dt>{html.escape(field.metadata['label'])}</dt>"
+            f"<dd>{html.escape(exercise.shown(field.name, values[field.name]))}</dd>"
+            for field in settings()
+            if applies(field, values)
+        ]
+        st.html(f'<dl class="lab-settings">{"".join(rows)}</dl>')
+        use = partial(form.take, run.config)
+        st.button("Use these settings", key="use", on_click=use, help="Puts them into the form of the next run.")
 
 
 def look_out(seen: tuple, shown: list[Run]) -> None:
@@ -223,42 +271,56 @@ def look_out(seen: tuple, shown: list[Run]) -> None:
         st.rerun()
 
 
-def start(config: RunConfig | None, clash: str) -> None:
-    """The button, and why it cannot be pressed or why the last press of it began nothing."""
-    if st.button("Start", type="primary", width="stretch", disabled=config is None):
-        # Not a callback: that would know the settings of the drawing before
+def next_run() -> None:
+    """The form: Start at its top, why it cannot be pressed, and the settings."""
+    config, wrong, clash = session.form().config()
+    with st.container(horizontal=True, vertical_alignment="center", key="start_line"):
+        st.subheader("Next run", width="stretch", anchor=False)
+        pressed = st.button("Start", type="primary", key="start", disabled=config is None)
+    if pressed and config:  # not a callback: that would know the settings of the drawing before
         actions.act("form", ("start", config), partial(actions.begin, config))
-    if clash:
+    if name := reading.chosen_data():
+        st.caption(f"New runs use the images brought in as {messages.plain(name)}.")
+    if wrong:
+        st.error("  \n".join(messages.plain(f"{exercise.label(each)}: {reason}") for each, reason in wrong.items()))
+    elif clash:
         st.error(messages.worded(clash))
+    messages.refused("form")
+    st.toggle("Show the settings", key="unfold")  # style.css: on a small screen only
+    with st.container(key="fields"):
+        form.preset_picker()
+        form.changed(config)
+        form.fields(wrong)
+
+
+def this_run() -> None:
+    """The run that is looked at: header, numbers, curves, its own settings."""
+    runs = [run for run in reading.all_runs() if run.config]
+    run = header.pick_run(runs, "run_on_train", controls)
+    if run is None:
+        st.info("Nothing has been trained yet. Choose a preset and press **Start**.")
     else:
-        messages.refused("form")
+        with messages.errors_explained():
+            told(run, going_on(run))
+        before, pace = said(run), reading.pace(run)
+        with st.container(key="live"):  # style.css: nothing moves between two drawings
+            st.fragment(live, run_every=pace)(run.id, pace, before)
+        if run.result and not run.active:
+            with st.container(horizontal=True):
+                navigation.link("mistakes", f"→ See the {run.result['mistakes']} mistakes")
+                navigation.link("embedding", "→ See the embedding")
+        own_settings(run, header.names(runs)[run.id])
+    if run is None or not run.active:
+        shown = [run] if run else []
+        st.fragment(look_out, run_every=WAITING)(reading.glance(shown, others=not shown), shown)
 
 
 def page() -> None:
-    """The form, and the run as it goes."""
-    settings_column, run_column = st.columns([1, 2.2], gap="large")
-
-    with settings_column:
-        top = st.container()
-        config, clash = form.run_form()
-        with top:
-            if name := reading.chosen_data():
-                st.caption(f"New runs use the images brought in as {messages.plain(name)}.")
-            start(config, clash)
-
+    """The run first, for a keyboard and a small screen; beside it, at the left of a large one, the form."""
+    with st.container(key="split"):
+        run_column, form_column = st.columns([2.4, 1], gap="medium")
+    # The form is drawn first, so that a run that is started there is the one shown
+    with form_column, st.container(key="form"):
+        next_run()
     with run_column:
-        runs = [run for run in reading.all_runs() if run.config]
-        run = header.pick_run(runs, key="run_on_train")
-        if run is None:
-            st.info("Nothing has been trained yet. Choose a preset on the left and press **Start**.")
-        else:
-            before, pace = said(run), reading.pace(run)
-            with (
-                st.container()
-            ):  # one, however much it says, so that the charts keep their place, and with it their zoom
-                head(run)
-            with st.container(key="live"):  # style.css: nothing moves between two drawings
-                st.fragment(live, run_every=pace)(run.id, pace, before)
-        if run is None or not run.active:
-            shown = [run] if run else []
-            st.fragment(look_out, run_every=WAITING)(reading.glance(shown, others=not shown), shown)
+        this_run()

@@ -6,6 +6,7 @@ from the fields of `RunConfig`. What can be chosen among is listed in choices.py
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ MOST_STAGES = 6  # each but the first halves the side of a 32x32 image
 MOST_CLASSES_A_BATCH = 16  # where the number is left open
 MOST_IMAGES_FOR_ALL_TRIPLETS = 256  # two classes make 4 million triplets of them; a thousand images would fill memory
 GROUPS = {"network": "Network", "objective": "Objective", "training": "Training", "run": "Prediction and machine"}
+
+
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class ConfigError(ValueError):
@@ -721,19 +725,32 @@ def parse_setting(text: str) -> tuple[str, object]:
 
 
 def parse_value(name: str, text: str) -> tuple[str, object]:
-    """The value of the setting `name` written as text; lists are `2,2,4,16`, with or without brackets."""
+    """The value of the setting `name` written as text; lists are `2,2,4,16`, with or without brackets.
+
+    Raises ConfigError for an unknown name, what cannot be read, and a value out of bounds.
+    """
     fields = {field.name: field for field in settings()}
     if name not in fields:
         raise ConfigError(f"{name}: no such setting; there are {', '.join(fields)}")
-    field = fields[name]
+    field, text = fields[name], text.strip()
     try:
         if field.type == tuple[int, ...]:
             items = text.strip("[]() ")
-            return name, tuple(int(item) for item in items.split(",")) if items else ()
-        return name, field.type(text)
+            value = tuple(_number(int, item) for item in items.split(",")) if items else ()
+        else:
+            value = text if field.type is str else _number(field.type, text)
     except ValueError:
         wanted = {int: "a whole number", float: "a number"}.get(field.type, "a list of whole numbers, e.g. 2,2,4,16")
         raise ConfigError(f"{name}: {text!r} is not {wanted}") from None
+    return name, _checked(field, value)
+
+
+def _number(kind: type, text: str) -> float:
+    """A number as people write it: of the digits 0 to 9, with a decimal point or comma. Raises ValueError."""
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return kind(text.replace(",", ".", 1) if kind is float else text)
 
 
 def written(value) -> str:

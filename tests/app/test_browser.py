@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from app.parts.messages import percent
 from core.runs import store
 from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
 
@@ -67,7 +68,7 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         (run,) = store.list_runs(runs)
         assert run.status == "done"
         wrong = store.mistakes(run)
-        assert page.get_by_text(f"{run.result['test_accuracy']:.2%}").count() >= 1
+        assert page.get_by_text(percent(run.result["test_accuracy"])).count() >= 1
         assert f"run={run.id}" in page.url
         picked = page.get_by_role("combobox", name="Run", exact=True).input_value()  # no longer "in progress"
         assert picked.endswith(f"{run.result['test_accuracy']:.1%} test · {run.id[-4:]}")

@@ -13,6 +13,7 @@ from urllib.error import URLError
 
 import pytest
 
+from app.parts.messages import percent
 from core import experiment
 from core.runs import store, writing
 from core.runs.store import Run
@@ -71,7 +72,7 @@ def healthy(page) -> None:
 def see_the_end(page, run: Run) -> None:
     """The page, left alone, shows that the run is done and its result."""
     page.get_by_text("done", exact=True).first.wait_for(timeout=90_000)
-    page.get_by_text(f"{run.result['test_accuracy']:.2%}").first.wait_for(timeout=30_000)
+    page.get_by_text(percent(run.result["test_accuracy"])).first.wait_for(timeout=30_000)
     assert f"run={run.id}" in page.url
 
 

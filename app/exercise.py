@@ -1,0 +1,139 @@
+"""The form as text: what its fields hold, what they mean, and the address that gives it back.
+
+An address is `/train?preset=quick&epochs=3&lock=epochs,margin&hide=seed`: a preset, the settings that differ from it by
+their names, and those that a teacher has fixed or hidden. The fields hold texts, so that what cannot be read stays
+visible and is named, and no field ever stands for another value than the one that it shows.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from core.settings.config import ConfigError, RunConfig, applies, parse_value, settings, written
+from core.settings.presets import PRESETS, from_preset
+
+FIRST = next(iter(PRESETS))
+FIELDS = {each.name: each for each in settings()}
+OWN = ("preset", "lock", "hide", *FIELDS)  # names in the address that are the form's
+_LONGEST = 200  # characters of a value in the address that are looked at
+
+
+def label(name: str) -> str:
+    """What a setting is called in the form."""
+    return FIELDS[name].metadata["label"] if name in FIELDS else name.capitalize()
+
+
+def texts_of(config: RunConfig) -> dict[str, str]:
+    """Every setting of a configuration, as its field shows it."""
+    return {name: tidy(getattr(config, name)) for name in FIELDS}
+
+
+def tidy(value) -> str:
+    """A setting's value as a field shows it: 3 for 3.0, and never rounded."""
+    if isinstance(value, float) and float(text := f"{value:.12g}") == value:
+        return text
+    return written(value)
+
+
+@dataclass
+class Form:
+    """What the fields hold: the preset and a text for every setting."""
+
+    preset: str = FIRST
+    texts: dict[str, str] = field(default_factory=lambda: texts_of(from_preset(FIRST)))
+    lock: tuple[str, ...] = ()  # names that cannot be changed: settings, or "preset"
+    hide: tuple[str, ...] = ()  # names that are not shown either
+
+    def fixed(self, name: str) -> bool:
+        """Whether a teacher's link forbids to change this."""
+        return name in self.lock or name in self.hide
+
+    def fill(self, config: RunConfig) -> None:
+        """Takes the settings of a configuration, but for those that are fixed."""
+        if not self.fixed("preset"):
+            # A run that was brought in may name any preset; the neutral one has no values of its own
+            self.preset = config.preset if config.preset in PRESETS else "facenet"
+        self.texts |= {name: text for name, text in texts_of(config).items() if not self.fixed(name)}
+
+    def typed(self, name: str, text: str) -> None:
+        """Takes what was typed into a field; a field that was cleared keeps what it held before."""
+        if text.strip() or FIELDS[name].default == ():  # an empty list of classes is a value
+            self.texts[name] = text
+
+    def read(self) -> tuple[dict[str, object], dict[str, str]]:
+        """The values of all settings, and why some texts have none; the preset's value stands in for these."""
+        values, wrong = dataclasses.asdict(from_preset(self.preset)), {}
+        for name, text in self.texts.items():
+            try:
+                values |= dict([parse_value(name, text)])
+            except ConfigError as error:
+                wrong[name] = str(error).partition(": ")[2]
+        return values, {name: reason for name, reason in wrong.items() if applies(FIELDS[name], values)}
+
+    def config(self) -> tuple[RunConfig | None, dict[str, str], str]:
+        """The configuration or None, why fields are wrong, and how settings that can be read clash."""
+        values, wrong = self.read()
+        if wrong:
+            return None, wrong, ""
+        try:
+            return RunConfig(**values | {"preset": self.preset}), {}, ""
+        except ConfigError as error:
+            return None, {}, str(error)
+
+    def address(self) -> dict[str, str]:
+        """The form in the address: what differs from the preset, as far as it can be read."""
+        values, wrong = self.read()
+        before = dataclasses.asdict(from_preset(self.preset))
+        changed = {
+            name: tidy(values[name]).replace(", ", ",")
+            for name in FIELDS
+            if name not in wrong and values[name] != before[name]
+        }
+        fixed = {"lock": ",".join(self.lock), "hide": ",".join(self.hide)}
+        found = changed | {name: names for name, names in fixed.items() if names}
+        return {"preset": self.preset} | found if found or self.preset != FIRST else {}
+
+
+def from_address(given: dict[str, str]) -> tuple[Form, list[str]]:
+    """The form that an address gives, and what in it cannot be used, in words."""
+    form, complaints = Form(), []
+    if (preset := given.get("preset", FIRST)) in PRESETS:
+        form.preset, form.texts = preset, texts_of(from_preset(preset))
+    else:
+        complaints.append(f"there is no preset {short(preset)}")
+    for name in FIELDS.keys() & given.keys():
+        try:
+            _, value = parse_value(name, given[name][:_LONGEST])
+            form.texts[name] = tidy(value)
+        except ConfigError as error:
+            complaints.append(f"{label(name)}: {str(error).partition(': ')[2]}")
+    known = ("preset", *FIELDS)
+    for what in ("lock", "hide"):
+        names = tuple(dict.fromkeys(name.strip() for name in given.get(what, "").split(",") if name.strip()))
+        setattr(form, what, tuple(name for name in names if name in known))
+        complaints += [f"{what} names {short(name)}, which is no setting" for name in names if name not in known]
+    return form, complaints
+
+
+def short(text: str) -> str:
+    """A value of the address in a sentence."""
+    return f"“{text[:40]}{'…' * (len(text) > 40)}”"
+
+
+def differences(config: RunConfig) -> list[tuple[str, str, str]]:
+    """Label, value and the preset's value of each setting in which a configuration differs from its preset, where it
+    has an effect."""
+    now = dataclasses.asdict(config)
+    before = dataclasses.asdict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
+    return [
+        (label(name), shown(name, now[name]), shown(name, before[name]))
+        for name, each in FIELDS.items()
+        if applies(each, now) and now[name] != before[name]
+    ]
+
+
+def shown(name: str, value) -> str:
+    """A setting's value as people read it: the title of a choice, a number with its unit."""
+    facts = FIELDS[name].metadata
+    if facts["choices"]:
+        return facts["choices"][value]
+    return (tidy(value) or "none") + (f" {facts['unit']}" if facts["unit"] else "")

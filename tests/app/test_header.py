@@ -1,0 +1,25 @@
+"""A run's name and headline."""
+
+import dataclasses
+
+from app.parts import header
+from core.runs import store, writing
+
+
+def test_runs_with_the_same_settings_are_numbered_in_their_order(tiny, digits, tmp_path):
+    for config in (tiny, tiny, dataclasses.replace(tiny, epochs=7), tiny):
+        writing.create(config, digits, tmp_path).close()
+    runs = store.list_runs(tmp_path)
+    first, second, _, third = sorted(runs, key=lambda run: (run.created, run.id))
+    names = header.names(runs)
+    assert len(set(names.values())) == 4
+    title = first.title
+    assert [names[run.id] for run in (first, second, third)] == [title, f"{title} 2", f"{title} 3"]
+    store.rename(second, "Ours")
+    names = header.names(store.list_runs(tmp_path))
+    assert names[second.id] == "Ours"
+
+
+def test_a_headline_says_of_which_images_and_after_which_epoch(trained):
+    words = header.headline(trained)
+    assert words.endswith("% of 24 test images, after epoch 2")
