@@ -5,7 +5,6 @@ import gc
 import os
 import sys
 import threading
-from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ from core.analysis import mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
 from core.runs import store
-from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.runs.store import Run
 
@@ -60,22 +58,10 @@ def embedded(run: Run) -> Embedded:
     return store.embedded(run, run.result["epochs"])
 
 
-@st.cache_data(max_entries=8, show_spinner="Drawing the embedding space (UMAP) …", hash_funcs=_KEYS)
-def umap_frame(run: Run) -> np.ndarray:
-    """The UMAP (N + Q, 2) of a run's training and test embeddings after its last epoch; kept with the run."""
-    epoch = run.result["epochs"]
-    frame = store.projection(run, epoch)
-    if frame is None:
-        frame = projection.umap(np.concatenate(embedded(run)[:2]), run.config.seed)
-        with suppress(StoreError):  # it can be drawn again
-            store.save_projection(run, epoch, frame)
-    return frame
-
-
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
-def pca_frame(run: Run) -> np.ndarray:
-    """The PCA (N + Q, 2) of a run's training and test embeddings after its last epoch."""
-    return projection.pca(np.concatenate(embedded(run)[:2]))
+def pca_frame(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """The PCA (N + Q, 2) of a run's training and test embeddings after its last epoch, and the shares of variance."""
+    return projection.pca_with_shares(np.concatenate(embedded(run)[:2]))
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)

@@ -1,11 +1,13 @@
 """Embedding: the space into which a run sorts the images, drawn in two dimensions."""
 
+import numpy as np
 import streamlit as st
 
 from app import cached, reading, session
 from app.components.plotly_chart import embedding_map
 from app.drawing import charts, pictures
 from app.parts import cards, header, messages
+from core import maps
 from core.dataset.loader import DataSet
 from core.runs.store import Run
 
@@ -33,6 +35,26 @@ def inspect(run: Run, images: DataSet, index: int) -> None:
     cards.tiles(pictures.tile(images.test.images[row], heading, images.test.ids[row], f"score {score:.0%}"))
 
 
+def drawn(run: Run, method: str) -> np.ndarray:
+    """The map (N + Q, 2): PCA while UMAP is being drawn, or if it cannot be."""
+    if method == "UMAP":
+        drawing = maps.umap(run, run.result["epochs"])
+        if drawing.frame is not None:
+            return drawing.frame
+        if drawing.error:
+            st.warning(f"UMAP could not be drawn, so this is PCA: {messages.plain(drawing.error)}")
+        else:
+            st.fragment(wait, run_every=1)(drawing)
+    return cached.pca_frame(run)[0]
+
+
+def wait(drawing: maps.Drawing) -> None:
+    """How far UMAP has come; draws the page anew when it is there."""
+    if drawing.ended:
+        st.rerun()
+    st.progress(drawing.share, text="UMAP is being drawn; until then this is PCA.")
+
+
 @messages.errors_explained()
 def draw(run: Run) -> None:
     """The map and, beside it, the image of the point that was clicked last."""
@@ -44,7 +66,7 @@ def draw(run: Run) -> None:
             "Projection", METHODS, default="UMAP", required=True, key="projection", label_visibility="collapsed"
         )
         st.caption(METHODS[method], width="stretch")
-    frame = (cached.umap_frame if method == "UMAP" else cached.pca_frame)(run)
+    frame = drawn(run, method)
     figure = charts.embedding_map(frame, points, images.classes)
     map_column, image_column = st.columns([3, 1.35], gap="large")
     with map_column:

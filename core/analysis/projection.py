@@ -1,31 +1,198 @@
-"""The embedding space drawn in two dimensions: UMAP (arXiv:1802.03426) or PCA."""
+"""The embedding space drawn in two dimensions: UMAP (arXiv:1802.03426) or PCA; and how far a drawing can be trusted.
+
+N points, D numbers an embedding, k neighbours.
+"""
 
 import threading
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 
-_one_fit_at_a_time = threading.Lock()  # concurrent UMAP fits can abort the whole process
+NEIGHBOURS = 15  # of UMAP, the point itself among them
+_EPOCHS, _EPOCHS_AFTER = 200, 50  # of a fit from PCA, and of one that begins at the drawing before
+_SAME_PLACE = 0.05  # spread, as a share of the sphere's radius, below which embeddings are one point to the eye
+_AT_ONCE = 1000  # rows of distances: 560 MB for 70,000 points
+
+_one_fit_at_a_time = threading.Lock()  # concurrent UMAP fits can abort the whole process, concurrent imports of it fail
 
 
-def umap(embeddings: np.ndarray, seed: int) -> np.ndarray:
+class Cancelled(Exception):
+    """Somebody does not want the drawing any more."""
+
+
+def umap(
+    embeddings: np.ndarray,
+    seed: int,
+    before: np.ndarray | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> np.ndarray:
     """(N, D) -> (N, 2) by UMAP with 15 neighbours; the same embeddings, order and seed give the same picture.
 
-    Only who is near whom can be read from it: distances between far groups and the axes mean nothing.
+    Only who is near whom can be read from it: distances between far groups and the axes mean nothing. Equal embeddings
+    are drawn at one place. It begins at PCA, or at the drawing (N, 2) of the epoch `before`. `progress` hears the share
+    that is done, 0 to 1, and may raise Cancelled.
     """
+    _, first, inverse = np.unique(embeddings, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # in the order of the embeddings, not of their numbers
+    distinct, place = embeddings[first[order]].astype(np.float32), np.argsort(order)[inverse.reshape(-1)]
+    start = pca(distinct) if before is None else before[first[order]]
+    if len(distinct) < 4:  # nothing to lay out
+        return start[place].astype(np.float32)
+    with _one_fit_at_a_time:
+        near = neighbours(distinct, min(NEIGHBOURS, len(distinct) - 1), lambda share: progress(share / 3))
+        epochs = _EPOCHS if before is None else _EPOCHS_AFTER
+        frame = _fit(distinct, seed, start, near, epochs, lambda share: progress((1 + 2 * share) / 3))
+    return frame[place]
+
+
+def _fit(distinct, seed, start, near, epochs, progress) -> np.ndarray:
     import umap as umap_learn  # here, because loading it takes seconds
 
-    with _one_fit_at_a_time:  # n_jobs=1: a fit that shall be repeatable cannot be parallel
-        fit = umap_learn.UMAP(n_neighbors=min(15, len(embeddings) - 1), random_state=seed, n_jobs=1)
-        return fit.fit_transform(embeddings).astype(np.float32)
+    with warnings.catch_warnings(action="ignore"):  # it misses what only new points would need
+        fit = umap_learn.UMAP(
+            n_neighbors=near[0].shape[1],
+            n_epochs=epochs,
+            init=10 * start / max(np.abs(start).max(), 1e-12),
+            precomputed_knn=(*near, None),
+            random_state=seed,
+            n_jobs=1,  # a fit that shall be repeatable cannot be parallel
+            tqdm_kwds={"disable": False, "file": _Listener(epochs, progress), "bar_format": "{n}", "mininterval": 0.2},
+        )
+        return fit.fit_transform(distinct).astype(np.float32)
+
+
+class _Listener:
+    """The file into which UMAP writes how many epochs it has done: its only word of progress."""
+
+    def __init__(self, epochs: int, progress: Callable[[float], None]):
+        self.epochs, self.progress = epochs, progress
+
+    def write(self, text: str) -> None:
+        if (done := text.strip()).isdigit():
+            self.progress(min(int(done) / self.epochs, 1.0))
+
+    def flush(self) -> None:
+        pass
+
+
+def neighbours(
+    embeddings: np.ndarray, k: int, progress: Callable[[float], None] = lambda share: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest points of each point, itself the first of them: indices and distances (N, k). Exact."""
+    from sklearn.neighbors import NearestNeighbors  # here, because loading it takes a second
+
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(embeddings)
+    indices = np.empty((len(embeddings), k), np.int32)
+    distances = np.empty((len(embeddings), k), np.float32)
+    for start in range(0, len(embeddings), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        distances[part], indices[part] = search.kneighbors(embeddings[part])
+        progress(min(start + _AT_ONCE, len(embeddings)) / len(embeddings))
+    _itself_first(indices, distances)
+    return indices, distances
+
+
+def _itself_first(indices: np.ndarray, distances: np.ndarray) -> None:
+    """Rounding may put an almost equal point before the point itself: both lie at distance zero."""
+    own = np.arange(len(indices))
+    strange = np.flatnonzero(indices[:, 0] != own)
+    for row in strange:
+        found = np.flatnonzero(indices[row] == row)
+        place = found[0] if len(found) else len(indices[row]) - 1
+        indices[row, 1 : place + 1] = indices[row, :place].copy()
+        distances[row, 1 : place + 1] = distances[row, :place].copy()
+        indices[row, 0] = row
+    distances[:, 0] = 0
 
 
 def pca(embeddings: np.ndarray) -> np.ndarray:
     """(N, D) -> (N, 2): the two directions in which the embeddings differ most. Distances keep their unit."""
+    return pca_with_shares(embeddings)[0]
+
+
+def pca_with_shares(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same, and the share of the variance (2,) that each of the two directions holds."""
     centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)
-    _, directions = np.linalg.eigh(centred.T @ centred)  # columns, smallest variance first
+    variances, directions = np.linalg.eigh(centred.T @ centred)  # columns, smallest variance first
     axes = directions[:, :-3:-1]
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])  # the sign is arbitrary: always the same one
-    return (centred @ (axes * signs)).astype(np.float32)
+    shares = variances[:-3:-1].clip(0) / max(variances.clip(0).sum(), 1e-300)
+    return (centred @ (axes * signs)).astype(np.float32), shares
+
+
+def extent(embeddings: np.ndarray) -> float:
+    """How far from zero the furthest embedding lies: 10 on the sphere of triplet runs."""
+    return float(np.linalg.norm(embeddings, axis=1).max())
+
+
+def spread(embeddings: np.ndarray) -> float:
+    """Root mean square distance from the embeddings' centre, 0 to 10 on the sphere of radius 10."""
+    centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)
+    return float(np.sqrt(np.square(centred).sum(axis=1).mean()))
+
+
+def collapsed(embeddings: np.ndarray) -> str:
+    """Why UMAP would draw a cloud where there is none, as a sentence; empty for a healthy space."""
+    size, wide = extent(embeddings), spread(embeddings)
+    if wide < _SAME_PLACE * size or size == 0:
+        return (
+            f"All images lie almost at one point: the embedding spread is {wide:.2f}, where the space reaches to "
+            f"{size:.0f}. UMAP looks at neighbours only and would blow this point up into a cloud as large as any."
+        )
+    different = len(np.unique(embeddings, axis=0))
+    if different < len(embeddings) / 2:
+        return (
+            f"Of {len(embeddings):,} embeddings only {different:,} are different. UMAP looks at neighbours only, and "
+            "equal points have none."
+        )
+    return ""
+
+
+def trustworthiness(embeddings: np.ndarray, frame: np.ndarray, k: int = 10, most: int = 2000) -> float:
+    """How far neighbours in the drawing are neighbours in the embedding, 0 to 1, over at most `most` points
+    (Venna and Kaski 2001, as in scikit-learn)."""
+    from sklearn.manifold import trustworthiness as measure
+
+    rows = np.unique(np.linspace(0, len(frame) - 1, most).astype(int))
+    k = min(k, (len(rows) - 1) // 2)
+    return float(measure(embeddings[rows], frame[rows], n_neighbors=k)) if k else 1.0
+
+
+def knn_accuracy(points: np.ndarray, labels: np.ndarray, training: int, k: int = 5, most: int = 2000) -> float:
+    """Share of the test points (after the first `training` rows) whose k nearest training points vote for their class.
+
+    `points` (N + Q, D) may be the embeddings or their drawing. Over at most `most` test points.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    rows = training + np.unique(np.linspace(0, len(points) - training - 1, most).astype(int))
+    vote = KNeighborsClassifier(min(k, training), algorithm="brute").fit(points[:training], labels[:training])
+    return float((vote.predict(points[rows]) == labels[rows]).mean())
+
+
+def nearest_of(points: np.ndarray, index: int, training: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices and distances (k,) of the training points (the first `training` rows) nearest to a point, not itself."""
+    distance = np.linalg.norm(points[:training].astype(np.float64) - points[index], axis=1)
+    if index < training:
+        distance[index] = np.inf
+    nearest = np.argsort(distance, kind="stable")[: min(k, training - (index < training))]
+    return nearest, distance[nearest]
+
+
+def aligned(frame: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, float]:
+    """`frame` (N, 2) turned and moved onto `before` (N, 2), and the motion that is left: the root mean square distance
+    that a point still moves, as a share of the drawing's size.
+
+    Never mirrored or stretched: a rotation (Kabsch 1976, determinant +1) and a shift.
+    """
+    here, there = frame.mean(axis=0, dtype=np.float64), before.mean(axis=0, dtype=np.float64)
+    left, _, right = np.linalg.svd((frame - here).T @ (before - there))
+    turn = np.diag([1.0, np.sign(np.linalg.det(left @ right)) or 1.0])
+    moved = (frame - here) @ left @ turn @ right + there
+    size = np.sqrt(np.square(before - there).sum(axis=1).mean())
+    motion = np.sqrt(np.square(moved - before).sum(axis=1).mean()) / max(size, 1e-12)
+    return moved.astype(np.float32), float(motion)
 
 
 def warm_up() -> None:

@@ -7,7 +7,7 @@
       history.csv      a row an epoch           steps.csv        a row every few steps
       last.pt best.pt  see core/experiment.py   embeddings/      epoch_<n>.npz, float16, an epoch each
       between.pt       a checkpoint within an epoch, until its end
-      predictions.csv  mistakes.csv             projection.npz   the last embedding drawn by UMAP
+      predictions.csv  mistakes.csv             projection.npz   embeddings drawn by UMAP
 
 What is read is checked, see core/runs/checks.py. No torch at import: the pages read runs with this module.
 """
@@ -268,7 +268,7 @@ def _file_named(file: Path) -> Iterator[Path]:
 
 def embedded(run: Run, epoch: int) -> Embedded:
     """The stored embeddings and predictions after an epoch. Raises StoreError if they are missing or damaged."""
-    file = run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
+    file = embeddings_file(run, epoch)
     try:
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             train, test = arrays["train"].astype(np.float32), arrays["test"].astype(np.float32)
@@ -287,22 +287,9 @@ def embedded(run: Run, epoch: int) -> Embedded:
         raise StoreError(f"{file} cannot be read: {reason}") from error
 
 
-def projection(run: Run, epoch: int) -> np.ndarray | None:
-    """The stored UMAP frame (N + Q, 2) of this epoch, or None, also if the epoch's embeddings were written since."""
-    file, embeddings = run.folder / "projection.npz", run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
-    try:
-        if embeddings.exists() and file.stat().st_mtime_ns < embeddings.stat().st_mtime_ns:
-            return None  # a run that was stopped within the epoch was resumed
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return arrays["umap"] if int(arrays["epoch"]) == epoch else None
-    except Exception:
-        return None  # it can be computed again at any time
-
-
-def save_projection(run: Run, epoch: int, frame: np.ndarray) -> None:
-    """Keeps a UMAP frame (N + Q, 2) with the run."""
-    with replacing(run.folder / "projection.npz") as file:
-        np.savez(file, umap=frame, epoch=epoch)
+def embeddings_file(run: Run, epoch: int) -> Path:
+    """Where the embeddings after an epoch are kept."""
+    return run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
 
 
 def load_checkpoint(run: Run, name: str = "last.pt") -> dict:

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import KNeighborsClassifier
 
 from core.analysis import projection
 
@@ -85,7 +87,103 @@ def test_umap():
 
 def test_umap_of_few_points_and_of_a_collapsed_embedding():
     assert projection.umap(two_clouds(count=3), seed=0).shape == (6, 2)
-    assert np.isfinite(projection.umap(np.ones((20, 4), np.float32), seed=0)).all()
+    frame = projection.umap(np.ones((20, 4), np.float32), seed=0)
+    np.testing.assert_array_equal(frame, np.broadcast_to(frame[:1], (20, 2)))
+
+
+def test_equal_embeddings_are_drawn_at_one_place():
+    embeddings = two_clouds()
+    embeddings[10:20] = embeddings[5]
+    frame = projection.umap(embeddings, seed=0)
+    np.testing.assert_array_equal(frame[10:20], np.broadcast_to(frame[5], (10, 2)))
+    distinct = np.r_[0:10, 20:40]
+    assert len(np.unique(frame[distinct], axis=0)) == 30
+    np.testing.assert_array_equal(frame[distinct], projection.umap(embeddings[distinct], seed=0))
+
+
+def test_progress_and_cancel():
+    said = []
+    projection.umap(two_clouds(), seed=0, progress=said.append)
+    assert said == sorted(said)
+    assert said[-1] == 1
+
+    def cancel(share):
+        raise projection.Cancelled
+
+    with pytest.raises(projection.Cancelled):
+        projection.umap(two_clouds(), seed=0, progress=cancel)
+    assert projection.umap(two_clouds(), seed=0) is not None  # and the next one is not blocked
+
+
+def test_neighbours_are_those_of_brute_force():
+    points = np.random.default_rng(4).normal(size=(60, 5)).astype(np.float32)
+    points[30] = points[10]  # two that are equal: each is its own first neighbour
+    distances = np.linalg.norm(points[:, None].astype(np.float64) - points[None], axis=2)
+    indices, found = projection.neighbours(points, 7)
+    np.testing.assert_array_equal(indices[:, 0], np.arange(60))
+    np.testing.assert_allclose(found, np.sort(distances, axis=1)[:, :7], atol=1e-3)
+    for row, index in enumerate(indices):
+        assert len(set(index)) == 7
+        np.testing.assert_allclose(distances[row, index], found[row], atol=1e-3)
+    index, found = projection.nearest_of(points, 3, 40, 5)
+    expected = [i for i in np.argsort(distances[3, :40], kind="stable") if i != 3][:5]
+    assert index.tolist() == expected
+    np.testing.assert_allclose(found, distances[3, expected])
+    assert projection.nearest_of(points, 50, 40, 5)[0][0] == distances[50, :40].argmin()
+
+
+# How far a drawing can be trusted
+
+
+def test_trust_and_agreement_are_those_of_scikit_learn():
+    draw = np.random.default_rng(5)
+    points, frame = draw.normal(size=(120, 6)), draw.normal(size=(120, 2))
+    labels = draw.integers(0, 3, 120)
+    assert projection.trustworthiness(points, frame) == pytest.approx(trustworthiness(points, frame, n_neighbors=10))
+    vote = KNeighborsClassifier(5).fit(frame[:90], labels[:90])
+    assert projection.knn_accuracy(frame, labels, 90) == pytest.approx(vote.score(frame[90:], labels[90:]))
+    assert projection.trustworthiness(points[:3], frame[:3]) == 1  # nothing to be wrong about
+
+
+def test_what_has_collapsed_is_said():
+    healthy = np.random.default_rng(6).normal(size=(100, 8))
+    healthy *= 10 / np.linalg.norm(healthy, axis=1, keepdims=True)
+    assert projection.collapsed(healthy) == ""
+    assert projection.spread(healthy) == pytest.approx(np.sqrt(healthy.var(axis=0).sum()))
+    assert "almost at one point" in projection.collapsed(healthy * 0.001 + (10, 0, 0, 0, 0, 0, 0, 0))
+    assert "almost at one point" in projection.collapsed(np.zeros((9, 4)))
+    assert "only 5 are different" in projection.collapsed(np.tile(healthy[:5], (20, 1)))
+
+
+# One frame after another
+
+
+@pytest.mark.parametrize("angle", [0.3, 2.0, 3.1])
+def test_a_turned_copy_is_turned_back(angle):
+    before = two_clouds()[:, :2]
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    frame, motion = projection.aligned(before @ turn.T + (5, -2), before)
+    np.testing.assert_allclose(frame, before, atol=1e-3)
+    assert motion == pytest.approx(0, abs=1e-4)
+
+
+def test_a_mirrored_or_larger_copy_stays_mirrored_and_large():
+    before = two_clouds()[:, :2]
+    for copy in (before * (-1, 1), before * 3):
+        frame, motion = projection.aligned(copy, before)
+        matrix = np.linalg.lstsq(np.c_[copy, np.ones(40)], frame, rcond=None)[0][:2]
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(2), atol=1e-4)  # nothing stretched
+        assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-4)  # nothing mirrored
+        assert motion > 0.05
+
+
+def test_a_frame_begun_at_the_one_before_keeps_the_sides():
+    embeddings = two_clouds()
+    first = projection.umap(embeddings, seed=0)
+    later = projection.umap(embeddings + 0.01, seed=0, before=first)
+    side = (first[:20].mean(axis=0) - first[20:].mean(axis=0)) * (later[:20].mean(axis=0) - later[20:].mean(axis=0))
+    assert (side > 0).all()
+    np.testing.assert_array_equal(later, projection.umap(embeddings + 0.01, seed=0, before=first))
 
 
 def in_threads(count: int, work) -> list:
@@ -114,7 +212,7 @@ def test_fits_never_run_at_the_same_time(monkeypatch):
     running, most = [], []
 
     class Slow:
-        def __init__(self, n_neighbors, random_state, n_jobs):
+        def __init__(self, n_neighbors, **options):
             self.n_neighbors = n_neighbors
 
         def fit_transform(self, embeddings):
@@ -125,7 +223,8 @@ def test_fits_never_run_at_the_same_time(monkeypatch):
             return np.full((len(embeddings), 2), self.n_neighbors, np.float64)
 
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Slow))
-    frames = in_threads(4, lambda number: projection.umap(np.zeros((5 * (number + 1), 3)), seed=0))
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    frames = in_threads(4, lambda number: projection.umap(points[: 5 * (number + 1)], seed=0))
     assert most == [1, 1, 1, 1]
     assert [int(frame[0, 0]) for frame in frames] == [4, 9, 14, 15]  # 15 neighbours, if there are so many others
 

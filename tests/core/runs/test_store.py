@@ -140,7 +140,6 @@ def test_nothing_saved_yet(writer):
     run = store.read(writer.folder)
     for table in (store.history, store.steps, store.mistakes):
         assert table(run).empty
-    assert store.projection(run, 1) is None
     with pytest.raises(StoreError, match=r"epoch_0001\.npz cannot be read"):
         store.embedded(run, 1)
     with pytest.raises(StoreError, match="no weights yet"):
@@ -150,7 +149,7 @@ def test_nothing_saved_yet(writer):
 # Arrays and weights
 
 
-def test_embeddings_and_projection(writer):
+def test_embeddings(writer):
     saved = {epoch: some_embedded(epoch) for epoch in (1, 2, 10)}
     for epoch, embedded in saved.items():
         writer.save_embedded(epoch, embedded)
@@ -162,10 +161,6 @@ def test_embeddings_and_projection(writer):
         np.testing.assert_array_equal(found.test, embedded.test.astype(np.float16))
         np.testing.assert_array_equal(found.predicted, embedded.predicted)
         np.testing.assert_array_equal(found.scores, embedded.scores)
-    frame = np.ones((7, 2), np.float32)
-    store.save_projection(run, 10, frame)
-    np.testing.assert_array_equal(store.projection(run, 10), frame)
-    assert store.projection(run, 2) is None
 
 
 def test_checkpoint(writer):
@@ -203,7 +198,6 @@ def test_damaged_arrays_and_weights_are_named(writer):
     writer.save_embedded(1, some_embedded(0))
     writer.save_checkpoint("last.pt", {"network": torch.ones(400)})
     run = store.read(writer.folder)
-    store.save_projection(run, 1, np.ones((70, 2)))
     embeddings, weights = writer.folder / "embeddings" / "epoch_0001.npz", writer.folder / "last.pt"
     for content in damages(embeddings.read_bytes()):
         embeddings.write_bytes(content)
@@ -214,10 +208,6 @@ def test_damaged_arrays_and_weights_are_named(writer):
         with pytest.raises(StoreError, match=r"last\.pt is damaged") as caught:
             store.load_checkpoint(run)
         assert "\n" not in str(caught.value)
-    projection = writer.folder / "projection.npz"
-    for content in damages(projection.read_bytes()):
-        projection.write_bytes(content)
-        assert store.projection(run, 1) is None  # drawn again, not an error
 
 
 def test_damaged_tables_are_named(writer):

@@ -1,0 +1,101 @@
+"""Maps of a run: drawn in the background, kept with the run, never of other embeddings than those that are there."""
+
+import dataclasses
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from core import experiment, maps
+from core.analysis import projection
+from core.runs import store, writing
+from tests.core.runs.test_store import damages
+
+
+@pytest.fixture(scope="module")
+def run(digits, tiny, tmp_path_factory):
+    with writing.create(dataclasses.replace(tiny, epochs=2), digits, tmp_path_factory.mktemp("runs")) as writer:
+        for _ in experiment.run(writer, digits):
+            pass
+    return store.read(writer.folder)
+
+
+@pytest.fixture(autouse=True)
+def nothing_drawn_yet(run):
+    maps._drawings.clear()
+    (run.folder / "projection.npz").unlink(missing_ok=True)
+
+
+def ended(drawing: maps.Drawing) -> maps.Drawing:
+    deadline = time.monotonic() + 120
+    while not drawing.ended and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert drawing.ended
+    return drawing
+
+
+def test_drawn_in_the_background_and_kept(run):
+    before = time.monotonic()
+    drawing = maps.umap(run, 2)
+    assert time.monotonic() - before < 1  # it does not wait
+    frame = ended(drawing).frame
+    expected = projection.umap(np.concatenate(store.embedded(run, 2)[:2]), run.config.seed)
+    np.testing.assert_array_equal(frame, expected)
+    assert maps.umap(run, 2) is drawing
+    maps._drawings.clear()  # as in another process
+    np.testing.assert_array_equal(maps.umap(run, 2).frame, frame)  # at once: it was kept
+    assert maps.kept(run, 1) is None
+
+
+def test_the_page_is_never_held_up_by_a_fit(run):
+    with projection._one_fit_at_a_time:  # somebody else is compiling
+        drawing = maps.umap(run, 2)
+        assert not drawing.ended
+    assert ended(drawing).frame is not None
+
+
+def test_frames_of_several_epochs(run):
+    count = run.data["train"] + run.data["test"]
+    frames = {epoch: np.full((count, 2), epoch, np.float32) for epoch in (2, 1)}
+    for epoch, frame in frames.items():
+        maps.keep(run, epoch, frame)
+    for epoch, frame in frames.items():
+        np.testing.assert_array_equal(maps.kept(run, epoch), frame)
+
+
+def test_a_frame_of_other_embeddings_is_drawn_again(run):
+    file = store.embeddings_file(run, 1)
+    before = file.read_bytes()
+    maps.keep(run, 1, np.ones((run.data["train"] + run.data["test"], 2)))
+    assert maps.kept(run, 1) is not None
+    try:
+        file.write_bytes(before + b" ")  # a run that was stopped within the epoch was resumed
+        assert maps.kept(run, 1) is None
+    finally:
+        file.write_bytes(before)
+
+
+def test_a_damaged_file_is_drawn_again(run):
+    maps.keep(run, 1, np.ones((run.data["train"] + run.data["test"], 2)))
+    file = run.folder / "projection.npz"
+    for content in damages(file.read_bytes())[:5]:
+        file.write_bytes(content)
+        assert maps.kept(run, 1) is None
+
+
+def test_cancel_and_again(run):
+    with projection._one_fit_at_a_time:
+        drawing = maps.umap(run, 2)
+        drawing.cancel()
+    for thread in threading.enumerate():
+        if thread.name == "map":
+            thread.join(60)
+    assert drawing.frame is None
+    assert maps.umap(run, 2) is drawing  # not begun anew by a mere look
+    assert ended(maps.umap(run, 2, again=True)).frame is not None
+
+
+def test_an_error_is_said(run):
+    drawing = ended(maps.umap(run, 77))
+    assert "epoch_0077.npz cannot be read" in drawing.error
