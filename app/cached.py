@@ -15,6 +15,7 @@ from core.analysis import mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
 from core.runs import store
+from core.runs.comparison import Comparison, compare_runs
 from core.runs.queue import queue
 from core.runs.store import Run
 
@@ -68,6 +69,18 @@ def pca_frame(run: Run) -> tuple[np.ndarray, np.ndarray]:
 def wrong_images(run: Run, images: DataSet) -> pd.DataFrame:
     """The misclassified test images of a run after its last epoch, see core/analysis/mistakes.py."""
     return mistakes.find(images, embedded(run))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def comparison(runs: list[Run], images: DataSet) -> Comparison:
+    """Runs on the same test images, side by side. Raises StoreError."""
+    return compare_runs(runs, images)
+
+
+@st.cache_data(max_entries=50, show_spinner=False, hash_funcs=_KEYS)
+def history(run: Run, changed: int) -> pd.DataFrame:
+    """The table of a run's epochs; `changed` tells its versions apart. Raises StoreError."""
+    return store.history(run)
 
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs=_KEYS)

@@ -7,6 +7,7 @@ import streamlit as st
 PAGES = {  # by the name in the address: title, and the function that draws it
     "home": ("Home", "app.views.home:page"),
     "train": ("Train", "app.views.train:page"),
+    "runs": ("Runs", "app.views.runs:page"),
     "embedding": ("Embedding", "app.views.embedding:page"),
     "mistakes": ("Mistakes", "app.views.mistakes:page"),
 }

@@ -118,6 +118,18 @@ def age_of_steps(run: Run) -> float:
     return 0.0
 
 
+def best_epoch(run: Run) -> tuple[float, int] | None:
+    """The best accuracy on the test images (a fraction) and its epoch, the first of equals; None without a result."""
+    if not run.result:
+        return None
+    with suppress(OSError, StoreError):
+        table = cached.history(run, (run.folder / "history.csv").stat().st_mtime_ns)
+        if len(table):
+            best = table["test_accuracy"].idxmax()
+            return float(table["test_accuracy"][best]), int(table["epoch"][best])
+    return None
+
+
 def goes_on_at(run: Run) -> tuple[int, int]:
     """Epoch and step, from 1, at which a run would be resumed. Raises StoreError if it cannot be."""
     with suppress(FileNotFoundError):

@@ -73,6 +73,19 @@ def choose_run(run_id: str | None) -> None:
         st.query_params["run"] = run_id
 
 
+def chosen_runs() -> list[str]:
+    """The ids of the runs to compare, as the address names them."""
+    return [each for each in st.query_params.get("runs", "").split(",") if each]
+
+
+def choose_runs(ids: list[str]) -> None:
+    """Puts the runs to compare into the address."""
+    if ids:
+        st.query_params["runs"] = ",".join(ids)
+    elif "runs" in st.query_params:
+        del st.query_params["runs"]
+
+
 def once(what: tuple, action: Callable[[], str | None]) -> None:
     """Calls `action` unless this is the second click of a double click, which says `what` again.
 

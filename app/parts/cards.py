@@ -44,6 +44,11 @@ def tiles(*parts: str) -> None:
     st.html(f'<div class="lab-row">{"".join(parts)}</div>')
 
 
+def small_tiles(rows: list[tuple]) -> None:
+    """Many small images in a grid, each with a heading and lines under it: (pixels, heading, line, …)."""
+    st.html(f'<div class="lab-tiles">{"".join(tile(*row) for row in rows)}</div>')
+
+
 def strip(images: list[np.ndarray], names: list[str]) -> None:
     """A row of small images."""
     tags = [

@@ -11,9 +11,20 @@ from core.dataset.loader import DataSet
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.config import to_dict
+from core.settings.choices import TRIPLET_SAMPLINGS
+from core.settings.config import classes_a_batch, to_dict
 
 MOST_RUNS = 8
+
+
+def images_an_epoch(run: Run) -> int:
+    """How many images a run looks at in one epoch, an image as often as it is shown."""
+    config = run.config
+    if config.batches in TRIPLET_SAMPLINGS:
+        return 3 * config.triplets
+    if config.batches == "balanced":
+        return run.steps_per_epoch * classes_a_batch(config, len(run.data["classes"])) * config.images_per_class
+    return round(run.data["train"] * (1 - config.validation_share))
 
 
 @dataclass(frozen=True)
