@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,9 @@ def find(runs: Path, name: str) -> Run:
 def folder_of(runs: Path, name: str) -> Path:
     """The folder of the run with this id, damaged or not. Raises StoreError if there is none."""
     if not _RUN_ID.fullmatch(name) or not os.path.lexists(runs / name / "run.json"):
-        raise StoreError(f"there is no run {name!r} in {runs}; `python -m core runs` lists them")
+        near = get_close_matches(name, [folder.name for folder in runs.glob("[!.]*")], n=1) if runs.is_dir() else []
+        meant = f"did you mean {near[0]}?" if near else "`python -m core runs` lists them"
+        raise StoreError(f"there is no run {name!r} in {runs}; {meant}")
     return runs / name
 
 

@@ -22,6 +22,7 @@ from core.settings.choices import (
     SELECTIONS,
     TRIPLET_SAMPLINGS,
 )
+from core.settings.words import nearest
 
 SPHERE_RADIUS = 10.0  # alpha in arXiv:1703.09507: embeddings are scaled to this length, so no distance exceeds 20
 MOST_STAGES = 6  # each but the first halves the side of a 32x32 image
@@ -731,7 +732,7 @@ def parse_value(name: str, text: str) -> tuple[str, object]:
     """
     fields = {field.name: field for field in settings()}
     if name not in fields:
-        raise ConfigError(f"{name}: no such setting; there are {', '.join(fields)}")
+        raise ConfigError(f"{name}: no such setting{nearest(name, fields)}")
     field, text = fields[name], text.strip()
     try:
         if field.type == tuple[int, ...]:

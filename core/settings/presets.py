@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import ConfigError, RunConfig, applies, from_dict, settings, written
+from core.settings.words import nearest
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def from_preset(name: str, **changes) -> RunConfig:
     Raises ConfigError for an unknown preset or setting.
     """
     if name not in PRESETS:
-        raise ConfigError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+        raise ConfigError(f"there is no preset {name!r}{nearest(name, PRESETS)}")
     values = {"preset": name} | PRESETS[name].values
     before = RunConfig(**values).architecture
     if changes.get("architecture", before) != before and changes["architecture"] in ARCHITECTURES:

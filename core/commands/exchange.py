@@ -1,0 +1,40 @@
+"""Commands that take runs and data sets from one computer to another: export, import."""
+
+from pathlib import Path
+
+from core.commands import Commands, Result, find_run, runs_folder
+from core.commands.data import about
+from core.runs.files import replacing
+
+
+def add(commands: Commands) -> None:
+    """Adds this group's commands."""
+    commands.add("export", export, "Pack a run into a zip file, for another computer.").run().out(
+        "where to (default: RUN.zip)"
+    )
+    added = commands.add("import", bring_in, "Take in a run that was exported, or with --data a zip file of images.")
+    added.option("file", type=Path, metavar="FILE", help="the zip file; it is checked and not trusted")
+    added.data("take images into this new folder").runs()
+
+
+def export(options) -> Result:
+    from core.exchange import uploads
+
+    run = find_run(options)
+    file = options.out or Path(f"{run.id}.zip")
+    with replacing(file) as stream:
+        uploads.export_run(run, stream)
+    if not options.json:
+        print(f"run {run.id} is packed in {file}")
+    return {"run": run.id, "file": str(file)}, 0
+
+
+def bring_in(options) -> Result:
+    from core.exchange import uploads
+
+    if options.data:
+        return about(uploads.read_data_set(options.file, options.data), options.json), 0
+    run_id = uploads.read_run(options.file, runs_folder(options), uploads.data_sets())
+    if not options.json:
+        print(f"taken in as run {run_id}")
+    return {"run": run_id}, 0

@@ -1,0 +1,153 @@
+"""Commands that train: train, resume, pause, stop."""
+
+import argparse
+import signal
+import sys
+
+from core import control, places
+from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say
+from core.dataset import bar, loader, sources
+from core.runs import store, writing
+from core.settings.config import ConfigError, applies, parse_setting, settings
+from core.settings.presets import PRESETS, from_preset
+
+INTERRUPTED = 130  # exit status of a run that Ctrl-C or a signal to end has stopped
+
+
+def add(commands: Commands) -> None:
+    """Adds this group's commands."""
+    about = "Train a network; Ctrl-C stops it and keeps the model so far."
+    added = commands.add("train", train, about, settings_help())
+    add_preset(added).data().runs().option("--name", help="what to call the run")
+    added = commands.add("resume", resume, "Go on with a run that was stopped, paused, interrupted or failed.")
+    added.run().data_of_run()
+    added.option("--add-epochs", type=positive, default=0, metavar="N", help="train N epochs more than it had")
+    commands.add("pause", pause, "Save a run that is in training, here or in the dashboard, and let go of it.").run()
+    commands.add("stop", stop, "Stop a run that is in training, here or in the dashboard; the model is kept.").run()
+
+
+def add_preset(added: Command) -> Command:
+    """The argument PRESET and the option --set."""
+    kinds = ", ".join(PRESETS)
+    added.option("preset", type=one_of(PRESETS, "preset"), metavar="PRESET", help=kinds)
+    return added.option("--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="see below")
+
+
+def _setting(text: str) -> tuple[str, object]:
+    try:
+        return parse_setting(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def settings_help() -> str:
+    """All settings with their bounds, for --help."""
+    lines = ["settings for --set:"]
+    for field in settings():
+        facts = field.metadata
+        values = " ".join(map(str, facts["choices"])) if facts["choices"] else f"{facts['low']:g} to {facts['high']:g}"
+        lines.append(f"  {field.name:18} {facts['label']} ({values})")
+    return "\n".join(lines)
+
+
+def train(options) -> Result:
+    config = from_preset(options.preset, **dict(options.set))
+    for field in settings():
+        if field.name in dict(options.set) and not applies(field, vars(config)):
+            say(f"{field.name} has no effect with the other settings")
+    with bar.reading() as reading:
+        if options.data:
+            images = loader.load(options.data, reading)
+        else:
+            images = sources.prepare(places.data_folder(), progress=say, reading=reading)
+    say(f"{images.description}; loading PyTorch …")
+    from core import experiment
+
+    def begin() -> writing.RunWriter:
+        return writing.create(config, images, runs_folder(options), options.name or "")
+
+    return _drain(options, begin, experiment.run, images)
+
+
+def resume(options) -> Result:
+    run = find_run(options)
+    images = images_of(run, options)
+    say(f"{images.description}; loading PyTorch …")
+    from core import experiment
+
+    return _drain(options, lambda: writing.reopen(run, images, options.add_epochs), experiment.run, images)
+
+
+def _drain(options, take_up, run, images) -> Result:
+    """Trains a run that `take_up` makes or reopens, until its end or a signal."""
+    wishes = []
+
+    def on_signal(number, _):
+        if wishes:  # the second one does not wait
+            raise KeyboardInterrupt
+        wishes.append("stop" if number == signal.SIGINT else "leave")
+        say("\nstopping after this step; the model so far will be kept")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with take_up() as writer:
+            finished = _watch(run(writer, images, lambda: wishes[0] if wishes else None), writer)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if finished.status != "done":
+        say(f"to go on: python -m core resume {finished.run}")
+    if not options.json:
+        print(f"run {finished.run}: {finished.status} after epoch {finished.epochs}, {finished.seconds:.1f} s")
+        if finished.epochs:
+            print(f"accuracy {finished.train_accuracy:.2%} on training, {finished.test_accuracy:.2%} on test images")
+    names = ("run", "status", "epochs", "train_accuracy", "test_accuracy", "seconds")
+    status = INTERRUPTED if wishes and finished.status != "done" else 0
+    return {name: getattr(finished, name) for name in names}, status
+
+
+def _watch(events, writer: writing.RunWriter):
+    """Drains a run, showing a bar on a terminal and a line an epoch; returns its Finished event."""
+    from tqdm import tqdm
+
+    from core.learning.events import EpochDone, Resumed, StepDone
+
+    epochs = writer.facts["config"]["epochs"]
+    shown = tqdm(unit="step", leave=False, disable=None, file=sys.stderr)  # None: only on a terminal
+    for event in events:
+        if isinstance(event, Resumed):
+            say(f"run {writer.id} goes on in epoch {event.epoch}, after {event.step} of its steps")
+            for note in event.notes:
+                say(note)
+        elif isinstance(event, StepDone):
+            shown.total = event.steps * epochs
+            shown.set_description(f"epoch {event.epoch}/{epochs}, loss {event.loss:.3f}", refresh=False)
+            shown.update((event.epoch - 1) * event.steps + event.step - shown.n)
+        elif isinstance(event, EpochDone):
+            shown.clear()
+            say(
+                f"epoch {event.epoch}/{epochs}: train loss {event.train_loss:.4f}, "
+                f"accuracy {event.train_accuracy:.2%} train, {event.test_accuracy:.2%} test"
+            )
+            if event.alarm:
+                say(f"alarm: {event.alarm}")
+    shown.close()
+    return event
+
+
+def pause(options) -> Result:
+    return _ask(options, control.pause)
+
+
+def stop(options) -> Result:
+    return _ask(options, control.stop)
+
+
+def _ask(options, wish) -> Result:
+    """Asks the process that trains a run; does not wait for the answer."""
+    run = find_run(options)
+    wish(run)
+    status = store.read(run.folder).status
+    if not options.json:
+        print(f"run {run.id}: {status}")
+    return {"run": run.id, "status": status}, 0
