@@ -67,7 +67,9 @@ def rename(run: Run, name: str) -> None:
 
 
 def archive(runs: list[Run], archived: bool) -> None:
-    """Puts runs away, or takes them back."""
+    """Puts runs away, or takes them back. Raises StoreError for one that has been begun meanwhile."""
+    if archived and any(reading.find_run(run.id).active for run in runs):
+        raise StoreError("A run that is being trained cannot be archived; stop it first.")
     for run in runs:
         store.archive(run, archived)
 

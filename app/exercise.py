@@ -40,6 +40,7 @@ class Form:
 
     preset: str = FIRST
     texts: dict[str, str] = field(default_factory=lambda: texts_of(from_preset(FIRST)))
+    valid: dict[str, str] = field(default_factory=dict)  # what fields held last that could be read
     lock: tuple[str, ...] = ()  # names that cannot be changed: settings, or "preset"
     hide: tuple[str, ...] = ()  # names that are not shown either
 
@@ -55,18 +56,24 @@ class Form:
         self.texts |= {name: text for name, text in texts_of(config).items() if not self.fixed(name)}
 
     def typed(self, name: str, text: str) -> None:
-        """Takes what was typed into a field; a field that was cleared keeps what it held before."""
+        """Takes what was typed into a field; one that was cleared goes back to what it held before."""
+        if _read(name, self.texts[name])[1] == "":
+            self.valid[name] = self.texts[name]
         if text.strip() or FIELDS[name].default == ():  # an empty list of classes is a value
             self.texts[name] = text
+        else:
+            self.texts[name] = self.valid.get(name, self.texts[name])
 
     def read(self) -> tuple[dict[str, object], dict[str, str]]:
-        """The values of all settings, and why some texts have none; the preset's value stands in for these."""
+        """The values of all settings, and why some texts have none; the value before stands in for these."""
         values, wrong = dataclasses.asdict(from_preset(self.preset)), {}
         for name, text in self.texts.items():
-            try:
-                values |= dict([parse_value(name, text)])
-            except ConfigError as error:
-                wrong[name] = str(error).partition(": ")[2]
+            value, reason = _read(name, text)
+            if reason:
+                wrong[name] = reason
+                value, reason = _read(name, self.valid.get(name, ""))
+            if not reason:
+                values[name] = value
         return values, {name: reason for name, reason in wrong.items() if applies(FIELDS[name], values)}
 
     def config(self) -> tuple[RunConfig | None, dict[str, str], str]:
@@ -80,17 +87,21 @@ class Form:
             return None, {}, str(error)
 
     def address(self) -> dict[str, str]:
-        """The form in the address: what differs from the preset, as far as it can be read."""
-        values, wrong = self.read()
+        """The form in the address: what differs from the preset; of what cannot be read, the value before."""
+        values, _ = self.read()
         before = dataclasses.asdict(from_preset(self.preset))
-        changed = {
-            name: tidy(values[name]).replace(", ", ",")
-            for name in FIELDS
-            if name not in wrong and values[name] != before[name]
-        }
+        changed = {name: tidy(values[name]).replace(", ", ",") for name in FIELDS if values[name] != before[name]}
         fixed = {"lock": ",".join(self.lock), "hide": ",".join(self.hide)}
         found = changed | {name: names for name, names in fixed.items() if names}
         return {"preset": self.preset} | found if found or self.preset != FIRST else {}
+
+
+def _read(name: str, text: str) -> tuple[object, str]:
+    """The value of a setting's text, and why it has none."""
+    try:
+        return parse_value(name, text)[1], ""
+    except ConfigError as error:
+        return None, str(error).partition(": ")[2]
 
 
 def from_address(given: dict[str, str]) -> tuple[Form, list[str]]:
@@ -101,11 +112,11 @@ def from_address(given: dict[str, str]) -> tuple[Form, list[str]]:
     else:
         complaints.append(f"there is no preset {short(preset)}")
     for name in FIELDS.keys() & given.keys():
-        try:
-            _, value = parse_value(name, given[name][:_LONGEST])
+        value, reason = _read(name, given[name][:_LONGEST])
+        if reason:
+            complaints.append(f"{label(name)}: {reason}")
+        else:
             form.texts[name] = tidy(value)
-        except ConfigError as error:
-            complaints.append(f"{label(name)}: {str(error).partition(': ')[2]}")
     known = ("preset", *FIELDS)
     for what in ("lock", "hide"):
         names = tuple(dict.fromkeys(name.strip() for name in given.get(what, "").split(",") if name.strip()))

@@ -16,5 +16,6 @@ st.html(Path(__file__).with_name("style.css"))
 cached.warm_up()
 session.keep_form()
 reading.settle_data()
-messages.notices()
+with st.container():  # always there, so that the page below keeps its place
+    messages.notices()
 navigation.run()

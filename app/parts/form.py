@@ -47,8 +47,7 @@ def fields(wrong: dict[str, str]) -> None:
         here = [each for each in here if applies(each, values)]
         if not here:
             continue
-        unfolded = group in ("network", "objective", "training") or any(each.name in wrong for each in here)
-        with st.expander(name, expanded=unfolded):
+        with st.expander(name, expanded=group != "run"):  # the same always: it would fold itself otherwise
             _in_pairs(here, wrong)
 
 
@@ -56,16 +55,14 @@ def changed(config: RunConfig | None) -> None:
     """What differs from the preset, the way back to it, and the link to this form."""
     form = session.form()
     different = differences(config) if config else []
-    if different:
-        told = ", ".join(f"{name} {now} (instead of {before})" for name, now, before in different)
-        st.caption(f"Changed: {messages.plain(told)}.")
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container():  # always there, so that the fields below keep their place, and with it what is being typed
         if different:
-            back = from_preset(form.preset)
-            st.button(
-                "Back to the preset", on_click=take, args=(back,), help="Takes the changes back.", type="tertiary"
-            )
+            told = ", ".join(f"{name} {now} (instead of {before})" for name, now, before in different)
+            st.caption(f"Changed: {messages.plain(told)}.")
+    with st.container(horizontal=True, vertical_alignment="center"):
         copy_link({"preset": form.preset} | form.address())
+        if different:
+            st.button("Back to the preset", on_click=take, args=(from_preset(form.preset),), type="tertiary")
 
 
 def _is_list(field: dataclasses.Field) -> bool:
@@ -83,7 +80,8 @@ def _in_pairs(here: list[dataclasses.Field], wrong: dict[str, str]) -> None:
     waiting: list[dataclasses.Field] = []
     for field in here:
         if not _is_short(field):
-            _field(field, wrong)
+            with st.container():
+                _field(field, wrong)
             continue
         waiting.append(field)
         if len(waiting) == 2:

@@ -37,28 +37,35 @@ def run_name(run: Run, name: str = "") -> str:
 
 
 def pick_run(runs: list[Run], key: str, buttons: Callable[[Run], None] | None = None) -> Run | None:
-    """The header: the chosen run's colour, name, status, result and alarm, what `buttons` draws, and a picker over
-    runs; the choice holds on every page and stands in the address.
+    """The header: the chosen run's colour, name, status, what `buttons` draws (else its result), a picker over runs,
+    and its alarm; the choice holds on every page and stands in the address.
     """
     chosen = session.chosen_run(runs)
     if chosen is None:
         return None
-    if session.passed_over(runs):
-        st.warning("The run you were looking at is gone or has nothing to show here: this is another one.")
+    with st.container(gap="small"):  # one, however much it says, so that what comes below keeps its place
+        if session.passed_over(runs):
+            st.warning("The run you were looking at is gone or has nothing to show here: this is another one.")
+        _line(chosen, runs, key, buttons)
+        if alarm := chosen.result.get("alarm"):
+            st.warning(f"After epoch {chosen.result['epochs']}: {plain(alarm)}", icon="⚠️")
+    session.choose_run(chosen.id)
+    return chosen
+
+
+def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None] | None) -> None:
     called = names(reading.all_runs())
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
         st.html(f'<span class="lab-dot" style="background:{run_colour(chosen.id)}"></span>', width="content")
-        st.subheader(f"Run: {plain(called.get(chosen.id, chosen.title))}", width="content", anchor=False)
+        name = f"Run: {plain(called.get(chosen.id, chosen.title))}"
+        st.subheader(name, width="stretch" if buttons else "content", anchor=False)
         status_badge(chosen)
-        st.caption(headline(chosen), width="stretch", help=_data(chosen))
         if buttons:
             buttons(chosen)
-        with st.container(width=230):
+        else:
+            st.caption(headline(chosen), width="stretch", help=_data(chosen))
+        with st.container(width=170 if buttons else 260):
             _picker(chosen, runs, called, key)
-    session.choose_run(chosen.id)
-    if alarm := chosen.result.get("alarm"):
-        st.warning(f"After epoch {chosen.result['epochs']}: {plain(alarm)}", icon="⚠️")
-    return chosen
 
 
 def _picker(chosen: Run, runs: list[Run], called: dict[str, str], key: str) -> None:

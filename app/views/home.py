@@ -14,16 +14,17 @@ from core.runs.checks import LONGEST_NAME
 from core.runs.files import StoreError
 from core.runs.store import Run
 
+BEING_TRAINED = "Being trained: stop it first."
 WAITING = 5.0  # seconds between two looks at whether the runs have changed
 
 
-def table_of(runs: list[Run]) -> pd.DataFrame:
-    """The runs as they are listed, one a row; what is not known is empty."""
+def table_of(runs: list[Run], names: dict[str, str]) -> pd.DataFrame:
+    """The runs as they are listed, one a row, called by `names`; what is not known is empty."""
     accuracies = [run.result.get("test_accuracy") for run in runs]
     epochs = [f"{run.result.get('epochs', 0)} of {run.config.epochs}" if run.config else None for run in runs]
     table = pd.DataFrame(
         {
-            "Run": [run.title for run in runs],
+            "Run": [names[run.id] for run in runs],
             "Begun": pd.Series([run.created if run.config else None for run in runs], dtype="datetime64[ns]"),
             "Status": [reading.status(run) for run in runs],
             "Epochs": epochs,
@@ -34,15 +35,17 @@ def table_of(runs: list[Run]) -> pd.DataFrame:
             "Id": [run.id for run in runs],
         }
     )
+    if any(alarms := [run.result.get("alarm") for run in runs]):
+        table.insert(5, "Alarm", alarms)
     if any(run.archived for run in runs):
         table.insert(3, "Archived", ["yes" if run.archived else None for run in runs])
     return table
 
 
-def ticked_runs(runs: list[Run]) -> list[Run]:
+def ticked_runs(runs: list[Run], names: dict[str, str]) -> list[Run]:
     """Draws the table; returns the runs that are ticked."""
     selection = st.dataframe(
-        table_of(runs),
+        table_of(runs, names),
         hide_index=True,
         width="stretch",
         placeholder="–",
@@ -53,7 +56,10 @@ def ticked_runs(runs: list[Run]) -> list[Run]:
         column_config={
             "Begun": st.column_config.DatetimeColumn(format="D MMM HH:mm"),
             "Test accuracy": st.column_config.NumberColumn(
-                format="%.1f %%", help="Share of the test images named rightly after the last epoch."
+                format="%.1f %%", help="Share of the test images classified correctly after the last epoch."
+            ),
+            "Alarm": st.column_config.TextColumn(
+                help="What looks wrong with the training; in full on the run's pages."
             ),
             "Mistakes": st.column_config.NumberColumn(help="Misclassified test images after the last epoch."),
             "Time": st.column_config.NumberColumn(format="%.0f s", help="Training and evaluation."),
@@ -82,25 +88,31 @@ def buttons(ticked: list[Run]) -> None:
         ):
             if meant := [run for run in ticked if run.archived != archived]:
                 action = partial(actions.archive, meant, archived)
-                st.button(label, help=help, on_click=actions.act, args=("runs", (label, *ids), action))
+                st.button(
+                    label,
+                    help=BEING_TRAINED if training else help,
+                    on_click=actions.act,
+                    args=("runs", (label, *ids), action),
+                    disabled=bool(training),
+                )
         st.button(
             "Delete …",
             on_click=session.remember,
             args=("to_delete", ids),
             disabled=bool(training),
-            help="Being trained: stop it first." if training else "Asks before anything is lost.",
+            help=BEING_TRAINED if training else "Asks before anything is lost.",
         )
     messages.refused("runs")
 
 
 @st.dialog("Delete for good?", on_dismiss=lambda: session.remember("to_delete", ()))
-def confirm_deletion(runs: list[Run]) -> None:
+def confirm_deletion(runs: list[Run], names: dict[str, str]) -> None:
     """Names the runs and what will be lost."""
     for run in runs:
         facts = [f"{run.result.get('epochs', 0)} of {run.config.epochs} epochs"] if run.config else ["damaged"]
         if accuracy := run.result.get("test_accuracy"):
-            facts.append(f"test accuracy {accuracy:.2%}")
-        st.markdown(f"**{messages.plain(run.title)}** · {' · '.join(facts)}")
+            facts.append(f"test accuracy {messages.percent(accuracy)}")
+        st.markdown(f"**{messages.plain(names[run.id])}** · {' · '.join(facts)}")
         st.caption(messages.plain(str(run.folder)))
     st.markdown("Weights, curves, embeddings and mistakes will be lost. Exported pictures stay.")
     with st.container(horizontal=True):
@@ -119,15 +131,16 @@ def confirm_deletion(runs: list[Run]) -> None:
 def runs_section() -> None:
     """The table of runs and what can be done with them."""
     runs = reading.all_runs()
+    names = header.names(runs)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Runs", width="stretch")
+        st.subheader("Runs", width="content", anchor=False)  # the table's own tools are at its right
         if away := sum(run.archived for run in runs):
             st.toggle(f"Show archived ({away})", key="show_archived")
     if not (away and session.recall("show_archived")):
         runs = [run for run in runs if not run.archived]
     header.damaged(runs)
     if runs:
-        ticked = ticked_runs(runs)
+        ticked = ticked_runs(runs, names)
         if len(ticked) == 1 and ticked[0].config:
             session.choose_run(ticked[0].id)
             st.caption(f"{ticked[0].id} is now the run on every page.")
@@ -140,7 +153,7 @@ def runs_section() -> None:
     else:
         st.caption("None yet. Runs are kept in the folder checkpoints/ and listed here, also after a restart.")
     if named := [run for run in runs if run.id in (session.recall("to_delete") or ())]:
-        confirm_deletion(named)
+        confirm_deletion(named, names)
     st.fragment(look_out, run_every=WAITING)(reading.glance(runs, others=True), runs)
 
 
@@ -259,7 +272,7 @@ def download() -> None:
     if chosen is None:
         st.caption("There is no finished run yet.")
         return
-    st.caption(messages.plain(header.run_name(chosen)))
+    st.caption(messages.plain(header.run_name(chosen, header.names(reading.all_runs())[chosen.id])))
     st.download_button(
         "Download this run",
         lambda: actions.packed(chosen),

@@ -186,7 +186,7 @@ def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
     """The charts: two for every run, two more for those with triplets."""
     span = (run.steps_per_epoch, run.config.epochs)
     triplets = OBJECTIVES[run.config.objective].triplets
-    height = 235 if triplets else 400  # two rows fit a projector of 1280x720 as well as one
+    height = 215 if triplets else 400  # two rows fit a projector of 1280x720 as well as one
     left, right = st.columns(2)
     with left:
         loss = charts.loss_curves(history, steps, *span)
@@ -279,13 +279,14 @@ def next_run() -> None:
         pressed = st.button("Start", type="primary", key="start", disabled=config is None)
     if pressed and config:  # not a callback: that would know the settings of the drawing before
         actions.act("form", ("start", config), partial(actions.begin, config))
-    if name := reading.chosen_data():
-        st.caption(f"New runs use the images brought in as {messages.plain(name)}.")
-    if wrong:
-        st.error("  \n".join(messages.plain(f"{exercise.label(each)}: {reason}") for each, reason in wrong.items()))
-    elif clash:
-        st.error(messages.worded(clash))
-    messages.refused("form")
+    with st.container():  # always there, so that the fields below keep their place, and with it what is being typed
+        if name := reading.chosen_data():
+            st.caption(f"New runs use the images brought in as {messages.plain(name)}.")
+        if wrong:
+            st.error("  \n".join(messages.plain(f"{exercise.label(each)}: {reason}") for each, reason in wrong.items()))
+        elif clash:
+            st.error(messages.worded(clash))
+        messages.refused("form")
     st.toggle("Show the settings", key="unfold")  # style.css: on a small screen only
     with st.container(key="fields"):
         form.preset_picker()
@@ -300,10 +301,10 @@ def this_run() -> None:
     if run is None:
         st.info("Nothing has been trained yet. Choose a preset and press **Start**.")
     else:
-        with messages.errors_explained():
+        with st.container(), messages.errors_explained():
             told(run, going_on(run))
         before, pace = said(run), reading.pace(run)
-        with st.container(key="live"):  # style.css: nothing moves between two drawings
+        with st.container(key="live", gap="small"):  # style.css: nothing moves between two drawings
             st.fragment(live, run_every=pace)(run.id, pace, before)
         if run.result and not run.active:
             with st.container(horizontal=True):

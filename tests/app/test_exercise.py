@@ -48,6 +48,9 @@ def test_a_cleared_field_keeps_what_it_held():
     form.typed("epochs", "7")
     form.typed("epochs", "  ")
     assert form.config()[0].epochs == 7
+    form.typed("epochs", "abc")
+    form.typed("epochs", "")
+    assert form.texts["epochs"] == "7"
     form.typed("positive_classes", "3")
     form.typed("positive_classes", "")  # an empty list is a value
     assert form.texts["positive_classes"] == ""
@@ -71,11 +74,14 @@ def test_an_unchanged_form_needs_no_address():
     assert from_address({})[0] == Form()
 
 
-def test_what_cannot_be_read_stays_out_of_the_address():
+def test_of_what_cannot_be_read_the_address_holds_the_value_before():
     form = Form()
     form.typed("epochs", "99999")
     form.typed("seed", "3")
     assert form.address() == {"preset": FIRST, "seed": "3"}
+    form.typed("seed", "x")
+    assert form.address() == {"preset": FIRST, "seed": "3"}
+    assert form.config()[0] is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,158 @@
+"""The form of the Train page in a real browser: what is trained is what is seen, and nothing typed is lost."""
+
+import dataclasses
+import sys
+
+import pytest
+
+from app.exercise import FIELDS
+from core.runs import store, writing
+from core.settings.presets import from_preset
+from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+
+skip_without_browser()
+from playwright.sync_api import expect  # noqa: E402
+
+NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.metadata["choices"]]
+
+
+@pytest.fixture
+def dashboard(lab):
+    port = free_port()
+    command = [sys.executable, "-m", "app", "--port", str(port), "--no-browser"]
+    with start_server(ROOT / "app" / "main.py", port=port, command=command) as url:
+        yield url
+
+
+def field(page, name: str):
+    return page.locator(f".st-key-set_{name} input")
+
+
+def start(page):
+    return page.get_by_role("button", name="Start", exact=True)
+
+
+def enter(page, name: str, text: str) -> None:
+    field(page, name).fill(text)
+    field(page, name).press("Tab")
+
+
+def shown(page) -> None:
+    field(page, "epochs").wait_for(timeout=60_000)
+
+
+def test_every_wrong_number_is_named_and_nothing_starts(dashboard, lab):
+    with open_page(f"{dashboard}/train?preset=facenet-semi-hard", 1280, 720) as page:
+        shown(page)
+        page.get_by_text("Prediction and machine").click()
+        here = [name for name in NUMBERS if field(page, name).count()]
+        assert len(here) > 10
+        for name in here:
+            before = field(page, name).input_value()
+            enter(page, name, "12x")
+            page.get_by_role("alert").filter(has_text=FIELDS[name].metadata["label"]).wait_for(timeout=30_000)
+            assert start(page).is_disabled()
+            assert field(page, name).input_value() == "12x"
+            enter(page, name, "")  # cleared: as before
+            expect(start(page)).to_be_enabled(timeout=30_000)
+            expect(field(page, name)).to_have_value(before)
+        for text in ("99999", "-5", "1,5", "abc"):
+            enter(page, "epochs", text)
+            page.get_by_role("alert").filter(has_text="Epochs: ").filter(has_text=text).wait_for(timeout=30_000)
+            assert start(page).is_disabled()
+        assert store.list_runs(lab) == []
+        assert page.console_errors == []
+
+
+def test_what_is_typed_and_started_at_once_is_trained(dashboard, lab):
+    with open_page(f"{dashboard}/train?preset=quick&width=8&threads=1", 1280, 720) as page:
+        shown(page)
+        enter(page, "learning_rate", "0,05")
+        field(page, "epochs").fill("2")
+        start(page).click()  # without leaving the field first
+        page.get_by_text("done", exact=True).first.wait_for(timeout=90_000)
+        (run,) = store.list_runs(lab)
+        assert run.config == from_preset("quick", width=8, threads=1, learning_rate=0.05, epochs=2)
+        assert field(page, "learning_rate").input_value() == "0,05"
+        field(page, "epochs").fill("-3")
+        start(page).click()
+        page.get_by_role("alert").filter(has_text="Epochs: -3").wait_for(timeout=30_000)
+        assert len(store.list_runs(lab)) == 1
+
+
+def test_the_form_outlives_pages_reloads_and_a_run(dashboard, lab, tiny, digits):
+    with writing.create(dataclasses.replace(tiny, epochs=50), digits, lab) as writer:
+        writer.update(status="running")  # the page draws itself anew all the time
+        with open_page(f"{dashboard}/train?run={writer.id}", 1280, 720) as page:
+            shown(page)
+            enter(page, "epochs", "7")
+            enter(page, "learning_rate", "0.02")
+            page.get_by_text("Prediction and machine").click()
+            field(page, "seed").fill("12")  # not left: still being typed
+            page.wait_for_timeout(6_000)
+            assert field(page, "seed").input_value() == "12"
+            field(page, "seed").press("Enter")
+            for leave in (lambda: page.get_by_role("link", name="Mistakes", exact=True).first.click(), page.reload):
+                page.wait_for_timeout(1_500)
+                leave()
+                page.wait_for_timeout(1_500)
+                page.get_by_role("link", name="Train", exact=True).first.click()
+                shown(page)
+                expect(field(page, "epochs")).to_have_value("7")
+                expect(field(page, "learning_rate")).to_have_value("0.02")
+            assert "preset=quick&epochs=7&learning_rate=0.02&seed=12" in page.url
+            fresh = page.context.browser.new_context().new_page()  # another session has a form of its own
+            fresh.goto(f"{dashboard}/train")
+            shown(fresh)
+            assert field(fresh, "epochs").input_value() == "9"
+            fresh.goto(page.url)
+            shown(fresh)
+            assert field(fresh, "epochs").input_value() == "7"
+
+
+def test_a_teachers_link_locks_hides_and_is_copied(dashboard):
+    link = f"{dashboard}/train?preset=collapse&margin=0.5&epochs=x&lock=learning_rate,preset&hide=seed,augmentation,foo"
+    with open_page(link, 1280, 720) as page:
+        shown(page)
+        assert field(page, "margin").input_value() == "0.5"
+        assert field(page, "learning_rate").is_disabled()
+        assert page.get_by_label("Preset", exact=True).first.is_disabled()
+        assert page.locator(".st-key-set_augmentation").count() == 0
+        said = page.get_by_role("alert").first.inner_text()
+        assert "Epochs: 'x' is not a whole number" in said
+        assert "hide names “foo”" in said
+        page.get_by_role("button", name="Understood").click()
+        page.get_by_role("alert").first.wait_for(state="detached", timeout=30_000)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="Copy link").click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        end = "train?preset=collapse&margin=0.5&lock=learning_rate,preset&hide=seed,augmentation"
+        assert copied == f"{dashboard}/{end}"
+        assert page.console_errors == []
+
+
+def test_the_runs_buttons_and_start_are_in_view_and_near_for_a_keyboard(dashboard, lab, tiny, digits):
+    with writing.create(dataclasses.replace(tiny, epochs=50), digits, lab) as writer:
+        writer.update(status="running")
+        with open_page(f"{dashboard}/train?run={writer.id}", 1280, 720) as page:
+            shown(page)
+            for name in ("Start", "Pause", "Stop"):
+                button = page.get_by_role("button", name=name, exact=True)
+                box = button.bounding_box()
+                assert box["y"] + box["height"] < 720, name
+            charts = page.locator(".js-plotly-plot")
+            charts.nth(3).wait_for()
+            assert charts.nth(3).bounding_box()["y"] < 720 - 150
+            stops = []
+            while "Stop" not in stops and len(stops) < 15:
+                page.keyboard.press("Tab")
+                stops.append(page.evaluate("document.activeElement.innerText"))
+            assert "Stop" in stops, stops
+            page.set_viewport_size({"width": 390, "height": 800})
+            page.wait_for_timeout(1_000)
+            run_at = page.get_by_role("button", name="Stop", exact=True).bounding_box()["y"]
+            assert run_at < 500
+            assert start(page).bounding_box()["y"] > run_at
+            assert not field(page, "epochs").is_visible()
+            page.get_by_text("Show the settings").click()
+            field(page, "epochs").wait_for(timeout=30_000)
