@@ -80,6 +80,11 @@ def _request(run: Run, wish: str) -> None:
 
 def _submit(writer: RunWriter, images: DataSet) -> None:
     try:
+        writer.wait()
+    except BaseException:
+        writer.close()
+        raise
+    try:
         queue().submit(
             writer.id,
             lambda control: _train(writer, images, control),
@@ -93,6 +98,7 @@ def _submit(writer: RunWriter, images: DataSet) -> None:
 
 
 def _train(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    writer.take_turn()
     try:
         with writer:
             from core import experiment  # here: the background thread waits for torch, the page does not
@@ -104,6 +110,7 @@ def _train(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
 
 def _drop(writer: RunWriter, wish: str) -> None:
     """Ends a run before its turn."""
+    writer.take_turn()
     try:
         with suppress(StoreError):  # on a full disk it reads as interrupted
             writer.update(status=_ENDED[wish])

@@ -3,6 +3,7 @@
     <runs>/<run id>/
       run.json         settings, status, data fingerprint, machine, versions, result
       run.lock         held by the one process that writes; label.json, stop.request and pause.request need no lock
+      waiting          names the lock of the process in whose queue it waits, see core/runs/locks.py
       label.json       the name that a user gave, and whether the run is archived
       history.csv      a row an epoch           steps.csv        a row every few steps
       last.pt best.pt  see core/experiment.py   embeddings/      epoch_<n>.npz, float16, an epoch each
@@ -41,7 +42,8 @@ from core.runs.checks import (
     checked_numbers,
     read_json,
 )
-from core.runs.files import StoreError, is_locked, locked, not_written, replacing
+from core.runs.files import StoreError, not_written, replacing, why
+from core.runs.locks import is_locked, locked
 from core.settings.config import RunConfig, from_dict
 from core.settings.presets import title
 
@@ -157,7 +159,7 @@ def read(folder: Path) -> Run:
             format=facts["format"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
+        said = why(error) if isinstance(error, OSError) else error
         reason = f"{file} cannot be read ({said or type(error).__name__}); the other files of the run may be whole"
         reason = " ".join(reason.encode(errors="replace").decode().split())
         return Run(id=folder.name, folder=folder, status="damaged", error=reason, name=name, archived=archived)

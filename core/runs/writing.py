@@ -23,9 +23,9 @@ from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
 from core.learning.events import StepDone
 from core.learning.means import Means
-from core.runs import store
+from core.runs import locks, store
 from core.runs.checks import ACTIVE, FORMAT, checked_facts, checked_name, read_json
-from core.runs.files import StoreError, locked, not_written, replacing
+from core.runs.files import StoreError, not_written, replacing
 from core.runs.store import Run
 from core.settings.config import RunConfig, check_data, to_dict
 
@@ -45,7 +45,7 @@ class RunWriter:
         self._steps: io.RawIOBase | None = None
         self._step_rows = 0  # in steps.csv
         self._pending = Means()  # of the steps since the last row
-        self._lock = locked(folder)
+        self._lock = locks.locked(folder)
         try:
             file = folder / "run.json"
             self.facts: dict = checked_facts(read_json(file)) if file.exists() else {}
@@ -65,6 +65,14 @@ class RunWriter:
                     self.update(status="failed", error=str(error) or kind.__name__)
         finally:
             self.close()
+
+    def wait(self) -> None:
+        """Holds no file open until `take_turn`; the run stays this process's. Raises StoreError."""
+        locks.wait(self._lock, self.folder)
+
+    def take_turn(self) -> None:
+        """Holds the run again after `wait`. Raises StoreError if another process has it now."""
+        self._lock = locks.take_turn(self.folder)
 
     def close(self) -> None:
         """Releases the run. What is still marked as running then reads as interrupted."""
