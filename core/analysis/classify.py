@@ -12,6 +12,8 @@ from core.analysis.distances import pairwise_distances
 from core.analysis.neighbours import nearest
 from core.networks.build import Outputs
 
+_LEFT_OUT_AT_ONCE = 500  # images of a class: 500 x 6,000 distances are 12 MB
+
 
 class Prediction(NamedTuple):
     """Predicted class (Q,) and its score (Q,), a fraction; each rule says what of."""
@@ -77,18 +79,50 @@ def representatives(gallery: Tensor, gallery_labels: Tensor) -> Tensor:
     return to_mean.masked_fill(~of_class, torch.inf).argmin(dim=1)
 
 
-def centre(queries: Tensor, gallery: Tensor, gallery_labels: Tensor) -> Prediction:
+def centre(queries: Tensor, gallery: Tensor, gallery_labels: Tensor, *, leave_one_out: bool = False) -> Prediction:
     """The class whose representative is nearest: the training image closest to the mean of its class's embeddings.
 
-    The score is softmax over the negative distances to the representatives. Shapes as in `knn`.
+    The score is softmax over the negative distances to the representatives. Shapes and `leave_one_out` as in `knn`: a
+    query then has no part in the mean and the representative of its own class, and cannot be in a class of its own.
     """
     chosen = gallery[representatives(gallery, gallery_labels)]  # (C, D)
-    return softmax(-pairwise_distances(queries, chosen))
+    distances = pairwise_distances(queries, chosen)  # (Q, C)
+    if leave_one_out:
+        for label in range(len(chosen)):
+            rows = (gallery_labels == label).nonzero().flatten()
+            distances[rows, label] = _to_representative_without(gallery[rows])
+    return softmax(-distances)
 
 
-def nearest_mean(queries: Tensor, gallery: Tensor, gallery_labels: Tensor) -> Prediction:
-    """The class whose mean embedding is nearest; the score is softmax over the negative distances to the means."""
-    return softmax(-pairwise_distances(queries, class_means(gallery, gallery_labels)))
+def _to_representative_without(members: Tensor) -> Tensor:
+    """The distance of each image of a class (n, D) to the representative of the others: (n,), inf without others."""
+    count = len(members)
+    if count == 1:
+        return torch.full((1,), torch.inf)
+    means = (members.sum(dim=0) - members) / (count - 1)  # (n, D), each without the image itself
+    found = []
+    for part in torch.arange(count).split(_LEFT_OUT_AT_ONCE):
+        to_mean = pairwise_distances(means[part], members)  # (m, n)
+        to_mean[torch.arange(len(part)), part] = torch.inf
+        found.append((members[part] - members[to_mean.argmin(dim=1)]).norm(dim=1))
+    return torch.cat(found)
+
+
+def nearest_mean(
+    queries: Tensor, gallery: Tensor, gallery_labels: Tensor, *, leave_one_out: bool = False
+) -> Prediction:
+    """The class whose mean embedding is nearest; the score is softmax over the negative distances to the means.
+
+    With `leave_one_out` a query has no part in the mean of its own class: of n images it is n / (n - 1) times as far
+    from the mean of the others as from that of all, and a class without others is out of reach.
+    """
+    distances = pairwise_distances(queries, class_means(gallery, gallery_labels))  # (Q, C)
+    if leave_one_out:
+        size = torch.bincount(gallery_labels)[gallery_labels].float()  # (N,)
+        own = distances.gather(1, gallery_labels[:, None]).squeeze(1)
+        without = torch.where(size > 1, own * size / (size - 1).clamp(min=1), torch.inf)
+        distances = distances.scatter(1, gallery_labels[:, None], without[:, None])
+    return softmax(-distances)
 
 
 def predict(
@@ -102,14 +136,15 @@ def predict(
 ) -> Prediction:
     """The prediction for the images behind `outputs` by one of choices.CLASSIFIERS.
 
-    `gallery` (N, D) are embeddings of training images. `leave_one_out` has an effect on the votes of neighbours only.
+    `gallery` (N, D) are embeddings of training images. With `leave_one_out` the queries are the gallery, and no image
+    has a say on itself; softmax has no gallery.
     """
     queries = outputs.embeddings
     if rule == "softmax":
         return softmax(outputs.logits)
     if rule == "centre":
-        return centre(queries, gallery, gallery_labels)
+        return centre(queries, gallery, gallery_labels, leave_one_out=leave_one_out)
     if rule == "nearest_mean":
-        return nearest_mean(queries, gallery, gallery_labels)
+        return nearest_mean(queries, gallery, gallery_labels, leave_one_out=leave_one_out)
     weighted = rule == "knn_weighted"
     return knn(queries, gallery, gallery_labels, k, weighted=weighted, leave_one_out=leave_one_out)

@@ -71,8 +71,8 @@ def evaluate(
 ) -> Evaluation:
     """The network on all images by the run's own rule. `held` (N,) says which training images are for validation.
 
-    Where neighbours vote, a training image has no vote on itself; otherwise everyone would know the answer. The gallery
-    for validation images are the images learnt from, that for test images all training images.
+    A training image has no say on itself, as a neighbour or in the centre of its class, or all would know the answer.
+    The gallery for validation images are the images learnt from, that for test images all training images.
     """
     known = embed_all(network, train.images, config, machine)
     asked = embed_all(network, test.images, config, machine)

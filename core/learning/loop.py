@@ -177,6 +177,7 @@ def fit(
     """
     labels = train.labels.to(machine.device)
     steps = sampling.steps_per_epoch(config, train.labels)
+    equal_images = bool((train.images == train.images[:1]).all())
     network, descent = training.network, training.optimiser
     while not training.ended(config):
         epoch = training.epoch
@@ -185,7 +186,7 @@ def fit(
         for step, batch in itertools.islice(enumerate(batches, start=1), training.step, None):
             if wish := control():
                 if wish == "stop" and training.step:
-                    yield _epoch_done(training, config, steps, evaluate(epoch))
+                    yield _epoch_done(training, config, steps, evaluate(epoch), equal_images)
                 return
             images = prepare(train.images[batch].to(machine.device), 1, config.image_size)  # (B, 1, S, S)
             images = augment(images, config.augmentation, sampling.generator(config.seed, "augment", epoch, step))
@@ -210,7 +211,7 @@ def fit(
             training.add_step(done.loss, diagnostics)
             yield done
         evaluation = evaluate(epoch)
-        done = _epoch_done(training, config, steps, evaluation)
+        done = _epoch_done(training, config, steps, evaluation, equal_images)
         training.begin_next_epoch(evaluation)
         yield done
 
@@ -229,7 +230,9 @@ def _differentiate(loss: Tensor, network: Network) -> None:
             weight.grad = torch.zeros_like(weight)
 
 
-def _epoch_done(training: Training, config: RunConfig, steps: int, evaluation: Evaluation) -> EpochDone:
+def _epoch_done(
+    training: Training, config: RunConfig, steps: int, evaluation: Evaluation, equal_images: bool
+) -> EpochDone:
     done = EpochDone(
         epoch=training.epoch,
         steps=training.step,
@@ -242,4 +245,5 @@ def _epoch_done(training: Training, config: RunConfig, steps: int, evaluation: E
         test_accuracy=evaluation.test_accuracy,
         diagnostics=training.diagnostics.now(),
     )
-    return replace(done, alarm=alarms.alarm(config, done, len(evaluation.train_confusion)))
+    found = alarms.alarm(config, done, len(evaluation.train_confusion), equal_images)
+    return replace(done, alarm=found.text if found else "")

@@ -206,6 +206,29 @@ def test_the_centre_is_an_image_and_not_the_mean():
     assert found.labels.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("rule", [classify.centre, classify.nearest_mean])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_no_image_has_a_say_in_its_own_class(rule, classes):
+    """Against a loop that takes each image out of the gallery before it is asked."""
+    gallery, labels = some(40), some_labels(40, classes)
+    found = rule(gallery, gallery, labels, leave_one_out=True)
+    for image in range(len(gallery)):
+        others = torch.arange(len(gallery)) != image
+        alone = rule(gallery[image : image + 1], gallery[others], labels[others])
+        assert found.labels[image] == alone.labels[0]
+        torch.testing.assert_close(found.scores[image], alone.scores[0])
+    assert not torch.equal(found.scores, rule(gallery, gallery, labels).scores)
+
+
+@pytest.mark.parametrize("rule", [classify.centre, classify.nearest_mean])
+def test_the_only_image_of_a_class_is_not_found(rule):
+    """It was 100 % right: each image was its own centre."""
+    labels = torch.arange(6)
+    found = rule(some(6), some(6), labels, leave_one_out=True)
+    assert not (found.labels == labels).any()
+    assert found.scores.isfinite().all()
+
+
 # Softmax
 
 
@@ -232,8 +255,8 @@ def test_predict_takes_the_rule_of_the_name(rule, leave_one_out):
         "knn_weighted": lambda: classify.knn(
             outputs.embeddings, gallery, labels, 3, weighted=True, leave_one_out=leave_one_out
         ),
-        "centre": lambda: classify.centre(outputs.embeddings, gallery, labels),
-        "nearest_mean": lambda: classify.nearest_mean(outputs.embeddings, gallery, labels),
+        "centre": lambda: classify.centre(outputs.embeddings, gallery, labels, leave_one_out=leave_one_out),
+        "nearest_mean": lambda: classify.nearest_mean(outputs.embeddings, gallery, labels, leave_one_out=leave_one_out),
     }[rule]()
     assert torch.equal(found.labels, expected.labels)
     assert torch.equal(found.scores, expected.scores)

@@ -17,7 +17,10 @@ LEARNING = {"spread": 7.0, "triplet_loss": 0.8, "active_fraction": 0.3, "anchors
 
 
 def alarm(config: RunConfig, done) -> str:
-    return alarms.alarm(config, done, class_count=10)
+    """The text of the alarm, or an empty one; it begins with its kind."""
+    found = alarms.alarm(config, done, class_count=10)
+    assert found is None or found.text.startswith(f"{found.kind}: ")
+    return found.text if found else ""
 
 
 def epoch(train=0.9, test=0.88, validation=None, **diagnostics) -> SimpleNamespace:
@@ -65,8 +68,9 @@ def test_collapsed(config, resting):
         assert text.startswith("collapsed: ")
         assert f"{resting:.2f}" in text
         assert "spread 0.02" in text
-        assert "Lower the learning rate" in text
-        assert "all_first" not in text  # has no effect on these triplets
+        assert "Lower “Learning rate”" in text
+        assert "the accuracy may look high" in text
+        assert "all triplets" not in text  # has no effect on these triplets
     assert alarm(config, epoch(spread=3.0, triplet_loss=resting)) == ""  # at the margin, but not one point
     assert alarm(config, epoch(spread=0.02, triplet_loss=resting + 0.5)) == ""  # near each other, yet not resting
 
@@ -82,22 +86,25 @@ def test_collapsed_where_the_selection_finds_nothing():
 
 def test_collapsed_after_all_triplets_names_all_first():
     text = alarm(RunConfig(selection="batch_hard", all_first=2), epoch(spread=0.02, triplet_loss=2.0))
-    assert "Lower the learning rate or begin with all triplets for more epochs (all_first)." in text
+    assert "Lower “Learning rate” or raise “Begin with all triplets for”." in text
 
 
 @pytest.mark.parametrize("objective", ["triplet", "cross_entropy_triplet"])
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        (dict(selection="drawn", sampling="random_triplets"), {"batch_hard", "triplet_mean", "margin", "augmentation"}),
+        (
+            dict(selection="drawn", sampling="random_triplets"),
+            {"batch-hard", "mean over active", "raise “Margin”", "warp the images"},
+        ),
         (
             dict(selection="drawn", sampling="random_triplets", triplet_loss="soft_margin"),
-            {"batch_hard", "augmentation"},
+            {"batch-hard", "warp the images"},
         ),
-        (dict(selection="all", triplet_mean="active"), {"batch_hard", "margin", "augmentation"}),
-        (dict(selection="batch_hard", triplet_mean="active", augmentation="affine"), {"margin"}),
-        (dict(selection="semi_hard", augmentation="affine"), {"margin"}),
-        (dict(selection="semi_hard", triplet_loss="soft_margin", augmentation="affine"), {"margin"}),
+        (dict(selection="all", triplet_mean="active"), {"batch-hard", "raise “Margin”", "warp the images"}),
+        (dict(selection="batch_hard", triplet_mean="active", augmentation="affine"), {"raise “Margin”"}),
+        (dict(selection="semi_hard", augmentation="affine"), {"raise “Margin”"}),
+        (dict(selection="semi_hard", triplet_loss="soft_margin", augmentation="affine"), {"raise “Margin”"}),
         (dict(selection="batch_hard", triplet_loss="soft_margin", augmentation="affine"), {"end the training"}),
     ],
 )
@@ -105,10 +112,8 @@ def test_starved_names_what_would_change_something(objective, values, named):
     text = alarm(RunConfig(objective=objective, **values), epoch(active_fraction=0.0005, triplet_loss=0.001))
     assert text.startswith("starved: ")
     assert "0.05%" in text
-    remedies = {"batch_hard", "triplet_mean", "raise the margin", "augmentation", "end the training"}
-    assert {name for name in remedies if name in text.replace("Raise", "raise").replace("End", "end")} == {
-        "raise the margin" if name == "margin" else name for name in named
-    }
+    remedies = {"batch-hard", "mean over active", "raise “Margin”", "warp the images", "end the training"}
+    assert {name for name in remedies if name in text.lower().replace("“margin”", "“Margin”")} == named
 
 
 def test_what_is_learnt_is_not_starved():
@@ -122,7 +127,7 @@ def test_overfitted(config):
     assert text.startswith("overfitted: ")
     assert "99.9%" in text
     assert "80.0% of the test images" in text
-    assert "augmentation" in text
+    assert "arp the images (“Augmentation”)" in text
     assert alarm(config, epoch(train=0.98, test=0.8)) == ""  # not known by heart
     assert alarm(config, epoch(train=0.999, test=0.96)) == ""
 
@@ -149,7 +154,7 @@ def test_collapsed_without_triplets():
     text = alarm(CONTRASTIVE, epoch(spread=0.1))
     assert text.startswith("collapsed: ")
     assert "spread 0.10 of 10" in text
-    assert "ower the learning rate" in text
+    assert "ower “Learning rate”" in text
     assert alarm(CONTRASTIVE, epoch(spread=0.6)) == alarm(CLASSIFIER, epoch(spread=0.1)) == ""
 
 
@@ -159,15 +164,37 @@ def test_collapsed_without_triplets():
 )
 def test_diverged(config, of_triplets):
     done = epoch(train=0.1, test=0.1, triplet_loss=of_triplets)
-    for loss, rings in ((2.2, False), (math.log(10), False), (2.6, True), (1e18, True)):
+    for loss, rings in ((2.2, False), (2.39, False), (2.6, True), (1e18, True)):
         done.train_loss = loss + 0.5 * of_triplets
         text = alarm(config, done)
         assert text.startswith("diverged: ") == rings == bool(text)
         assert f"the loss is {loss:.3g}, " in text or not rings
-        assert f"Lower the learning rate (it is {config.learning_rate:g})" in text or not rings
+        assert f"Lower “Learning rate” (it is {config.learning_rate:g})" in text or not rings
         assert alarm(CONTRASTIVE, done) == ""  # its loss has another scale
     done.train_loss = 3.0 + 0.5 * of_triplets
-    assert alarms.alarm(config, done, class_count=47) == ""
+    assert alarms.alarm(config, done, class_count=47) is None
+
+
+def test_guessing():
+    done = epoch(train=0.1, test=0.1)
+    for loss, rings in ((math.log(10), True), (2.29, True), (2.2, False)):
+        done.train_loss = loss
+        assert alarm(CLASSIFIER, done).startswith("guessing: ") == rings
+    done.train_loss = math.log(10)
+    assert "larger or smaller “Learning rate”" in alarm(CLASSIFIER, done)
+    assert alarm(CLASSIFIER, SimpleNamespace(**vars(done) | {"train_accuracy": 0.4})) == ""  # it has begun to learn
+    assert alarm(CLASSIFIER, SimpleNamespace(**vars(done) | {"steps": 5})) == ""  # hardly begun
+    assert alarm(CONTRASTIVE, done) == ""
+
+
+def test_equal_pictures_are_not_cured_by_a_setting():
+    guessing = epoch(train=0.1, test=0.1)
+    guessing.train_loss = math.log(10)
+    one_point = epoch(spread=0.0, triplet_loss=2.0, active_fraction=1.0, train=0.1, test=0.1)
+    for config, done in ((CLASSIFIER, guessing), (MARGIN, one_point), (CONTRASTIVE, one_point)):
+        found = alarms.alarm(config, done, class_count=10, equal_images=True)
+        assert "All training images are the same picture" in found.text
+        assert "“" not in found.text
 
 
 def test_a_fresh_network_may_guess_badly():
