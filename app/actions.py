@@ -29,16 +29,16 @@ def act(place: str, what: tuple, action: Callable[[], str | None]) -> None:
         try:
             return action()
         except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
-            session.remember("refused", (place, str(error)))
+            session.remember("refused", (place, error))
             return None
 
     session.once(what, tried)
 
 
-def refused(place: str) -> str | None:
-    """Why the last action at this place of a page could not be done; until another one is tried."""
-    where, reason = session.recall("refused") or (None, None)
-    return reason if where == place else None
+def refused(place: str) -> Exception | None:
+    """The error why the last action at this place of a page could not be done; until another one is tried."""
+    where, error = session.recall("refused") or (None, None)
+    return error if where == place else None
 
 
 def begin(config: RunConfig) -> str:

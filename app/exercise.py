@@ -76,15 +76,15 @@ class Form:
                 values[name] = value
         return values, {name: reason for name, reason in wrong.items() if applies(FIELDS[name], values)}
 
-    def config(self) -> tuple[RunConfig | None, dict[str, str], str]:
+    def config(self) -> tuple[RunConfig | None, dict[str, str], ConfigError | None]:
         """The configuration or None, why fields are wrong, and how settings that can be read clash."""
         values, wrong = self.read()
         if wrong:
-            return None, wrong, ""
+            return None, wrong, None
         try:
-            return RunConfig(**values | {"preset": self.preset}), {}, ""
+            return RunConfig(**values | {"preset": self.preset}), {}, None
         except ConfigError as error:
-            return None, {}, str(error)
+            return None, {}, error
 
     def address(self) -> dict[str, str]:
         """The form in the address: what differs from the preset; of what cannot be read, the value before."""
@@ -101,7 +101,7 @@ def _read(name: str, text: str) -> tuple[object, str]:
     try:
         return parse_value(name, text)[1], ""
     except ConfigError as error:
-        return None, str(error).partition(": ")[2]
+        return None, error.reason
 
 
 def from_address(given: dict[str, str]) -> tuple[Form, list[str]]:

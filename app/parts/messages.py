@@ -10,7 +10,7 @@ from app import actions, navigation, session
 from core.dataset.loader import DataError
 from core.exchange.uploads import UploadError
 from core.runs.files import StoreError
-from core.settings.config import settings
+from core.settings.config import ConfigError, settings
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>$:~|#&!])")  # what makes pictures, links, colours, formulas and headings
 
@@ -31,11 +31,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def worded(reason: str) -> str:
-    """A reason that begins with the name of a setting, with the setting's label instead."""
-    name, colon, rest = reason.partition(": ")
-    labels = {field.name: field.metadata["label"] for field in settings()}
-    return plain(labels.get(name, name) + colon + rest)
+def worded(error: Exception) -> str:
+    """Why something was refused, with the label of the setting that it is about, if it is about one."""
+    if isinstance(error, ConfigError) and error.setting:
+        labels = {field.name: field.metadata["label"] for field in settings()}
+        return plain(f"{labels.get(error.setting, error.setting)}: {error.reason}")
+    return plain(str(error))
 
 
 @contextmanager
@@ -49,8 +50,8 @@ def errors_explained() -> Iterator[None]:
 
 def refused(place: str) -> None:
     """Why the last button pressed at this place could not do what it says."""
-    if reason := actions.refused(place):
-        st.error(worded(reason))
+    if error := actions.refused(place):
+        st.error(worded(error))
 
 
 def notices() -> None:

@@ -8,8 +8,8 @@ from core import control, places
 from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say
 from core.dataset import bar, loader, sources
 from core.runs import store, writing
-from core.settings.config import ConfigError, applies, parse_setting, settings
-from core.settings.presets import PRESETS, from_preset
+from core.settings.config import ConfigError, applies, parse_setting, settings, without_effect
+from core.settings.presets import PRESETS, changes, from_preset
 
 INTERRUPTED = 130  # exit status of a run that Ctrl-C or a signal to end has stopped
 
@@ -55,6 +55,9 @@ def train(options) -> Result:
     for field in settings():
         if field.name in dict(options.set) and not applies(field, vars(config)):
             say(f"{field.name} has no effect with the other settings")
+    for name, reason in without_effect(config).items():
+        if name in changes(config):
+            say(f"{name}: {reason}")
     with bar.reading() as reading:
         if options.data:
             images = loader.load(options.data, reading)

@@ -193,7 +193,7 @@ def fit(
             with machine.autocast():
                 outputs = network(repeated(images, config.channels))
             draw = sampling.generator(config.seed, "select", epoch, step)
-            loss, diagnostics = objectives.batch_loss(outputs, labels[batch], config, epoch, draw)
+            loss, diagnostics = objectives.batch_loss(outputs, labels[batch], config, epoch, draw, batch)
             rate = learning_rate(config, epoch, step, steps)
             # both, because semi-hard triplets of embeddings that are no numbers are none, and their loss is zero
             if not (loss.isfinite() and outputs.embeddings.isfinite().all()):

@@ -14,15 +14,24 @@ _CONTRASTED = 80  # images of a batch, where the contrastive loss is measured on
 
 
 def batch_loss(
-    outputs: Outputs, labels: Tensor, config: RunConfig, epoch: int, draw: torch.Generator
+    outputs: Outputs,
+    labels: Tensor,
+    config: RunConfig,
+    epoch: int,
+    draw: torch.Generator,
+    images: Tensor | None = None,
 ) -> tuple[Tensor, Diagnostics]:
-    """The loss of a training batch, and what the run reports of it. `labels` is (B,), `epoch` counts from 1."""
+    """The loss of a training batch, and what the run reports of it. `labels` is (B,), `epoch` counts from 1.
+
+    `images` (B,) are the numbers of the batch's images, where one may be in it twice.
+    """
     if config.objective == "cross_entropy":
         return cross_entropy(outputs, labels, config.label_smoothing)
     if config.objective == "supervised_contrastive":
-        loss = triplets.supervised_contrastive_loss(outputs.embeddings, labels, config.temperature)
+        pairs = triplets.pairs_of(labels, images)
+        loss = triplets.supervised_contrastive_loss(outputs.embeddings, pairs, config.temperature)
         return loss, {"spread": triplets.spread(outputs.embeddings)}
-    loss, diagnostics = selected_triplets(outputs, labels, config, epoch, draw)
+    loss, diagnostics = selected_triplets(outputs, labels, config, epoch, draw, images)
     if config.objective == "cross_entropy_triplet":
         naming_loss, more = cross_entropy(outputs, labels, config.label_smoothing)
         loss = naming_loss + config.triplet_weight * loss
@@ -38,12 +47,18 @@ def cross_entropy(outputs: Outputs, labels: Tensor, smoothing: float = 0.0) -> t
 
 
 def selected_triplets(
-    outputs: Outputs, labels: Tensor, config: RunConfig, epoch: int, draw: torch.Generator
+    outputs: Outputs,
+    labels: Tensor,
+    config: RunConfig,
+    epoch: int,
+    draw: torch.Generator,
+    images: Tensor | None = None,
 ) -> tuple[Tensor, Diagnostics]:
     """The loss of the triplets of a batch that count by the run's selection."""
     selection = "all" if epoch <= config.all_first and config.counted != "drawn" else config.counted
     rule = choices.load(choices.SELECTIONS[selection].rule)
-    chosen = rule(outputs.embeddings, labels, config.margin, draw)
+    pairs = triplets.pairs_of(labels, images)
+    chosen = rule(outputs.embeddings, pairs, config.margin, draw)
     loss, diagnostics = triplets.triplet_loss(
         outputs.embeddings, chosen, config.margin, config.triplet_loss, config.triplet_mean
     )
@@ -70,7 +85,9 @@ def held_back_loss(outputs: Outputs, labels: Tensor, config: RunConfig) -> float
     if config.objective == "supervised_contrastive":
         batches = sampling.shuffled(len(labels), _CONTRASTED, draw)
         losses = [
-            triplets.supervised_contrastive_loss(outputs.embeddings[batch], labels[batch], config.temperature)
+            triplets.supervised_contrastive_loss(
+                outputs.embeddings[batch], triplets.pairs_of(labels[batch]), config.temperature
+            )
             for batch in batches
         ]
         return torch.stack(losses).mean().item()

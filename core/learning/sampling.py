@@ -37,7 +37,7 @@ def balanced(labels: Tensor, classes: int, images: int, draw: torch.Generator) -
     """
     members = {label: (labels == label).nonzero().flatten() for label in labels.unique().tolist()}
     if classes > len(members):
-        raise ConfigError(f"classes_per_batch: there are {len(members)} classes; use that many or fewer")
+        raise ConfigError(f"there are {len(members)} classes; use that many or fewer", "classes_per_batch")
     packs = {label: members[label][:0] for label in members}
 
     def deal(label: int) -> Tensor:
@@ -90,7 +90,7 @@ def class_triplets(labels: Tensor, weights: Tensor, count: int, draw: torch.Gene
     possible = (sizes > 1)[:, None] & (sizes > 0)[None, :] & ~torch.eye(len(weights), dtype=torch.bool)
     weights = (weights.double() * possible).flatten()
     if not weights.sum() > 0:
-        raise ConfigError("triplets: no image pair of the chosen classes; choose classes with two images or more")
+        raise ConfigError("no image pair of the chosen classes; choose classes with two images or more", "triplets")
     pair = torch.multinomial(weights, count, replacement=True, generator=draw)
     of_anchor, of_negative = pair // len(sizes), pair % len(sizes)  # (count,)
     by_class, start = labels.argsort(stable=True), sizes.cumsum(0) - sizes

@@ -2,8 +2,9 @@
 
 Distances are plain (not squared) Euclidean. B embeddings of one batch, D numbers each, T triplets.
 
-A rule takes (embeddings (B, D), labels (B,), margin, draw) and returns Triplets; `draw` is the generator of the step.
-Rules look at values only: no gradient passes through the choice. An image without a triplet is left out and counted.
+A rule takes (embeddings (B, D), pairs, margin, draw) and returns Triplets; `pairs` says which images of the batch are
+positives and negatives of which, and `draw` is the generator of the step. Rules look at values only: no gradient passes
+through the choice. An image without a triplet is left out and counted.
 """
 
 import math
@@ -28,23 +29,42 @@ class Triplets(NamedTuple):
     negatives: Tensor
 
 
+class Pairs(NamedTuple):
+    """Who is who to an anchor: (B, B) bool each, row = anchor. A positive is another image of the anchor's class."""
+
+    positive: Tensor
+    negative: Tensor
+
+
+def pairs_of(labels: Tensor, images: Tensor | None = None) -> Pairs:
+    """The pairs of a batch with labels (B,). `images` (B,) tells its images apart; None if all of them are different.
+
+    A batch of drawn triplets may hold an image twice. A copy of the anchor teaches nothing and is no positive.
+    """
+    same_class = labels[:, None] == labels[None, :]
+    if images is None:
+        return Pairs(same_class.clone().fill_diagonal_(False), ~same_class)
+    images = images.to(labels.device)
+    return Pairs(same_class & (images[:, None] != images[None, :]), ~same_class)
+
+
 # The rules
 
 
-def drawn(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
+def drawn(embeddings: Tensor, pairs: Pairs, margin: float, draw: torch.Generator) -> Triplets:
     """The triplets as they were drawn: a batch (3T,) of all anchors, then their positives, then their negatives."""
-    return Triplets(*torch.arange(len(labels), device=labels.device).chunk(3))
+    return Triplets(*torch.arange(len(embeddings), device=embeddings.device).chunk(3))
 
 
-def all_valid(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
+def all_valid(embeddings: Tensor, pairs: Pairs, margin: float, draw: torch.Generator) -> Triplets:
     """Every triplet of different images with a positive of the anchor's class and a negative of another one."""
-    positive, negative = _pairs(labels)  # (B, B) each
+    positive, negative = pairs
     return Triplets(*(positive[:, :, None] & negative[:, None, :]).nonzero().unbind(dim=1))
 
 
-def batch_hard(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
+def batch_hard(embeddings: Tensor, pairs: Pairs, margin: float, draw: torch.Generator) -> Triplets:
     """For each anchor its furthest positive and its closest negative (arXiv:1703.07737)."""
-    positive, negative = _pairs(labels)
+    positive, negative = pairs
     distances = _distances(embeddings)
     anchors = (positive.any(dim=1) & negative.any(dim=1)).nonzero().flatten()
     furthest_positive = distances.masked_fill(~positive, -math.inf).argmax(dim=1)  # (B,)
@@ -52,13 +72,13 @@ def batch_hard(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Ge
     return Triplets(anchors, furthest_positive[anchors], closest_negative[anchors])
 
 
-def semi_hard(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
+def semi_hard(embeddings: Tensor, pairs: Pairs, margin: float, draw: torch.Generator) -> Triplets:
     """All triplets with d(a, p) < d(a, n) < d(a, p) + margin (FaceNet, arXiv:1503.03832).
 
     A pair (a, p) that has no such negative is left out: none of its negatives is both wrong enough to teach something
     and right enough not to be an outlier.
     """
-    triplets = all_valid(embeddings, labels, margin, draw)
+    triplets = all_valid(embeddings, pairs, margin, draw)
     distances = _distances(embeddings)
     to_positive = distances[triplets.anchors, triplets.positives]  # (T,)
     to_negative = distances[triplets.anchors, triplets.negatives]  # (T,)
@@ -66,14 +86,14 @@ def semi_hard(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Gen
     return Triplets(*(places[counts] for places in triplets))
 
 
-def distance_weighted(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
+def distance_weighted(embeddings: Tensor, pairs: Pairs, margin: float, draw: torch.Generator) -> Triplets:
     """For each pair (a, p) one negative, drawn with weight 1 / q(d(a, n)) (arXiv:1706.07567).
 
     q(d) = d^(D-2) (1 - d^2/4)^((D-3)/2) is how often a distance d occurs between random points of a unit sphere, so the
     weights make all distances equally likely. As in the paper negatives closer than 0.5 count as 0.5 away and those
     beyond 1.4 are not drawn; an anchor that has no others draws among all its negatives alike.
     """
-    positive, negative = _pairs(labels)
+    positive, negative = pairs
     rows = (positive.any(dim=1) & negative.any(dim=1)).nonzero().flatten()  # (A,)
     positive, negative = positive[rows], negative[rows]  # (A, B)
     if not len(rows):
@@ -89,13 +109,7 @@ def distance_weighted(embeddings: Tensor, labels: Tensor, margin: float, draw: t
     most = int(counts.max())
     negatives = torch.multinomial(weight.cpu(), most, replacement=True, generator=draw)  # (A, most)
     wanted = torch.arange(most) < counts[:, None]  # as many as the anchor has positives
-    return Triplets(rows[places], positives, negatives[wanted].to(labels.device))
-
-
-def _pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which images are positives and which negatives of an anchor: row = anchor. (B,) -> (B, B) bool, twice."""
-    same = labels[:, None] == labels[None, :]
-    return same.clone().fill_diagonal_(False), ~same
+    return Triplets(rows[places], positives, negatives[wanted].to(embeddings.device))
 
 
 def _distances(embeddings: Tensor) -> Tensor:
@@ -164,15 +178,15 @@ def spread(embeddings: Tensor) -> float:
     return embeddings.detach().var(dim=0, correction=0).sum().sqrt().item()
 
 
-def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
+def supervised_contrastive_loss(embeddings: Tensor, pairs: Pairs, temperature: float) -> Tensor:
     """Mean over anchors and their positives of -log(exp(s(a, p) / t) / sum over all k but a of exp(s(a, k) / t)).
 
-    s is the cosine (arXiv:2004.11362, eq. 2). Anchors without a positive in the batch are left out; zero, with a zero
-    gradient, if that is everyone.
+    s is the cosine (arXiv:2004.11362, eq. 2); a second copy of the anchor is no k either. Anchors without a positive in
+    the batch are left out; zero, with a zero gradient, if that is everyone.
     """
-    positive, _ = _pairs(labels)
+    positive, negative = pairs
     logits = embeddings @ embeddings.T / (SPHERE_RADIUS**2 * temperature)  # (B, B)
-    logits = logits.masked_fill(torch.eye(len(labels), dtype=torch.bool, device=labels.device), -1e9)
+    logits = logits.masked_fill(~(positive | negative), -1e9)
     log_probability = logits.log_softmax(dim=1)  # (B, B)
     positives = positive.sum(dim=1)  # (B,)
     of_anchor = -(log_probability * positive).sum(dim=1) / positives.clamp(min=1)  # (B,)

@@ -35,7 +35,12 @@ _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used; the message names the setting and says what to change."""
+    """A setting that cannot be used: `reason` says what to change, `setting` which one it is, if it is one."""
+
+    def __init__(self, reason: str, setting: str = ""):
+        super().__init__(f"{setting}: {reason}" if setting else reason)
+        self.reason = reason
+        self.setting = setting
 
 
 def always(_values: dict) -> bool:
@@ -559,25 +564,39 @@ class RunConfig:
         for field in settings():
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         if self.architecture == "densenet" and len(self.blocks) != 4:
-            raise ConfigError(f"blocks: a DenseNet has four dense blocks, e.g. 2,2,4,16; given were {len(self.blocks)}")
+            raise ConfigError(
+                f"a DenseNet has four dense blocks, e.g. 2,2,4,16; given were {len(self.blocks)}", "blocks"
+            )
         if self.batches == "shuffled" and self.batch_size < 2:
-            raise ConfigError("batch_size: batch normalisation needs at least 2 images in a batch; use 2 or more")
+            raise ConfigError("batch normalisation needs at least 2 images in a batch; use 2 or more", "batch_size")
+        if self.warm_up >= self.epochs and self.schedule != "one_cycle":  # which has a rise of its own
+            raise ConfigError(
+                f"{self.warm_up:g} epochs of warm-up in a training of {self.epochs} only ever raise the learning rate; "
+                f"use less than {self.epochs}",
+                "warm_up",
+            )
+        if self.batches == "shuffled" and self.batch_size < 3 and OBJECTIVES[self.objective].compares:
+            raise ConfigError(
+                "two shuffled images are hardly ever a pair with something to compare it with, and the loss "
+                "stays at 0; use 3 or more, better 30",
+                "batch_size",
+            )
         if self.predicts == "softmax" and not OBJECTIVES[self.objective].classifies:
-            raise ConfigError("classifier: softmax needs a class head; use knn or centre, or another objective")
+            raise ConfigError("softmax needs a class head; use knn or centre, or another objective", "classifier")
         if self.batches == "balanced" and self.classes_per_batch == 1 and OBJECTIVES[self.objective].compares:
-            raise ConfigError("classes_per_batch: a batch of one class has no negatives; use 2 or more, or 0 for all")
+            raise ConfigError("a batch of one class has no negatives; use 2 or more, or 0 for all", "classes_per_batch")
         if OBJECTIVES[self.objective].triplets:
             self._check_selection()
         if self.batches == "chosen_triplets":
             self._check_chosen()
 
     def _check_selection(self):
+        if self.counted == "semi_hard" and self.margin == 0:
+            raise ConfigError("without one no triplet is semi-hard, and nothing is learnt; use more than 0", "margin")
         if self.counted == "drawn":
             if self.batches not in TRIPLET_SAMPLINGS:
-                raise ConfigError(f"selection: {self.batches} batches hold no drawn triplets; use all, batch_hard, …")
+                raise ConfigError(f"{self.batches} batches hold no drawn triplets; use all, batch_hard, …", "selection")
             return
-        if self.batches == "shuffled" and self.batch_size < 3:
-            raise ConfigError("batch_size: two images make no triplet; use 3 or more, better 30")
         if self.batches == "balanced":
             images = self.classes_per_batch * self.images_per_class  # 0 until the data set is known, see check_data
         else:
@@ -587,10 +606,10 @@ class RunConfig:
     def _check_chosen(self):
         for name in ("positive_classes", "negative_classes"):
             if not getattr(self, name):
-                raise ConfigError(f"{name}: name at least one class, e.g. 4")
+                raise ConfigError("name at least one class, e.g. 4", name)
         if both := sorted(set(self.positive_classes) & set(self.negative_classes)):
             raise ConfigError(
-                f"negative_classes: {both[0]} is a positive class as well; a negative has to be of another class"
+                f"{both[0]} is a positive class as well; a negative has to be of another class", "negative_classes"
             )
 
     @property
@@ -623,12 +642,31 @@ def applies(field: dataclasses.Field, values: dict) -> bool:
     return field.metadata["when"](values)
 
 
+def without_effect(config: RunConfig) -> dict[str, str]:
+    """Why settings that could have an effect have none with these values, by name."""
+    found = {}
+    if config.patience >= config.epochs and config.validation_share:
+        found["patience"] = f"a training of {config.epochs} epochs cannot go {config.patience} without a better one"
+    if config.schedule == "step" and config.decay_factor > 1 and config.decay_every >= config.epochs:
+        found["decay_every"] = f"the learning rate is never divided within {config.epochs} epochs"
+    mines = OBJECTIVES[config.objective].triplets and config.counted not in ("drawn", "all")
+    if mines and config.all_first >= config.epochs:
+        found["all_first"] = f"all {config.epochs} epochs learn from all triplets, none from {config.counted} ones"
+    if config.objective == "cross_entropy_triplet" and config.triplet_weight == 0:
+        found["triplet_weight"] = "a triplet loss of weight 0 teaches nothing"
+    if config.batches in ("chosen_triplets", "confused_triplets") and round(config.chosen_share * config.triplets) == 0:
+        found["chosen_share"] = "none of the triplets comes from these classes"
+    if config.batches == "chosen_triplets" and config.chosen_share == 1 and OBJECTIVES[config.objective].classifies:
+        found["chosen_share"] = "classes that are not chosen are never seen; they cannot be named"
+    return found
+
+
 def _checked(field: dataclasses.Field, value):
     """`value` in the type of its field, or ConfigError."""
     name, facts = field.name, field.metadata
     if facts["choices"]:
         if type(value) is not field.type or value not in facts["choices"]:  # True and 3.0 equal a choice, but are none
-            raise ConfigError(f"{name}: {value!r} is not one of {', '.join(map(str, facts['choices']))}")
+            raise ConfigError(f"{value!r} is not one of {', '.join(map(str, facts['choices']))}", name)
         return value
     if field.type == tuple[int, ...]:
         empty_is_bad = bool(field.default)
@@ -637,16 +675,16 @@ def _checked(field: dataclasses.Field, value):
             or (empty_is_bad and not value)
             or any(type(i) is not int for i in value)
         ):
-            raise ConfigError(f"{name}: {value!r} is not a list of whole numbers, e.g. 2,2,4,16")
+            raise ConfigError(f"{value!r} is not a list of whole numbers, e.g. 2,2,4,16", name)
         if name == "blocks" and len(value) > MOST_STAGES:
-            raise ConfigError(f"{name}: {len(value)} stages shrink an image to nothing; use at most {MOST_STAGES}")
+            raise ConfigError(f"{len(value)} stages shrink an image to nothing; use at most {MOST_STAGES}", name)
         for item in value:
             _check_bounds(field, item)
         return tuple(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
-        raise ConfigError(f"{name}: {value!r} is not a number")
+        raise ConfigError(f"{value!r} is not a number", name)
     if field.type is int and value != int(value):
-        raise ConfigError(f"{name}: {value!r} is not a whole number")
+        raise ConfigError(f"{value!r} is not a whole number", name)
     _check_bounds(field, value)
     return field.type(value)
 
@@ -654,7 +692,7 @@ def _checked(field: dataclasses.Field, value):
 def _check_bounds(field: dataclasses.Field, value: float):
     low, high = field.metadata["low"], field.metadata["high"]
     if not low <= value <= high:
-        raise ConfigError(f"{field.name}: {value} is out of bounds; use {low} to {high}")
+        raise ConfigError(f"{value} is out of bounds; use {low} to {high}", field.name)
 
 
 def classes_a_batch(config: RunConfig, class_count: int) -> int:
@@ -667,8 +705,9 @@ def _check_room(config: RunConfig, images: int) -> None:
     through_all = SELECTIONS[config.counted].goes_through_all or config.all_first
     if through_all and images > MOST_IMAGES_FOR_ALL_TRIPLETS:
         raise ConfigError(
-            f"selection: all triplets of {images} images do not fit into memory; use batches of at most "
-            f"{MOST_IMAGES_FOR_ALL_TRIPLETS} images, or batch_hard without all_first"
+            f"all triplets of {images} images do not fit into memory; use batches of at most "
+            f"{MOST_IMAGES_FOR_ALL_TRIPLETS} images, or batch_hard without all_first",
+            "selection",
         )
 
 
@@ -679,15 +718,15 @@ def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
     """
     sizes = {number: size - config.held_out(size) for number, size in class_sizes.items()}
     if config.validation_share and sizes == class_sizes:
-        raise ConfigError("validation_share: that is not one image of any class; use a larger share, or 0")
+        raise ConfigError("that is not one image of any class; use a larger share, or 0", "validation_share")
     if min(sizes.values()) < 1:
-        raise ConfigError("validation_share: no image of some class would be left to learn from; use a smaller share")
+        raise ConfigError("no image of some class would be left to learn from; use a smaller share", "validation_share")
     count = sum(sizes.values())
     if count < 2:
-        raise ConfigError("batch_size: the set has a single image to learn from, and a batch needs two; add images")
+        raise ConfigError("the set has a single image to learn from, and a batch needs two; add images", "batch_size")
     if config.predicts in ("knn", "knn_weighted") and config.neighbours >= count:
         besides = " besides those for validation" * bool(config.validation_share)
-        raise ConfigError(f"neighbours: the set has {count} training images{besides}; use fewer than that")
+        raise ConfigError(f"the set has {count} training images{besides}; use fewer than that", "neighbours")
     compares = OBJECTIVES[config.objective].compares or config.batches in TRIPLET_SAMPLINGS
     if compares and (len(sizes) < 2 or max(sizes.values()) < 2):
         raise ConfigError(
@@ -699,12 +738,14 @@ def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
             _check_room(config, images * classes_a_batch(config, len(sizes)))
         if config.classes_per_batch > len(sizes):
             raise ConfigError(
-                f"classes_per_batch: the set has {len(sizes)} classes; use {len(sizes)} or fewer, or 0 for all of them"
+                f"the set has {len(sizes)} classes; use {len(sizes)} or fewer, or 0 for all of them",
+                "classes_per_batch",
             )
         if alone := [number for number, size in sizes.items() if size < 2]:
             raise ConfigError(
-                f"sampling: class {alone[0]} has a single image to learn from, which cannot have a positive; "
-                "add an image or use shuffled batches"
+                f"class {alone[0]} has a single image to learn from, which cannot have a positive; "
+                "add an image or use shuffled batches",
+                "sampling",
             )
     if config.batches == "chosen_triplets":
         named = (*config.positive_classes, *config.negative_classes)
@@ -714,7 +755,7 @@ def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
                 f"it has {', '.join(map(str, sizes))}"
             )
         if alone := [number for number in config.positive_classes if sizes[number] < 2]:
-            raise ConfigError(f"positive_classes: class {alone[0]} has fewer than two images; choose another one")
+            raise ConfigError(f"class {alone[0]} has fewer than two images; choose another one", "positive_classes")
 
 
 def parse_setting(text: str) -> tuple[str, object]:
@@ -732,7 +773,7 @@ def parse_value(name: str, text: str) -> tuple[str, object]:
     """
     fields = {field.name: field for field in settings()}
     if name not in fields:
-        raise ConfigError(f"{name}: no such setting{nearest(name, fields)}")
+        raise ConfigError(f"no such setting{nearest(name, fields)}", name)
     field, text = fields[name], text.strip()
     try:
         if field.type == tuple[int, ...]:
@@ -742,7 +783,7 @@ def parse_value(name: str, text: str) -> tuple[str, object]:
             value = text if field.type is str else _number(field.type, text)
     except ValueError:
         wanted = {int: "a whole number", float: "a number"}.get(field.type, "a list of whole numbers, e.g. 2,2,4,16")
-        raise ConfigError(f"{name}: {text!r} is not {wanted}") from None
+        raise ConfigError(f"{text!r} is not {wanted}", name) from None
     return name, _checked(field, value)
 
 

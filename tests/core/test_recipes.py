@@ -50,13 +50,12 @@ import torch
 from torch import Tensor
 
 from core.analysis.distances import pairwise_distances
-from core.learning.triplets import Triplets
+from core.learning.triplets import Pairs, Triplets
 
 
-def easy_positive(embeddings: Tensor, labels: Tensor, margin: float, draw: torch.Generator) -> Triplets:
+def easy_positive(embeddings: Tensor, pairs: Pairs, margin: float, draw: torch.Generator) -> Triplets:
     """An image need not be near all others of its class: one is enough, so that a class may keep its several styles."""
-    same = labels[:, None] == labels[None, :]  # (B, B)
-    positive, negative = same.clone().fill_diagonal_(False), ~same
+    positive, negative = pairs  # (B, B) each
     distances = pairwise_distances(embeddings.detach(), embeddings.detach())  # (B, B)
     anchors = (positive.any(dim=1) & negative.any(dim=1)).nonzero().flatten()
     nearest_positive = distances.masked_fill(~positive, math.inf).argmin(dim=1)  # (B,)

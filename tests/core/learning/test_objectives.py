@@ -76,7 +76,7 @@ def test_cross_entropy():
 def test_supervised_contrastive():
     embeddings = outputs_of().embeddings
     loss, diagnostics = loss_of(RunConfig(objective="supervised_contrastive", temperature=0.3))
-    assert loss == triplets.supervised_contrastive_loss(embeddings, LABELS, 0.3).item()
+    assert loss == triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(LABELS), 0.3).item()
     assert diagnostics == {"spread": triplets.spread(embeddings)}
 
 
@@ -86,7 +86,7 @@ def test_supervised_contrastive():
 def test_triplets_by_selection(selection, kind, mean_over):
     config = RunConfig(selection=selection, triplet_loss=kind, triplet_mean=mean_over, margin=6.0)
     embeddings = outputs_of().embeddings
-    chosen = load(SELECTIONS[selection].rule)(embeddings, LABELS, 6.0, generator(5))
+    chosen = load(SELECTIONS[selection].rule)(embeddings, triplets.pairs_of(LABELS), 6.0, generator(5))
     expected, more = triplets.triplet_loss(embeddings, chosen, 6.0, kind, mean_over)
     loss, diagnostics = loss_of(config)
     assert loss == expected.item() > 0
@@ -212,7 +212,8 @@ def test_held_back_contrastive_loss(count):
     config = RunConfig(objective="supervised_contrastive", temperature=0.2, seed=9)
     batches = sampling.shuffled(count, 80, generator(9, "test"))
     expected = [
-        triplets.supervised_contrastive_loss(outputs.embeddings[batch], labels[batch], 0.2).item() for batch in batches
+        triplets.supervised_contrastive_loss(outputs.embeddings[batch], triplets.pairs_of(labels[batch]), 0.2).item()
+        for batch in batches
     ]
     assert objectives.held_back_loss(outputs, labels, config) == pytest.approx(np.mean(expected))
 

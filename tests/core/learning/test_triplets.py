@@ -118,7 +118,7 @@ LABEL_VECTORS = [
 def test_positives_are_of_the_class_and_negatives_are_not(name):
     seen = 0
     for seed, labels in enumerate(LABEL_VECTORS):
-        chosen = FROM_LABELS[name](on_sphere(len(labels), seed=seed), labels, 4.0, generator(seed))
+        chosen = FROM_LABELS[name](on_sphere(len(labels), seed=seed), triplets.pairs_of(labels), 4.0, generator(seed))
         anchors, positives, negatives = chosen
         assert len(anchors) == len(positives) == len(negatives)
         assert all(places.dtype == torch.int64 and places.dim() == 1 for places in chosen)
@@ -138,7 +138,7 @@ def test_where_there_is_no_triplet(name, labels, equal_points):
     labels = torch.tensor(labels, dtype=torch.int64)
     embeddings = torch.full((len(labels), 4), 5.0) if equal_points else on_sphere(len(labels), 4)
     embeddings.requires_grad_()
-    chosen = FROM_LABELS[name](embeddings, labels, 2.0, generator(0))
+    chosen = FROM_LABELS[name](embeddings, triplets.pairs_of(labels), 2.0, generator(0))
     assert [len(places) for places in chosen] == [0, 0, 0]
     assert triplets.anchors_left_out(chosen, len(labels)) == len(labels)
     for kind, mean_over in itertools.product(("margin", "soft_margin"), ("all", "active")):
@@ -154,7 +154,7 @@ def test_where_there_is_no_triplet(name, labels, equal_points):
 @pytest.mark.parametrize("name", FROM_LABELS)
 def test_who_has_no_partner_is_left_out(name):
     embeddings = on_sphere(len(LABELS), 8)
-    chosen = FROM_LABELS[name](embeddings, LABELS, 40.0, generator(0))  # every triplet is within this margin
+    chosen = FROM_LABELS[name](embeddings, triplets.pairs_of(LABELS), 40.0, generator(0))  # every triplet is within this margin
     alone = {1, 11}  # the only ones of classes 0 and 7
     anchors = set(range(len(LABELS))) - alone
     if name == "semi_hard":  # leaves out pairs that have no negative further away
@@ -171,7 +171,7 @@ def test_a_choice_has_no_gradient_and_changes_nothing(name):
     embeddings = on_sphere(12).requires_grad_()
     labels = torch.arange(12) % 2
     before = embeddings.detach().clone(), labels.clone(), torch.get_rng_state()
-    chosen = RULES[name](embeddings, labels, 2.0, generator(0))
+    chosen = RULES[name](embeddings, triplets.pairs_of(labels), 2.0, generator(0))
     assert not any(places.requires_grad for places in chosen)
     assert torch.equal(embeddings, before[0])
     assert torch.equal(labels, before[1])
@@ -182,7 +182,7 @@ def test_a_choice_has_no_gradient_and_changes_nothing(name):
 def test_equal_points(name):
     embeddings = torch.full((6, 4), 5.0, requires_grad=True)
     labels = torch.tensor([0, 0, 0, 1, 1, 1])
-    chosen = FROM_LABELS[name](embeddings, labels, 2.0, generator(0))
+    chosen = FROM_LABELS[name](embeddings, triplets.pairs_of(labels), 2.0, generator(0))
     expected = {"all": 36, "batch_hard": 6, "semi_hard": 0, "distance_weighted": 12}  # semi-hard is truly further away
     assert len(chosen.anchors) == expected.get(name, len(chosen.anchors))
     loss, _ = triplet_loss(embeddings, chosen, 2.0)
@@ -195,14 +195,14 @@ def test_equal_points(name):
 
 
 def test_drawn():
-    chosen = triplets.drawn(on_sphere(12), torch.arange(12), 2.0, generator(0))
+    chosen = triplets.drawn(on_sphere(12), triplets.pairs_of(torch.arange(12)), 2.0, generator(0))
     assert rows(chosen) == [(place, place + 4, place + 8) for place in range(4)]
 
 
 @pytest.mark.parametrize("labels", [LABELS, torch.arange(15) % 3, torch.arange(14) // 7])
 def test_all_valid_against_a_loop_and_pytorch_metric_learning(labels):
     embeddings = on_sphere(len(labels))
-    chosen = triplets.all_valid(embeddings, labels, 2.0, generator(0))
+    chosen = triplets.all_valid(embeddings, triplets.pairs_of(labels), 2.0, generator(0))
     assert rows(chosen) == loop(labels)
     assert rows(loss_and_miner_utils.get_all_triplets_indices(labels)) == rows(chosen)
     miner = TripletMarginMiner(margin=math.inf, type_of_triplets="all")
@@ -211,7 +211,7 @@ def test_all_valid_against_a_loop_and_pytorch_metric_learning(labels):
 
 def test_all_valid_of_a_balanced_batch_counted():
     labels = torch.arange(10).repeat_interleave(8)
-    chosen = triplets.all_valid(on_sphere(80), labels, 2.0, generator(0))
+    chosen = triplets.all_valid(on_sphere(80), triplets.pairs_of(labels), 2.0, generator(0))
     assert len(chosen.anchors) == 80 * 7 * 72
 
 
@@ -219,7 +219,7 @@ def test_all_valid_of_a_balanced_batch_counted():
 @pytest.mark.parametrize("seed", range(3))
 def test_batch_hard_against_a_loop_and_pytorch_metric_learning(labels, seed):
     embeddings = on_sphere(len(labels), 5, seed)
-    chosen = triplets.batch_hard(embeddings, labels, 2.0, generator(0))
+    chosen = triplets.batch_hard(embeddings, triplets.pairs_of(labels), 2.0, generator(0))
     apart, expected = table(embeddings), []
     for anchor, label in enumerate(labels.tolist()):
         positives = [other for other, its in enumerate(labels.tolist()) if its == label and other != anchor]
@@ -235,7 +235,7 @@ def test_batch_hard_against_a_loop_and_pytorch_metric_learning(labels, seed):
 @pytest.mark.parametrize("labels", [LABELS, torch.arange(24) % 4, torch.arange(20) // 10])
 def test_semi_hard_against_a_loop_and_pytorch_metric_learning(labels, margin):
     embeddings = on_sphere(len(labels), 4)
-    chosen = triplets.semi_hard(embeddings, labels, margin, generator(0))
+    chosen = triplets.semi_hard(embeddings, triplets.pairs_of(labels), margin, generator(0))
     apart = table(embeddings)
     expected = [(a, p, n) for a, p, n in loop(labels) if apart[a][p] < apart[a][n] < apart[a][p] + margin]
     assert rows(chosen) == expected
@@ -247,10 +247,12 @@ def test_semi_hard_against_a_loop_and_pytorch_metric_learning(labels, margin):
 def test_semi_hard_at_its_edges():
     places = torch.tensor([[0.0], [3.0], [3.0], [5.0], [4.9], [2.9]])  # anchor, positive, four negatives
     labels = torch.tensor([0, 0, 1, 2, 3, 4])
-    chosen = triplets.semi_hard(places, labels, 2.0, generator(0))
+    chosen = triplets.semi_hard(places, triplets.pairs_of(labels), 2.0, generator(0))
     assert [each for each in rows(chosen) if each[0] == 0] == [(0, 1, 4)]  # neither as near nor at the margin
     # A pair that has none is left out, even if others of the anchor are not
-    assert [each for each in rows(triplets.semi_hard(places, labels, 1.5, generator(0))) if each[0] == 0] == []
+    assert [
+        each for each in rows(triplets.semi_hard(places, triplets.pairs_of(labels), 1.5, generator(0))) if each[0] == 0
+    ] == []
 
 
 def weights_of_draw(monkeypatch, embeddings, labels) -> tuple[Triplets, np.ndarray]:
@@ -262,7 +264,7 @@ def weights_of_draw(monkeypatch, embeddings, labels) -> tuple[Triplets, np.ndarr
         return multinomial(weight, *arguments, **options)
 
     monkeypatch.setattr(torch, "multinomial", keep)
-    chosen = triplets.distance_weighted(embeddings, labels, 2.0, generator(0))
+    chosen = triplets.distance_weighted(embeddings, triplets.pairs_of(labels), 2.0, generator(0))
     monkeypatch.undo()
     _, row = chosen.anchors.unique(return_inverse=True)  # the weights are given once for each anchor
     weights = kept[0].double()[row]
@@ -311,7 +313,7 @@ def test_distance_weighted_draws_by_its_weights():
     labels = torch.tensor([0, 0, 1, 2, 3, 4])
     seen = np.zeros(6)
     for number in range(1500):
-        chosen = triplets.distance_weighted(embeddings, labels, 2.0, generator("draw", number))
+        chosen = triplets.distance_weighted(embeddings, triplets.pairs_of(labels), 2.0, generator("draw", number))
         assert chosen.anchors.tolist() == [0, 1]
         np.add.at(seen, chosen.negatives.numpy(), 1)
     assert seen[[0, 1, 5]].tolist() == [0, 0, 0]
@@ -322,7 +324,10 @@ def test_distance_weighted_draws_by_its_weights():
 def test_distance_weighted_draws_alike_where_all_are_too_far():
     embeddings = torch.tensor([[10.0, 0.0, 0.0], [10.0, 0.0, 0.0], [-10.0, 0.0, 0.0], [-9.0, 19**0.5, 0.0]])
     labels = torch.tensor([0, 0, 1, 2])
-    drawn = [triplets.distance_weighted(embeddings, labels, 2.0, generator(i)).negatives for i in range(500)]
+    drawn = [
+        triplets.distance_weighted(embeddings, triplets.pairs_of(labels), 2.0, generator(i)).negatives
+        for i in range(500)
+    ]
     counts = torch.bincount(torch.cat(drawn), minlength=4).tolist()
     assert counts[:2] == [0, 0]
     assert chisquare(counts[2:]).pvalue > 1e-4
@@ -332,7 +337,7 @@ def test_distance_weighted_is_repeatable():
     embeddings, labels = on_sphere(40, 8), torch.arange(40) % 4
 
     def draw(key):
-        return rows(triplets.distance_weighted(embeddings, labels, 2.0, generator(key)))
+        return rows(triplets.distance_weighted(embeddings, triplets.pairs_of(labels), 2.0, generator(key)))
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
@@ -377,7 +382,7 @@ def expected_loss(apart, listed, margin, kind, mean_over) -> float:
 @pytest.mark.parametrize("name", FROM_LABELS)
 def test_loss_against_a_loop(name, margin, kind, mean_over):
     embeddings = on_sphere(len(LABELS), 4)
-    chosen = FROM_LABELS[name](embeddings, LABELS, margin, generator(0))
+    chosen = FROM_LABELS[name](embeddings, triplets.pairs_of(LABELS), margin, generator(0))
     loss, _ = triplet_loss(embeddings, chosen, margin, kind, mean_over)
     expected = expected_loss(table(embeddings), rows(chosen), margin, kind, mean_over)
     assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
@@ -390,7 +395,7 @@ def test_loss_against_a_loop(name, margin, kind, mean_over):
 def test_loss_and_gradient_against_pytorch_metric_learning(margin, kind, mean_over):
     labels = torch.arange(24) % 4
     ours, theirs = on_sphere(24, 5).requires_grad_(), on_sphere(24, 5).requires_grad_()
-    chosen = triplets.all_valid(ours, labels, margin, generator(0))
+    chosen = triplets.all_valid(ours, triplets.pairs_of(labels), margin, generator(0))
     loss, _ = triplet_loss(ours, chosen, margin, kind, mean_over)
     second = TripletMarginLoss(
         margin=margin if kind == "margin" else 0.0,  # theirs adds the margin inside the softplus, the paper does not
@@ -407,7 +412,9 @@ def test_loss_and_gradient_against_pytorch_metric_learning(margin, kind, mean_ov
 
 def test_the_margin_is_a_tenth_on_the_unit_sphere():
     labels, embeddings = torch.arange(24) % 4, on_sphere(24, 5)
-    loss, _ = triplet_loss(embeddings, triplets.all_valid(embeddings, labels, 2.0, generator(0)), 2.0, "margin", "all")
+    loss, _ = triplet_loss(
+        embeddings, triplets.all_valid(embeddings, triplets.pairs_of(labels), 2.0, generator(0)), 2.0, "margin", "all"
+    )
     second = TripletMarginLoss(margin=0.2, reducer=MeanReducer())(embeddings, labels)  # makes them length 1
     torch.testing.assert_close(loss, 10 * second)
 
@@ -444,7 +451,7 @@ def test_the_gradient_is_the_same_bit_for_bit(kind):
     torch.set_num_threads(2)
     try:
         labels = torch.arange(10).repeat_interleave(8)
-        chosen = triplets.all_valid(on_sphere(80), labels, 2.0, generator(0))
+        chosen = triplets.all_valid(on_sphere(80), triplets.pairs_of(labels), 2.0, generator(0))
         assert len(chosen.anchors) > 40_000
         # In random order and often, so that both threads would have parts of the same sums
         order = torch.randint(len(chosen.anchors), (200_000,), generator=generator(0))
@@ -510,7 +517,7 @@ def test_equal_distances_are_hard_whatever_the_margin():
 def test_quantiles_of_very_many_triplets_come_from_a_fair_part_of_them():
     labels = torch.arange(10).repeat_interleave(8)
     embeddings = on_sphere(80, 8)
-    chosen = triplets.all_valid(embeddings, labels, 2.0, generator(0))
+    chosen = triplets.all_valid(embeddings, triplets.pairs_of(labels), 2.0, generator(0))
     _, found = triplet_loss(embeddings, chosen, 2.0)
     to_negative = pairwise_distances(embeddings, embeddings)[chosen.anchors, chosen.negatives]
     for percent in (10, 50, 90):
@@ -526,6 +533,51 @@ def test_spread():
     assert triplets.spread(torch.full((8, 3), 4.0, requires_grad=True)) == 0
     assert triplets.spread(torch.tensor([[10.0, 0.0], [-10.0, 0.0]])) == pytest.approx(10)
     assert triplets.spread(embeddings[:1]) == 0
+
+
+# A batch that holds an image twice
+
+TWICE = torch.tensor([10, 11, 12, 13, 10, 14, 11, 10, 15, 13])  # numbers of images
+OF_TWICE = torch.tensor([0, 0, 1, 1, 0, 1, 0, 0, 2, 1])  # their classes
+
+
+def test_a_positive_is_another_image():
+    embeddings = on_sphere(6)[TWICE - 10]  # copies are equal points
+    pairs = triplets.pairs_of(OF_TWICE, TWICE)
+    everyone = [
+        (a, p, n)
+        for a, p, n in itertools.product(range(len(TWICE)), repeat=3)
+        if TWICE[a] != TWICE[p] and OF_TWICE[a] == OF_TWICE[p] and OF_TWICE[a] != OF_TWICE[n]
+    ]
+    assert rows(triplets.all_valid(embeddings, pairs, 2.0, generator(0))) == everyone
+    for name, rule in FROM_LABELS.items():
+        chosen = rule(embeddings, pairs, 8.0, generator(0))
+        assert len(chosen.anchors), name
+        assert set(rows(chosen)) <= set(everyone), name
+
+
+def test_anchors_with_copies_of_themselves_only_are_left_out():
+    images = torch.tensor([3, 3, 4, 4])
+    pairs = triplets.pairs_of(images, images)
+    for name, rule in FROM_LABELS.items():
+        assert len(rule(on_sphere(4), pairs, 2.0, generator(0)).anchors) == 0, name
+    embeddings = on_sphere(4).requires_grad_()
+    loss = triplets.supervised_contrastive_loss(embeddings, pairs, 0.1)
+    loss.backward()
+    assert loss.item() == 0
+    assert not embeddings.grad.any()
+
+
+def test_contrastive_loss_knows_copies():
+    embeddings, unit = on_sphere(6)[TWICE - 10], on_sphere(6).double()[TWICE - 10] / 10
+    losses = []
+    for a in range(len(TWICE)):
+        others = [k for k in range(len(TWICE)) if TWICE[k] != TWICE[a]]
+        below = sum(math.exp(unit[a] @ unit[k] / 0.3) for k in others)
+        of_anchor = [-math.log(math.exp(unit[a] @ unit[p] / 0.3) / below) for p in others if OF_TWICE[p] == OF_TWICE[a]]
+        losses += [sum(of_anchor) / len(of_anchor)] if of_anchor else []
+    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(OF_TWICE, TWICE), 0.3)
+    assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
 # The supervised contrastive loss
@@ -549,7 +601,7 @@ def contrastive_loop(embeddings, labels, temperature) -> float:
 @pytest.mark.parametrize("labels", [LABELS, torch.arange(24) % 4, torch.arange(20) // 10])
 def test_contrastive_loss_against_a_loop_and_pytorch_metric_learning(labels, temperature):
     ours, theirs = on_sphere(len(labels), 6).requires_grad_(), on_sphere(len(labels), 6).requires_grad_()
-    loss = triplets.supervised_contrastive_loss(ours, labels, temperature)
+    loss = triplets.supervised_contrastive_loss(ours, triplets.pairs_of(labels), temperature)
     assert loss.item() == pytest.approx(contrastive_loop(ours.detach(), labels, temperature), rel=1e-4)
     second = SupConLoss(temperature=temperature)(theirs, labels)
     torch.testing.assert_close(loss, second, rtol=1e-4, atol=1e-5)
@@ -566,7 +618,7 @@ def test_contrastive_loss_without_positives_or_negatives(labels, equal_points):
     labels = torch.tensor(labels, dtype=torch.int64)
     embeddings = torch.full((len(labels), 4), 5.0) if equal_points else on_sphere(len(labels), 4)
     embeddings.requires_grad_()
-    loss = triplets.supervised_contrastive_loss(embeddings, labels, 0.1)
+    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(labels), 0.1)
     loss.backward()
     assert loss.item() == pytest.approx(contrastive_loop(embeddings.detach(), labels, 0.1), rel=1e-4)
     assert embeddings.grad.isfinite().all()
@@ -577,7 +629,7 @@ def test_contrastive_loss_without_positives_or_negatives(labels, equal_points):
 
 def test_contrastive_loss_of_one_point_is_that_of_chance():
     embeddings = torch.full((12, 4), 5.0, requires_grad=True)
-    loss = triplets.supervised_contrastive_loss(embeddings, torch.arange(12) % 3, 0.1)
+    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(torch.arange(12) % 3), 0.1)
     loss.backward()
     assert loss.item() == pytest.approx(math.log(11))
     assert embeddings.grad.isfinite().all()
@@ -585,7 +637,7 @@ def test_contrastive_loss_of_one_point_is_that_of_chance():
 
 def test_contrastive_loss_at_a_small_temperature_is_finite():
     embeddings = on_sphere(20, 3).requires_grad_()
-    loss = triplets.supervised_contrastive_loss(embeddings, torch.arange(20) % 4, 0.01)
+    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(torch.arange(20) % 4), 0.01)
     loss.backward()
     assert loss.isfinite()
     assert embeddings.grad.isfinite().all()

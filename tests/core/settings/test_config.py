@@ -30,6 +30,7 @@ CHOSEN = dict(sampling="chosen_triplets", positive_classes=(4,), negative_classe
 NEEDED = {  # what a value cannot be without
     ("classifier", "softmax"): dict(objective="cross_entropy"),
     ("sampling", "chosen_triplets"): CHOSEN,
+    ("warm_up", 100.0): dict(epochs=101),
     ("patience", 1000): dict(validation_share=0.1),
     ("patience", 1): dict(validation_share=0.1),
 }
@@ -314,6 +315,60 @@ def test_a_class_is_not_its_own_negative():
     assert message.startswith("negative_classes: 7 ")
     assert "another class" in message
     assert RunConfig(positive_classes=(4,), negative_classes=(4,)).batches == "random_triplets"  # of no effect there
+
+
+# What cannot learn, or is not what was asked for
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_a_warm_up_ends_before_the_training(schedule):
+    for warm_up in (5, 7.5):
+        message = error_of(RunConfig, schedule=schedule, epochs=5, warm_up=warm_up)
+        assert message.startswith(f"warm_up: {warm_up:g} epochs")
+    assert RunConfig(schedule=schedule, epochs=5, warm_up=4.5).warm_up == 4.5
+    assert RunConfig(schedule="one_cycle", epochs=5, warm_up=5).schedule == "one_cycle"  # of no effect there
+
+
+@pytest.mark.parametrize("objective", ["triplet", "supervised_contrastive", "cross_entropy_triplet"])
+def test_two_shuffled_images_compare_nothing(objective):
+    values = dict(objective=objective, sampling="shuffled", selection="all")
+    assert error_of(RunConfig, **values, batch_size=2).startswith("batch_size: two shuffled images")
+    assert RunConfig(**values, batch_size=3).batch_size == 3
+    assert RunConfig(objective="cross_entropy", sampling="shuffled", batch_size=2).batch_size == 2
+
+
+def test_semi_hard_triplets_need_a_margin():
+    for loss in ("margin", "soft_margin"):
+        values = dict(sampling="balanced", selection="semi_hard", triplet_loss=loss)
+        assert error_of(RunConfig, **values, margin=0).startswith("margin: ")
+        assert RunConfig(**values, margin=0.5).margin == 0.5
+    assert RunConfig(sampling="balanced", selection="batch_hard", margin=0).margin == 0
+
+
+def test_a_refusal_names_its_setting():
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(epochs=0)
+    assert caught.value.setting == "epochs"
+    assert caught.value.reason == "0 is out of bounds; use 1 to 1000"
+    assert ConfigError("no images").setting == ""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        dict(patience=5, validation_share=0.1),
+        dict(decay_every=5),
+        dict(all_first=5, sampling="balanced", selection="batch_hard"),
+        dict(triplet_weight=0, objective="cross_entropy_triplet", sampling="shuffled"),
+        dict(chosen_share=0, **CHOSEN),
+        dict(chosen_share=1, **CHOSEN, objective="cross_entropy"),
+    ],
+)
+def test_settings_without_effect(values):
+    made = RunConfig(epochs=5, **values)
+    assert list(config.without_effect(made)) == [next(iter(values))]
+    changed = {"chosen_share": 0.5, "triplet_weight": 0.5}.get(next(iter(values)), 4)
+    assert not config.without_effect(dataclasses.replace(made, **{next(iter(values)): changed}))
 
 
 # What a set of training images can give
