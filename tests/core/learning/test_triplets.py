@@ -154,7 +154,8 @@ def test_where_there_is_no_triplet(name, labels, equal_points):
 @pytest.mark.parametrize("name", FROM_LABELS)
 def test_who_has_no_partner_is_left_out(name):
     embeddings = on_sphere(len(LABELS), 8)
-    chosen = FROM_LABELS[name](embeddings, triplets.pairs_of(LABELS), 40.0, generator(0))  # every triplet is within this margin
+    # every triplet is within this margin
+    chosen = FROM_LABELS[name](embeddings, triplets.pairs_of(LABELS), 40.0, generator(0))
     alone = {1, 11}  # the only ones of classes 0 and 7
     anchors = set(range(len(LABELS))) - alone
     if name == "semi_hard":  # leaves out pairs that have no negative further away
