@@ -1,0 +1,90 @@
+"""What the Train page says of a run: its progress and its results, each with its epoch."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from app.views import train
+from core.runs.store import Run
+from core.settings.presets import from_preset
+from tests.app.pages import PAGES, go, open_page, texts
+
+
+@pytest.fixture
+def running(tmp_path) -> Run:
+    return Run("a-run", tmp_path, "running", from_preset("quick", epochs=4), steps_per_epoch=10)
+
+
+def rows(*steps: tuple[int, int, float]) -> pd.DataFrame:
+    return pd.DataFrame(steps, columns=["epoch", "step", "seconds"])
+
+
+def test_loading_ends_when_the_network_stands(running):
+    assert train.progress(running, rows()) == (0.0, "The first steps …")
+    loading = dataclasses.replace(running, steps_per_epoch=0)
+    assert train.progress(loading, rows())[1].startswith("Loading PyTorch")
+
+
+def test_the_time_to_go_is_told_from_the_second_row_on_and_runs_down_between_rows(running):
+    assert "to go" not in train.progress(running, rows((1, 1, 5.0)))[1]
+    two = rows((1, 1, 5.0), (1, 2, 6.0))
+    assert "7 s elapsed · about 37 s to go" in train.progress(running, two, 1.0)[1]
+    assert "16 s elapsed · about 28 s to go" in train.progress(running, two, 10.0)[1]
+    assert "to go" not in train.progress(running, two, 1000.0)[1]  # nobody knows: nothing is said
+
+
+def table(*accuracies: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "epoch": range(1, len(accuracies) + 1),
+            "steps": 10,
+            "test_accuracy": accuracies,
+            "train_accuracy": 0.991,
+            "train_loss": 0.08,
+            "test_loss": 0.07,
+        }
+    )
+
+
+def test_each_number_says_its_epoch_and_the_best_one_its_own(running):
+    figures = {name: (value, of) for name, value, of in train.figures(running, table(0.97, 0.985, 0.984))}
+    assert figures["Test accuracy"] == ("98.4 %", "after epoch 3 · best on the test images 98.5 %, epoch 2")
+    assert figures["Train accuracy"] == ("99.1 %", "after epoch 3")
+    assert figures["Train loss"] == ("0.0800", "mean over epoch 3")
+    assert {value for _, value, _ in train.figures(running, table())} == {"–"}
+
+
+def test_the_numbers_of_an_unfinished_epoch_say_how_many_steps(running):
+    history = table(0.9, 0.91)
+    history.loc[1, "steps"] = 4
+    assert train.figures(running, history)[1][2] == "after 4 of 10 steps of epoch 2"
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "٣", "99999", "abc"])
+def test_more_epochs_are_a_whole_number_in_its_bounds(text):
+    assert train.whole_number(text, 40) is None
+
+
+def test_a_runs_own_settings_are_shown_apart_from_the_form(lab_with_runs, trained):
+    app = open_page(PAGES[1], trained.id)
+    app.text_input(key="set_epochs").set_value("77").run()
+    shown = texts(app)
+    assert "Next run" in shown
+    assert f"Run: {trained.title}" in shown
+    assert f"<dt>Epochs</dt><dd>{trained.config.epochs} epochs</dd>" in shown
+
+
+def test_a_data_set_in_the_address_that_is_not_there_is_named(lab):
+    from streamlit.testing.v1 import AppTest
+
+    from tests.app.conftest import ROOT
+
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
+    app.query_params["data"] = "nosuch"
+    app.run()
+    said = "There is no data set “nosuch” in this lab: the lab's own data set is in use."
+    assert said in texts(app)
+    assert said in texts(go(app, PAGES[1]))  # until it has been read
+    next(button for button in app.button if button.label == "Understood").click().run()
+    assert said not in texts(app)
