@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import baseline, kernels, large, overhead, presets
+from benchmarks import baseline, kernels, large, overhead, presets, tables
 from core import experiment, places
 from core.analysis import mistakes
 from core.dataset import loader
@@ -90,10 +90,16 @@ def _keep(rows: Iterable[Row]) -> None:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
         writer.writeheader()
         writer.writerows(map(dataclasses.asdict, rows))
+    (RESULTS / "bench.md").write_text("\n".join([*table(), ""]), encoding="utf-8")
+
+
+def table() -> list[str]:
+    """Markdown: the newest measurement of each row, and where they were made."""
+    rows = _kept()
     lines = ["| what | target | measured | on a GPU, without Python's start | met | how |", "|---|---|---|---|---|---|"]
     lines += [f"| {row.what} | {row.target} | {row.measured} | {row.gpu} | {row.met} | {row.how} |" for row in rows]
     where = sorted({f"{row.date}, {row.machine}" for row in rows}) + presets.gpus()
-    (RESULTS / "bench.md").write_text("\n".join([*lines, "", *where, ""]), encoding="utf-8")
+    return [*lines, "", *where]
 
 
 def _yes(met: bool) -> str:
@@ -219,6 +225,7 @@ def _overhead(what: str, found: dict) -> Row:
     target = f"at most {found['limit'] - 1:.0%} slower"
     if found["missing"]:
         return Row(what, target, found["missing"], "no", "")
+    tables.append(overhead.RESULTS, found["rows"])  # or nobody could check the median
     how = f"median of {len(found['rows'])} pairs in turns: {found['lowest'] - 1:+.1%} to {found['highest'] - 1:+.1%}"
     if found["processor"]:
         how += f"; the processor's own seconds {found['processor'] - 1:+.1%}"

@@ -85,9 +85,9 @@ def main() -> None:
     with ThreadPoolExecutor(options.together) as pool:
         for run in as_completed(pool.submit(measure, *each, options.data, images, threads) for each in missing):
             tables.append(ROWS, [run.result()])
-    table = "\n".join([*_table(images.fingerprint), "", *gpus()])
-    print(table)
-    (RESULTS / "presets.md").write_text(table + "\n", encoding="utf-8")
+    made = "\n".join([*table(images.fingerprint), "", *gpus()])
+    print(made)
+    (RESULTS / "presets.md").write_text(made + "\n", encoding="utf-8")
 
 
 def _settings(config: RunConfig) -> str:
@@ -185,7 +185,7 @@ def gpus() -> list[str]:
     return [f"{row.date}, GPU: {row.processor}, {row.precision}, PyTorch {row.torch}" for row in kept.itertuples()]
 
 
-def _table(fingerprint: str) -> list[str]:
+def table(fingerprint: str) -> list[str]:
     """Markdown: the newest settings of each entry that cores have trained, mean and deviation over its seeds."""
     lines = [
         "| preset | seeds | images seen | test accuracy, last epoch | the sheet | seconds | on a GPU |",

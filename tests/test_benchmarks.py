@@ -141,7 +141,7 @@ def test_what_a_gpu_did_stands_beside_what_the_cores_did(tmp_path, monkeypatch):
     tables.append(preset_runs.ROWS, [row | failed])
     assert preset_runs.on_gpu("quick", "lab") == "4 s, 97.00% ± 0.00% (2 seeds)"
     assert preset_runs.on_gpu("quick", "another set") == preset_runs.on_gpu("facenet", "lab") == ""
-    assert preset_runs._table("lab")[-1] == ("| quick | 1 | 9 | 98.00% |  | 20 | 4 s, 97.00% ± 0.00% (2 seeds) |")
+    assert preset_runs.table("lab")[-1] == ("| quick | 1 | 9 | 98.00% |  | 20 | 4 s, 97.00% ± 0.00% (2 seeds) |")
     assert preset_runs._known("quick", 1, "lab", "cuda")
     assert not preset_runs._known("quick", 1, "lab", "cpu")
     tables.append(preset_runs.ROWS, [row | {"seed": 0, "device": "cpu", "data": "whole", "test_images": 99}])
