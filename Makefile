@@ -1,30 +1,43 @@
 # make run   sets up what is missing and opens the dashboard      make test   the same set-up, then all tests
 # make lint  checks style and format                              options: make run DATA=folder PORT=8501
 # make bench the table of speed and accuracy                      make bench DATA=folder
+# make constraints  writes the exact versions that are installed into constraints.txt
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test lint bench setup
+.PHONY: run test lint bench setup setup-dev constraints
 
 run: setup
 	$(BIN)/python -m app --port $(PORT) $(if $(DATA),--data $(DATA))
 
-test: setup
+test: setup-dev
 	$(BIN)/python -m pytest
 
-lint: setup
+lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup
+bench: setup-dev
 	$(BIN)/python -m benchmarks.bench $(if $(DATA),--data $(DATA))
 
 setup: .venv/installed
 
-.venv/installed: requirements.txt
+setup-dev: .venv/installed-dev
+
+constraints: setup-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -r requirements-dev.txt
+	echo "# The exact versions that CI ran, renewed by make constraints. PyTorch itself names those of its CUDA packages." > constraints.txt
+	$(BIN)/python -m pip freeze --disable-pip-version-check | grep -vE "^(nvidia|cuda|triton)" >> constraints.txt
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	@echo "Installing what tests and benchmarks need into .venv."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	touch .venv/installed-dev
+
+.venv/installed: requirements.txt constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; choose one with make PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
 	@echo "Installing the packages of requirements.txt into .venv: a few minutes, once."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
 	touch .venv/installed
