@@ -82,7 +82,7 @@ def delete(runs: list[Run]) -> None:
 
 def prepare_data_set(progress: Callable[[str], None]) -> None:
     """Makes the data set if there is none. Raises DataError."""
-    sources.prepare(places.data_folder(), progress=progress)
+    sources.prepare(places.data_folder(), "auto", progress)
 
 
 def bring_in_run(file) -> str:

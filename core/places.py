@@ -6,9 +6,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def own_data_folder() -> Path:
+    """`mnist/` in the project: the only folder in which a data set is prepared without being asked for."""
+    return ROOT / "mnist"
+
+
 def data_folder() -> Path:
     """The data set: TRIPLETLAB_DATA, or `mnist/` in the project."""
-    return Path(os.environ.get("TRIPLETLAB_DATA") or ROOT / "mnist")
+    return Path(os.environ.get("TRIPLETLAB_DATA") or own_data_folder())
 
 
 def runs_folder() -> Path:

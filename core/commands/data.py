@@ -14,8 +14,7 @@ def add(commands: Commands) -> None:
     """Adds this group's commands."""
     commands.add("data", data, "Show the data set; prepare it first if there is none.").data().option(
         "--source",
-        default="auto",
-        help="auto (MNIST, without a network the digits of scikit-learn), mnist, digits, or a folder",
+        help="fill an empty folder: auto (MNIST, without a network the digits of scikit-learn), mnist, digits, a folder",
     )
     add_preset(commands.add("summary", summary, "Layers, parameters and multiply-adds of a network.", settings_help()))
 

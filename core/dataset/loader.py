@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from core import places
 from core.dataset import cache
 from core.dataset.images import DataError, Reading, read_all
 
@@ -28,8 +29,10 @@ SPLITS = ("train", "test")
 COLUMNS = ("id", "name", "class")
 SOURCES = ("mnist", "digits", "folder")
 PIECES = ("train", "test", "train.csv", "test.csv", "source.json")
+PREPARING = ".preparing"  # folder inside the set: not complete yet
 PREPARED = ".prepared"  # folder inside the set: pieces on their way to their places; while it exists, some are missing
 CACHED_SETS = 2  # in memory
+_LITTER = re.compile(r"(?i)\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|__MACOSX")
 _TICK = 0.02  # seconds: no file system in use has a coarser clock for changes that follow one another (Linux: 10 ms)
 
 
@@ -76,8 +79,20 @@ def absolute(folder: str | Path) -> Path:
     return Path(folder).expanduser().resolve()
 
 
+def holds(folder: Path) -> str:
+    """Something that lies in a folder, by name, so that no set is prepared there; empty if nothing does.
+
+    What the lab and the systems leave behind does not count, nor the README.md of the lab's own folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        return folder.name
+    passed = {PREPARING, ".lock"} | ({"README.md"} if folder == absolute(places.own_data_folder()) else set())
+    names = os.listdir(folder) if folder.exists() else []
+    return min((name for name in names if name not in passed and not _LITTER.fullmatch(name)), default="")
+
+
 def exists(folder: str | Path) -> bool:
-    """Whether images or CSVs of a set are there, so that none is prepared; `load` says whether they can be used."""
+    """Whether images or CSVs of a set are there; `load` says whether they can be used."""
     folder = absolute(folder)
     return not (folder / PREPARED).exists() and any((folder / piece).exists() for piece in PIECES[:4])
 
@@ -90,9 +105,7 @@ def load(folder: str | Path, progress: Reading = lambda done, total: None) -> Da
     """
     folder = absolute(folder)
     if not exists(folder):
-        kind = "unfinished" if (folder / PREPARED).exists() else "not there"
-        advice = f"run `python -m core data --data {folder}` (or `make run`) to prepare one"
-        raise DataError(f"{folder}: the data set is {kind}; {advice}")
+        raise DataError(f"{folder}: {_why_none(folder)}")
     with _cache_lock:
         signature = _signature(folder)
         cached_signature, data = _cache.pop(folder, (None, None))
@@ -110,6 +123,19 @@ def load(folder: str | Path, progress: Reading = lambda done, total: None) -> Da
         while len(_cache) > CACHED_SETS:
             del _cache[next(iter(_cache))]
     return data
+
+
+def _why_none(folder: Path) -> str:
+    """Why there is no set in a folder, and what to do."""
+    if (folder / PREPARED).exists():
+        return f"the data set is unfinished; run `python -m core data --data {folder}` to finish it"
+    if not folder.exists():
+        return "no such folder; check the path"
+    if not folder.is_dir():
+        return "a file, not a folder; name the folder that holds train/ and test/"
+    if found := holds(folder):
+        return f"holds {found}, but no train/ and test/ with a folder for each class; name a folder that has them"
+    return "an empty folder; put train/CLASS/ID.png and test/CLASS/ID.png there"
 
 
 def load_images(folder: str | Path, classes: Sequence[str]) -> Split:

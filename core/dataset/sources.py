@@ -26,11 +26,13 @@ import filelock
 import numpy as np
 from PIL import Image
 
+from core import places
 from core.dataset.images import LARGEST_SIDE, Reading
 from core.dataset.loader import (
     COLUMNS,
     PIECES,
     PREPARED,
+    PREPARING,
     SPLITS,
     DataError,
     DataSet,
@@ -39,10 +41,10 @@ from core.dataset.loader import (
     assemble,
     counts,
     exists,
+    holds,
     load,
 )
 
-PREPARING = ".preparing"  # folder inside the set
 SEED = 0  # of the subset that is drawn from MNIST or from scikit-learn's digits
 MNIST_PER_CLASS = {"train": 200, "test": 100}
 DIGITS_PER_CLASS = {"train": 116, "test": 58}  # together 174, what the rarest digit of load_digits has
@@ -69,27 +71,32 @@ except Exception as error:
 
 def prepare(
     folder: str | Path,
-    source: str | Path = "auto",
+    source: str | Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
     reading: Reading = lambda done, total: None,
 ) -> DataSet:
-    """The set in `folder`, made from `source` if there is none yet.
+    """The set in `folder`, made from `source` if the folder is empty or not there.
 
-    `source` is "mnist" (downloaded), "digits" (inside scikit-learn), "auto" (the first of these that works), or the
-    path of a folder with a set or with MNIST's four IDX files. `progress` is called with lines for a human reader,
+    A folder that holds anything is only read. `source` is "mnist" (downloaded), "digits" (inside scikit-learn), "auto"
+    (the first of these that works), or the path of a folder with a set or with MNIST's four IDX files. None stands
+    for auto in the lab's own folder; in any other one nothing is made then. `progress` is called with lines for a human reader,
     `reading` with the images read from the set in `folder` and all of them, as by data.load.
     Raises DataError if the source cannot be had, if `folder` cannot be written, or if it holds another set already.
     """
     folder = absolute(folder)
     try:
-        if not exists(folder):
+        unfinished = (folder / PREPARED).exists()
+        if source is None and not unfinished and folder != absolute(places.own_data_folder()) and not holds(folder):
+            kind = "an empty folder" if folder.exists() else "no such folder"
+            raise DataError(f"{folder}: {kind}; check the path, or add --source auto to prepare a set there")
+        if unfinished or not holds(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / ".lock", timeout=LOCK_SECONDS):
                 if (folder / PREPARED).exists():
                     _move_into_place(folder)
-                elif not exists(folder):  # another process may have made it while this one waited
-                    _write(*_make(folder, source, progress), progress)
-                    source = "auto"  # what is there now is what was asked for
+                elif not holds(folder):  # another process may have made it while this one waited
+                    _write(*_make(folder, source or "auto", progress), progress)
+                    source = None  # what is there now is what was asked for
     except filelock.Timeout:
         raise DataError(f"{folder}: another process has been preparing this set for minutes; try again later") from None
     except OSError as error:
@@ -106,10 +113,10 @@ def prepare(
     return data
 
 
-def _is_from(data: DataSet, source: str | Path) -> bool:
+def _is_from(data: DataSet, source: str | Path | None) -> bool:
     if source in ("mnist", "digits"):
         return data.source == source
-    if source == "auto" or absolute(source) == data.folder:
+    if source in (None, "auto") or absolute(source) == data.folder:
         return True
     return _from_path(data.folder, source)[0].fingerprint == data.fingerprint
 

@@ -323,7 +323,7 @@ def test_failures(call, trained, runs, digits, tmp_path):
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "images" / "elephant").mkdir(parents=True)
     for arguments, reason in (
-        (["train", "quick", "--data", tmp_path / "none"], "the data set is not there"),
+        (["train", "quick", "--data", tmp_path / "none"], "no such folder"),
         (["train", "quick", "--data", digits.folder, "--runs", tmp_path / "file"], "cannot be made"),
         (["data", "--data", tmp_path / "file"], "the data set cannot be written"),
         (["data", "--data", tmp_path / "new", "--source", tmp_path / "minst"], "not a source"),
@@ -416,7 +416,7 @@ def test_interrupt_keeps_the_model_so_far(digits, tmp_path):
 
 def test_failure_of_a_real_process(tmp_path):
     done = command("train", "quick", "--data", tmp_path / "none")
-    check_failure((done.returncode, done.stdout, done.stderr), 1, "the data set is not there")
+    check_failure((done.returncode, done.stdout, done.stderr), 1, "no such folder")
 
 
 def test_lab_data(lab_data):
@@ -498,7 +498,7 @@ def test_resume_with_moved_and_with_other_images(call, stopped, digits, tmp_path
     facts = json.loads((stopped.folder / "run.json").read_text())
     facts["data"]["folder"] = str(tmp_path / "moved away")
     (stopped.folder / "run.json").write_text(json.dumps(facts))
-    check_failure(call("resume", stopped.id, "--runs", runs), 1, "the data set is not there")
+    check_failure(call("resume", stopped.id, "--runs", runs), 1, "no such folder")
     shutil.copytree(digits.folder, tmp_path / "other")
     lines = (tmp_path / "other" / "train.csv").read_text().splitlines()
     (tmp_path / "other" / "train.csv").write_text("\n".join(lines[:-1]) + "\n")

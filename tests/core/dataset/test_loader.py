@@ -170,11 +170,9 @@ def test_fingerprint_has_labels_names_and_numbers(tmp_path):
 
 
 def test_no_set(tmp_path):
-    for folder in (tmp_path / "nowhere", tmp_path):
-        message = error_of(loader.load, folder)
-        assert message.startswith(f"{folder}: the data set is not there; ")
-        assert f"python -m core data --data {folder}" in message
-        assert "make run" in message
+    (tmp_path / "empty").mkdir()
+    for folder, reason in ((tmp_path / "nowhere", "no such folder; "), (tmp_path / "empty", "an empty folder; ")):
+        assert error_of(loader.load, folder).startswith(f"{folder}: {reason}")
         assert not loader.exists(folder)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core import places
 from core.dataset import loader, sources
 from tests.core.folders import RNG, error_of, read_csv, write_png, write_set
 
@@ -174,7 +175,6 @@ def test_copy_of_a_folder(small, tmp_path):
         (small / name).unlink()
     target = tmp_path / "copy"
     target.mkdir()
-    (target / "README.md").write_text("stays")
     lines = []
     copy = sources.prepare(target, small, lines.append)
     assert copy.fingerprint == loader.load(small).fingerprint
@@ -185,7 +185,6 @@ def test_copy_of_a_folder(small, tmp_path):
     assert copy.source == "folder"
     assert str(small) in copy.description
     assert lines == [f"Writing 6 training and 4 test images to {target} …"]
-    assert (target / "README.md").read_text() == "stays"
     assert sources.prepare(target, small) is copy
     write_png(target / "train" / "a" / "train_a_0.png", np.zeros((6, 5), np.uint8))
     assert loader.load(target).description.endswith("changed since it was prepared")
@@ -203,7 +202,7 @@ def test_download(tmp_path, monkeypatch):
     script = f"import sys, shutil; shutil.copytree({str(tmp_path / 'server')!r}, sys.argv[1] + '/MNIST/raw')"
     monkeypatch.setattr(sources, "DOWNLOAD", script)
     lines = []
-    check_idx_set(sources.prepare(tmp_path / "set", progress=lines.append), pool)
+    check_idx_set(sources.prepare(tmp_path / "set", "auto", lines.append), pool)
     assert len(lines) == 2
     assert sources.prepare(tmp_path / "set", "mnist").description.startswith("MNIST, a balanced subset of 12 training")
 
@@ -289,7 +288,7 @@ def test_script_of_the_download_names_its_error(tmp_path):
 def test_auto_takes_digits_if_the_download_fails(tmp_path, monkeypatch, scikit_digits):
     monkeypatch.setattr(sources, "DOWNLOAD", "print('no network'); exit(1)")
     lines = []
-    assert sources.prepare(tmp_path, progress=lines.append).fingerprint == scikit_digits.fingerprint
+    assert sources.prepare(tmp_path, "auto", lines.append).fingerprint == scikit_digits.fingerprint
     assert lines[0] == "Downloading MNIST …"
     assert lines[1].startswith("MNIST could not be downloaded (no network)")
     assert "scikit-learn" in lines[2]
@@ -299,11 +298,9 @@ def test_auto_takes_digits_if_the_download_fails(tmp_path, monkeypatch, scikit_d
 def test_preparation_that_broke_off_while_writing_is_repeated(small, tmp_path):
     target = tmp_path / "set"
     write_png(target / ".preparing" / "train" / "old" / "half.png", np.zeros((2, 2), np.uint8))
-    (target / "README.md").write_text("mine")
-    assert not loader.exists(target)
-    assert "the data set is not there" in error_of(loader.load, target)
+    assert "an empty folder" in error_of(loader.load, target)
     assert sources.prepare(target, small).fingerprint == loader.load(small).fingerprint
-    assert pieces_below(target) == ["README.md", *COMPLETE]
+    assert pieces_below(target) == COMPLETE
     assert not (target / "train" / "old").exists()
 
 
@@ -400,10 +397,38 @@ def test_failure_while_writing_leaves_nothing(small, tmp_path, monkeypatch, erro
 
 def test_folder_that_cannot_be_written(small, tmp_path):
     (tmp_path / "file").touch()
-    for target in (tmp_path / "file", tmp_path / "file" / "below"):
-        message = error_of(sources.prepare, target, small)
-        assert message.startswith(f"{target}: the data set cannot be written")
-        assert "--data" in message
+    assert "file: a file, not a folder" in error_of(sources.prepare, tmp_path / "file", small)
+    target = tmp_path / "file" / "below"
+    message = error_of(sources.prepare, target, small)
+    assert message.startswith(f"{target}: the data set cannot be written")
+    assert "--data" in message
+
+
+FOREIGN = ["cats/1.png", "mnist.npz", "notes.txt", "train-images-idx3-ubyte", "0/a/b/c.png", ".hidden"]
+
+
+@pytest.mark.parametrize("source", [None, "auto", "digits", "mnist"])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_that_holds_anything_is_never_written_into(tmp_path, name, source):
+    target = tmp_path / "mine"
+    (target / name).parent.mkdir(parents=True)
+    (target / name).write_bytes(b"mine")
+    error_of(sources.prepare, target, source)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [target / name]
+
+
+def test_without_a_source_nothing_is_made_in_a_folder_of_the_user(tmp_path):
+    assert error_of(sources.prepare, tmp_path / "sett").startswith(f"{tmp_path / 'sett'}: no such folder; ")
+    assert "an empty folder; " in error_of(sources.prepare, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_own_folder_is_filled_beside_its_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "own_data_folder", lambda: tmp_path)
+    monkeypatch.setattr(sources, "DOWNLOAD", "print('no network'); exit(1)")
+    (tmp_path / "README.md").write_text("stays")
+    assert sources.prepare(tmp_path).source == "digits"
+    assert pieces_below(tmp_path) == ["README.md", *COMPLETE]
 
 
 def test_two_preparations_at_once(small, tmp_path):
