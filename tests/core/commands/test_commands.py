@@ -325,7 +325,7 @@ def test_failures(call, trained, runs, digits, tmp_path):
     for arguments, reason in (
         (["train", "quick", "--data", tmp_path / "none"], "no such folder"),
         (["train", "quick", "--data", digits.folder, "--runs", tmp_path / "file"], "cannot be made"),
-        (["data", "--data", tmp_path / "file"], "the data set cannot be written"),
+        (["data", "--data", tmp_path / "file"], "a file, not a folder"),
         (["data", "--data", tmp_path / "new", "--source", tmp_path / "minst"], "not a source"),
         (["data", "--data", digits.folder, "--source", "digits"], "holds a data set already"),
         (["evaluate", "latest", "--runs", runs, "--images", tmp_path / "none"], "cannot be read"),
@@ -364,7 +364,7 @@ def test_data_without_network(call, call_json, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "DOWNLOAD", "print('no network'); exit(1)")
     outcome = call("data", "--data", tmp_path / "a", "--source", "mnist")
     check_failure(outcome, 1, "MNIST could not be downloaded (no network)")
-    status, out, err = call("data", "--data", tmp_path / "b", "--json")
+    status, out, err = call("data", "--data", tmp_path / "b", "--source", "auto", "--json")
     assert (status, last_line(out)["source"]) == (0, "digits")
     assert "Taking the handwritten digits inside scikit-learn instead." in err
 
