@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     """Adds this group's commands."""
     commands.add("data", data, "Show the data set; prepare it first if there is none.").data().option(
         "--source",
-        help="fill an empty folder: auto (MNIST, without a network the digits of scikit-learn), mnist, digits, a folder",
+        help="fill an empty folder: auto (MNIST, without a network the digits of scikit-learn), mnist, digits, PATH",
     )
     add_preset(commands.add("summary", summary, "Layers, parameters and multiply-adds of a network.", settings_help()))
 

@@ -79,7 +79,8 @@ def prepare(
 
     A folder that holds anything is only read. `source` is "mnist" (downloaded), "digits" (inside scikit-learn), "auto"
     (the first of these that works), or the path of a folder with a set or with MNIST's four IDX files. None stands
-    for auto in the lab's own folder; in any other one nothing is made then. `progress` is called with lines for a human reader,
+    for auto in the lab's own folder; in any other one nothing is made then. `progress` is called with lines
+    for a human reader,
     `reading` with the images read from the set in `folder` and all of them, as by data.load.
     Raises DataError if the source cannot be had, if `folder` cannot be written, or if it holds another set already.
     """
