@@ -73,7 +73,7 @@ def _resume_interrupted() -> None:
     for run in reversed(store.list_runs(places.runs_folder())):
         if run.status == "interrupted" and not run.archived:
             try:
-                control.resume(run, loader.load(Path(run.data["folder"])))
+                control.resume(run, loader.load(Path(run.data.folder)))
                 print(f"Run {run.id} goes on.", flush=True)
             except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
                 print(f"Run {run.id} cannot go on: {error}", file=sys.stderr, flush=True)

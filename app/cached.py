@@ -23,7 +23,7 @@ from core.runs.store import Run
 def _measured(run: Run) -> tuple:
     """What tells the results of a run apart: those after an epoch change only if it was stopped within it and resumed,
     hence the steps."""
-    return run.id, run.result.get("epochs"), run.result.get("steps")
+    return run.id, run.result and run.result.epochs, run.result and run.result.steps
 
 
 _KEYS = {Run: _measured, DataSet: lambda images: images.fingerprint}
@@ -56,7 +56,7 @@ def sprite_sheet(images: DataSet) -> bytes:
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
 def embedded(run: Run) -> Embedded:
     """Embeddings and predictions of a run after its last epoch. Raises StoreError."""
-    return store.embedded(run, run.result["epochs"])
+    return store.embedded(run, run.result.epochs)
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)

@@ -50,7 +50,7 @@ def data_set() -> DataSet:
 def images_of(run: Run) -> DataSet:
     """The images that a run was trained on, also if they lie in another folder now. Raises DataError or StoreError."""
     with suppress(DataError):
-        if (images := data_set()).fingerprint == run.data["fingerprint"]:
+        if (images := data_set()).fingerprint == run.data.fingerprint:
             return images
     return store.data_of(run)
 
@@ -136,7 +136,5 @@ def goes_on_at(run: Run) -> tuple[int, int]:
         return cached.saved_step(run, (run.folder / "between.pt").stat().st_mtime_ns)
     if not run.result:
         return 1, 1
-    if run.format < store.FORMAT:
-        raise StoreError("It was trained by an older version of the lab, whose checkpoints do not hold all it takes.")
-    epoch, step = run.result["epochs"], run.result["steps"]
+    epoch, step = run.result.epochs, run.result.steps
     return (epoch + 1, 1) if step >= run.steps_per_epoch else (epoch, step + 1)

@@ -192,7 +192,7 @@ def neighbours(images: loader.DataSet) -> Iterator[Row]:
         for _ in experiment.run(writer, images, after_a_step):
             pass
         run = store.read(writer.folder)
-        embedded = store.embedded(run, run.result["epochs"])
+        embedded = store.embedded(run, run.result.epochs)
     seconds = []
     for _ in range(5):
         begun = time.perf_counter()

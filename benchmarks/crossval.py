@@ -23,7 +23,7 @@ from core.dataset.loader import DataSet, Split
 from core.learning import machine
 from core.runs import store, writing
 from core.settings import presets
-from core.settings.config import parse_setting
+from core.settings.config import parse_setting, to_dict
 
 RESULTS = Path(__file__).parent / "results" / "crossval.csv"
 FOLDS = 5
@@ -60,11 +60,11 @@ def main() -> None:
             "accuracy": finished.test_accuracy,
             "images": len(part.test.ids),
             "seconds": round(finished.seconds, 1),
-            "threads": run.facts["machine"]["threads"],
+            "threads": run.record.machine.threads,
             "date": datetime.date.today().isoformat(),
             "data": images.fingerprint[:12],
             **machine.versions(),
-            "settings": json.dumps(run.facts["config"], sort_keys=True),
+            "settings": json.dumps(to_dict(run.record.config), sort_keys=True),
             "missed": " ".join(f"{row.id}={row.predicted}" for row in wrong.itertuples()),
         }
         tables.append(RESULTS, [row])

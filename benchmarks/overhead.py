@@ -40,7 +40,7 @@ from core.learning import evaluate, loop, machine, objectives, sampling
 from core.learning.augment import augment
 from core.learning.evaluate import LabelledImages
 from core.learning.events import EpochDone
-from core.learning.loop import Control
+from core.learning.states import Control
 from core.networks.build import build, prepare, repeated
 from core.runs import store, writing
 from core.runs.store import Run

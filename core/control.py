@@ -10,14 +10,13 @@ from pathlib import Path
 
 from core.dataset.loader import DataSet
 from core.learning import memory
+from core.learning.states import Control, Request
 from core.runs import store, writing
 from core.runs.files import StoreError
-from core.runs.queue import Control, queue
+from core.runs.queue import queue
 from core.runs.store import Run
 from core.runs.writing import RunWriter
 from core.settings.config import RunConfig
-
-_ENDED = {"stop": "stopped", "pause": "paused", "leave": "interrupted"}
 
 
 def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "") -> str:
@@ -38,13 +37,13 @@ def resume(run: Run, images: DataSet, add_epochs: int = 0) -> None:
 def pause(run: Run) -> None:
     """Saves the run at its next step and lets go of it, or takes it out of the queue; `resume` goes on from there."""
     if not queue().pause(run.id):
-        _request(run, "pause")
+        _request(run, Request.PAUSE)
 
 
 def stop(run: Run) -> None:
     """Ends the run at its next step and evaluates the model so far, or takes it out of the queue."""
     if not queue().stop(run.id):
-        _request(run, "stop")
+        _request(run, Request.STOP)
 
 
 def mine(run: Run) -> bool:
@@ -71,11 +70,11 @@ def failure(run: Run) -> str:
     return (run.error or queue().error(run.id) or "") if status(run) == "failed" else ""
 
 
-def _request(run: Run, wish: str) -> None:
+def _request(run: Run, request: Request) -> None:
     now = store.read(run.folder)
     if not now.active:
         raise StoreError(f"run {run.id} is {now.status}: nothing trains it now")
-    store.request(now, wish)
+    store.request(now, request)
 
 
 def _submit(writer: RunWriter, images: DataSet) -> None:
@@ -88,12 +87,12 @@ def _submit(writer: RunWriter, images: DataSet) -> None:
         queue().submit(
             writer.id,
             lambda control: _train(writer, images, control),
-            told=lambda wish: writer.announce(store.WISHES.get(wish, "stopping")),
-            dropped=lambda wish: _drop(writer, wish),
-            asked=writer.wish,
+            told=lambda request: writer.announce(request.heard),
+            dropped=lambda request: _drop(writer, request),
+            asked=writer.requested,
         )
     except RuntimeError:  # the process is about to end
-        _drop(writer, "leave")
+        _drop(writer, Request.LEAVE)
         raise
 
 
@@ -108,11 +107,11 @@ def _train(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
         memory.give_back()  # what this run's feature maps took; until the next one it belongs to other programs
 
 
-def _drop(writer: RunWriter, wish: str) -> None:
+def _drop(writer: RunWriter, request: Request) -> None:
     """Ends a run before its turn."""
     writer.take_turn()
     try:
         with suppress(StoreError):  # on a full disk it reads as interrupted
-            writer.update(status=_ENDED[wish])
+            writer.update(status=request.ended)
     finally:
         writer.close()

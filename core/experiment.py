@@ -25,10 +25,12 @@ from core.dataset.loader import DataSet, Split
 from core.learning import evaluate, loop, machine, sampling
 from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, Event, Finished, Resumed, StepDone
-from core.learning.loop import Control, Training
+from core.learning.loop import Training
+from core.learning.states import Control, Request, Status
 from core.networks import build
 from core.runs import store
 from core.runs.files import StoreError
+from core.runs.record import MachineFacts, Result
 from core.runs.store import Run
 from core.runs.writing import RunWriter
 from core.settings.choices import OBJECTIVES
@@ -37,7 +39,6 @@ from core.settings.config import ConfigError, RunConfig
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,
 CHECKPOINT_SHARE = 0.01  # or more, so that saving them takes no larger share of the time
 _LOOKED_AT = 8  # images that a network is tried with
-_ENDED_BY = {"stop": ("stopping", "stopped"), "pause": ("pausing", "paused"), "leave": ("stopping", "interrupted")}
 
 
 class _Left(Exception):
@@ -52,8 +53,17 @@ class Progress:
     history: list[dict] = field(default_factory=list)  # the rows of history.csv: a whole epoch each
     partial: dict | None = None  # its last row while a run is stopped within an epoch
     best_accuracy: float = -1.0  # on the test images, of a whole epoch
-    result: dict = field(default_factory=dict)  # see store.Run
+    result: Result | None = None
     steps: dict = field(default_factory=dict)  # see RunWriter.steps_state
+
+    def state(self) -> dict:
+        """Plain values, for a checkpoint."""
+        return asdict(self) | {"result": self.result.model_dump() if self.result else {}}
+
+    @classmethod
+    def from_state(cls, state: dict) -> "Progress":
+        """The inverse of `state`. Raises KeyError, TypeError or ValueError for anything else."""
+        return cls(**state | {"result": Result.checked(state["result"]) if state["result"] else None})
 
     @property
     def rows(self) -> list[dict]:
@@ -64,7 +74,7 @@ class Progress:
 def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> Iterator[Event]:
     """Trains the run that `writer` was made for, from its last checkpoint if it has one; yields its events.
 
-    `control` and the writer are asked for a wish before every step: "stop" evaluates and keeps the model so far,
+    `control` and the writer are asked before every step: "stop" evaluates and keeps the model so far,
     "pause" and "leave" only save a checkpoint. The run is then marked stopped, paused or interrupted, and can be
     resumed from that very step. The caller enters and leaves `writer`, which marks the run failed if anything is
     raised here.
@@ -86,30 +96,30 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         notes += _differences(found, used)
         recorder.restore(found, checkpoint)
         checkpoint = None  # or it would take as much memory as the network for the whole run
-    training, wish = recorder.training, None
+    training, request = recorder.training, None
     writer.update(
-        status="running",
-        machine=asdict(used) | machine.versions(),
+        status=Status.RUNNING,
+        machine=MachineFacts(**asdict(used), **machine.versions()),
         steps_per_epoch=sampling.steps_per_epoch(config, learnt.labels),
-        notes=list(dict.fromkeys([*writer.facts["notes"], *notes])),
+        notes=tuple(dict.fromkeys([*writer.record.notes, *notes])),
     )
     if recorder.resumed:
         yield Resumed(epoch=training.epoch, step=training.step, notes=notes)
 
-    def asked() -> str | None:
-        nonlocal wish
-        if now := control() or writer.wish():
-            if now != wish:
-                writer.announce(_ENDED_BY[now][0])
-            wish = now
-        return wish
+    def asked() -> Request | None:
+        nonlocal request
+        if now := control() or writer.requested():
+            if now != request:
+                writer.announce(Request(now).heard)
+            request = Request(now)
+        return request
 
     def leave_evaluation(*_) -> None:
-        if not training.judged.training and asked() in ("pause", "leave"):
+        if not training.judged.training and asked() in (Request.PAUSE, Request.LEAVE):
             raise _Left
 
     def evaluate_epoch(epoch: int) -> Evaluation:
-        if wish:
+        if request:
             recorder.save_between()  # an evaluation may take long; whoever does not wait for it loses nothing
         evaluation = evaluate.evaluate(training.judged, training_images, held, test_images, config, used)
         known, asked_for, loss = evaluation.train_embeddings, evaluation.test_embeddings, evaluation.test_loss or 0.0
@@ -136,18 +146,18 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         raise
     finally:
         hook.remove()
-    if wish in ("pause", "leave"):
+    if request in (Request.PAUSE, Request.LEAVE):
         recorder.save_between()
-    status = _ENDED_BY[wish][1] if wish and not training.ended(config) else "done"
+    status = request.ended if request and not training.ended(config) else Status.DONE
     progress = recorder.progress
     progress.seconds = recorder.seconds()
     writer.update(status=status, seconds=round(progress.seconds, 3))
     yield Finished(
         run=writer.id,
         status=status,
-        epochs=progress.result.get("epochs", 0),
-        train_accuracy=progress.result.get("train_accuracy"),
-        test_accuracy=progress.result.get("test_accuracy"),
+        epochs=progress.result.epochs if progress.result else 0,
+        train_accuracy=progress.result and progress.result.train_accuracy,
+        test_accuracy=progress.result and progress.result.test_accuracy,
         seconds=progress.seconds,
     )
 
@@ -161,7 +171,7 @@ def _trusted(used: machine.Machine, network: build.Network, config: RunConfig, i
 def _as_before(run: Run) -> RunConfig:
     """The settings with the precision and the threads that the run began with, whatever they would be here."""
     used = run.machine
-    return replace(run.config, precision=used["precision"], threads=used["threads"]) if used else run.config
+    return replace(run.config, precision=used.precision, threads=used.threads) if used else run.config
 
 
 def _differences(run: Run, used: machine.Machine) -> list[str]:
@@ -169,10 +179,10 @@ def _differences(run: Run, used: machine.Machine) -> list[str]:
     here = asdict(used) | machine.versions()
     names = {"device": "device", "torch": "PyTorch", "processor": "processor"}
     found = [
-        f"Resumed with another {name} ({here[key]} instead of {run.machine[key]}): from there on the numbers may "
-        "differ in the last digits from those of a run without interruption."
+        f"Resumed with another {name} ({here[key]} instead of {getattr(run.machine, key)}): from there on the numbers "
+        "may differ in the last digits from those of a run without interruption."
         for key, name in names.items()
-        if key in run.machine and run.machine[key] != here[key]
+        if getattr(run.machine, key) not in ("", here[key])
     ]
     if used.device != "cpu" and not found:
         found = ["Resumed on a GPU, where even a run without interruption is not the same twice in the last digits."]
@@ -205,11 +215,11 @@ class _Recorder:
 
         Raises StoreError if the checkpoint is that of another run.
         """
-        if checkpoint.get("run") != self.writer.facts["run"]:
+        if checkpoint.get("run") != self.writer.record.run:
             raise StoreError(f"the checkpoint in {run.folder} is that of another run ({checkpoint.get('run')!r:.80})")
         try:
             self.training.load_state_dict(checkpoint["training"])
-            self.progress = Progress(**checkpoint["progress"])
+            self.progress = Progress.from_state(checkpoint["progress"])
             self.writer.restore_steps(self.progress.steps)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise StoreError(
@@ -222,7 +232,7 @@ class _Recorder:
         result = self.progress.result
         if result and result != run.result:  # run.json is written last, so that the other tables are behind as well
             with suppress(StoreError):  # damaged embeddings cost only these tables, until the next evaluation
-                save_predictions(self.writer, self.images, store.embedded(run, result["epochs"]))
+                save_predictions(self.writer, self.images, store.embedded(run, result.epochs))
             self.writer.update(result=result)
 
     def step_done(self, event: StepDone) -> None:
@@ -275,7 +285,7 @@ class _Recorder:
 
     def _state(self) -> dict:
         self.progress.steps = self.writer.steps_state()
-        plain = {"format": store.FORMAT, "run": self.writer.facts["run"], "progress": asdict(self.progress)}
+        plain = {"format": store.FORMAT, "run": self.writer.record.run, "progress": self.progress.state()}
         return plain | {"training": self.training.state_dict()}
 
     def _remember_save(self, took: float = 0.0) -> None:
@@ -283,19 +293,11 @@ class _Recorder:
         self._next_save = time.perf_counter() + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
 
 
-def headline(progress: Progress, mistakes_made: int) -> dict:
-    """The result of a run, see store.Run: that of the last row of history.csv."""
+def headline(progress: Progress, mistakes_made: int) -> Result:
+    """The result of a run: that of the last row of history.csv."""
     last = progress.rows[-1]
-    return {
-        "epochs": last["epoch"],
-        "steps": last["steps"],
-        "train_accuracy": last["train_accuracy"],
-        "validation_accuracy": last["validation_accuracy"],
-        "test_accuracy": last["test_accuracy"],
-        "best_test_accuracy": progress.best_accuracy if progress.history else last["test_accuracy"],
-        "alarm": last["alarm"],
-        "mistakes": mistakes_made,
-    }
+    best = progress.best_accuracy if progress.history else last["test_accuracy"]
+    return Result.of(last, epochs=last["epoch"], best_test_accuracy=best, mistakes=mistakes_made)
 
 
 def save_history(writer: RunWriter, progress: Progress) -> None:
@@ -338,7 +340,7 @@ def evaluate_run(
     images = store.data_of(run, progress)
     asked = labelled(images, loader.load_images(folder, images.classes) if folder else images.test)
     checkpoint = store.load_checkpoint(run)
-    used = machine.choose(replace(config, precision=run.machine["precision"]))  # queries like the stored gallery
+    used = machine.choose(replace(config, precision=run.machine.precision))  # queries like the stored gallery
     network = build.build(config, len(images.classes))
     try:
         network.load_state_dict(checkpoint["network"])

@@ -38,8 +38,10 @@ class Replay:
 
 def receipt(run: Run) -> str:
     """A short code of a run's settings, seed, images and versions: runs with the same code are the same experiment."""
-    machine = {name: run.machine.get(name) for name in ("precision", "threads", "torch", "device", "processor")}
-    facts = json.dumps([to_dict(run.config), run.data["fingerprint"], machine], sort_keys=True)
+    machine = {
+        name: getattr(run.machine, name, None) for name in ("precision", "threads", "torch", "device", "processor")
+    }
+    facts = json.dumps([to_dict(run.config), run.data.fingerprint, machine], sort_keys=True)
     code = hashlib.sha256(facts.encode()).hexdigest()[:12].upper()
     return "-".join((code[:4], code[4:8], code[8:]))
 
@@ -61,14 +63,14 @@ def replay(run: Run, images: DataSet, told=lambda event: None) -> Replay:
 
 def _as_it_was(run: Run) -> RunConfig:
     """The run's settings, with the precision and the threads that it was computed with."""
-    return replace(run.config, precision=run.machine["precision"], threads=run.machine["threads"])
+    return replace(run.config, precision=run.machine.precision, threads=run.machine.threads)
 
 
 def _compared(run: Run, writer: writing.RunWriter, images: DataSet, told) -> Replay:
     from core import experiment
     from core.learning.events import EpochDone, StepDone
 
-    again, end = store.read(writer.folder), (run.result["epochs"], run.result["steps"])
+    again, end = store.read(writer.folder), (run.result.epochs, run.result.steps)
     last_epoch, steps_done = end[0], []
     before = store.history(run)
     if before["epoch"].tolist() != list(range(1, last_epoch + 1)):
@@ -106,5 +108,6 @@ def _other_weights(run: Run, again: Run) -> str:
 
 def _other_result(run: Run, again: Run) -> str:
     made = store.read(again.folder).result
-    other = [name for name in made if run.result.get(name) != made[name]]
-    return f"{other[0]} in run.json was {run.result.get(other[0])} and is {made[other[0]]}" if other else ""
+    other = [name for name, value in made if getattr(run.result, name) != value]
+    was, now = (getattr(result, other[0]) if other else None for result in (run.result, made))
+    return f"{other[0]} in run.json was {was} and is {now}" if other else ""

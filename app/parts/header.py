@@ -30,7 +30,7 @@ def run_name(run: Run, name: str = "") -> str:
     if run.config is None:
         return f"{name} (damaged)"
     when = run.created.strftime("%d %b %H:%M")
-    accuracy = run.result.get("test_accuracy")
+    accuracy = run.result and run.result.test_accuracy
     outcome = run.status if accuracy is None else f"{accuracy:.1%} test"
     # The end of the id keeps apart what was started in the same minute: Streamlit knows an option by its label
     return f"{name} · {when} · {'in progress' if run.active else outcome} · {run.id[-4:]}"
@@ -47,8 +47,8 @@ def pick_run(runs: list[Run], key: str, buttons: Callable[[Run], None] | None = 
         if session.passed_over(runs):
             st.warning("The run you were looking at is gone or has nothing to show here: this is another one.")
         _line(chosen, runs, key, buttons)
-        if alarm := chosen.result.get("alarm"):
-            st.warning(f"After epoch {chosen.result['epochs']}: {plain(alarm)}", icon="⚠️")
+        if alarm := chosen.result and chosen.result.alarm:
+            st.warning(f"After epoch {chosen.result.epochs}: {plain(alarm)}", icon="⚠️")
     session.choose_run(chosen.id)
     return chosen
 
@@ -91,21 +91,21 @@ def _named(ids: list[str], answer: str) -> str | None:
 
 def headline(run: Run) -> str:
     """The run's result in a sentence, e.g. "98.6 % of 1,000 test images, after epoch 9"."""
-    accuracy = run.result.get("test_accuracy")
+    accuracy = run.result and run.result.test_accuracy
     if accuracy is None:
         return "no result yet" if run.active else "no result"
-    images = run.data.get("test")
+    images = run.data and run.data.test
     of = f"of {images:,} test images" if isinstance(images, int) else "of the test images"
     return f"{percent(accuracy)} {of}, {after(run)}"
 
 
 def _data(run: Run) -> str | None:
-    return f"Trained and tested on {plain(run.data['description'])}" if run.data else None
+    return f"Trained and tested on {plain(run.data.description)}" if run.data else None
 
 
 def after(run: Run) -> str:
     """When a run's result was measured, e.g. "after epoch 2" or "after 40 of 125 steps of epoch 2"."""
-    epoch, steps = run.result["epochs"], run.result["steps"]
+    epoch, steps = run.result.epochs, run.result.steps
     return f"after {f'{steps} of {run.steps_per_epoch} steps of ' * (steps < run.steps_per_epoch)}epoch {epoch}"
 
 

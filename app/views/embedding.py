@@ -38,7 +38,7 @@ def inspect(run: Run, images: DataSet, index: int) -> None:
 def drawn(run: Run, method: str) -> np.ndarray:
     """The map (N + Q, 2): PCA while UMAP is being drawn, or if it cannot be."""
     if method == "UMAP":
-        drawing = maps.umap(run, run.result["epochs"])
+        drawing = maps.umap(run, run.result.epochs)
         if drawing.frame is not None:
             return drawing.frame
         if drawing.error:
@@ -83,7 +83,7 @@ def draw(run: Run) -> None:
     if clicked is not None:
         session.remember(f"picked_{run.id}", clicked)
     with image_column:
-        accuracy, wrong = f"{run.result['test_accuracy']:.2%}", points.wrong.sum()
+        accuracy, wrong = f"{run.result.test_accuracy:.2%}", points.wrong.sum()
         st.metric(f"Test accuracy {header.after(run)}", accuracy, help="Share of test images that are named rightly.")
         st.caption(
             f"Coloured by true class: {len(images.train.ids):,} training images (small dots), "

@@ -18,10 +18,15 @@ BEING_TRAINED = "Being trained: stop it first."
 WAITING = 5.0  # seconds between two looks at whether the runs have changed
 
 
+def epochs_of(run: Run) -> str | None:
+    """The epochs that were evaluated, of those asked for; None if the run is damaged."""
+    return f"{run.result.epochs if run.result else 0} of {run.config.epochs}" if run.config else None
+
+
 def table_of(runs: list[Run], names: dict[str, str]) -> pd.DataFrame:
     """The runs as they are listed, one a row, called by `names`; what is not known is empty."""
-    accuracies = [run.result.get("test_accuracy") for run in runs]
-    epochs = [f"{run.result.get('epochs', 0)} of {run.config.epochs}" if run.config else None for run in runs]
+    accuracies = [run.result and run.result.test_accuracy for run in runs]
+    epochs = [epochs_of(run) for run in runs]
     table = pd.DataFrame(
         {
             "Run": [names[run.id] for run in runs],
@@ -29,13 +34,13 @@ def table_of(runs: list[Run], names: dict[str, str]) -> pd.DataFrame:
             "Status": [reading.status(run) for run in runs],
             "Epochs": epochs,
             "Test accuracy": pd.array(accuracies, dtype="Float64") * 100,
-            "Mistakes": pd.array([run.result.get("mistakes") for run in runs], dtype="Int64"),
+            "Mistakes": pd.array([run.result and run.result.mistakes for run in runs], dtype="Int64"),
             "Time": pd.array([run.seconds for run in runs], dtype="Float64"),
-            "Images": [run.data.get("source") for run in runs],
+            "Images": [run.data and run.data.source for run in runs],
             "Id": [run.id for run in runs],
         }
     )
-    if any(alarms := [run.result.get("alarm") for run in runs]):
+    if any(alarms := [run.result and run.result.alarm for run in runs]):
         table.insert(5, "Alarm", alarms)
     if any(run.archived for run in runs):
         table.insert(3, "Archived", ["yes" if run.archived else None for run in runs])
@@ -109,8 +114,8 @@ def buttons(ticked: list[Run]) -> None:
 def confirm_deletion(runs: list[Run], names: dict[str, str]) -> None:
     """Names the runs and what will be lost."""
     for run in runs:
-        facts = [f"{run.result.get('epochs', 0)} of {run.config.epochs} epochs"] if run.config else ["damaged"]
-        if accuracy := run.result.get("test_accuracy"):
+        facts = [f"{epochs_of(run)} epochs" if run.config else "damaged"]
+        if accuracy := run.result and run.result.test_accuracy:
             facts.append(f"test accuracy {messages.percent(accuracy)}")
         st.markdown(f"**{messages.plain(names[run.id])}** · {' · '.join(facts)}")
         st.caption(messages.plain(str(run.folder)))

@@ -40,7 +40,7 @@ def show(run: Run) -> None:
     with st.spinner("Reading the images …"):  # shows if it takes long
         images = reading.images_of(run)
     table = cached.wrong_images(run, images)
-    total, accuracy = len(images.test.ids), run.result["test_accuracy"]
+    total, accuracy = len(images.test.ids), run.result.test_accuracy
     rule = CLASSIFIERS[run.config.predicts].lower() + f", k = {run.config.neighbours}" * ("knn" in run.config.predicts)
     st.markdown(
         f"**{len(table)} of {total:,} test images are wrong** {header.after(run)} "

@@ -133,9 +133,9 @@ def controls(run: Run) -> None:
 def more_epochs(run: Run, button) -> None:
     """A number and a button that trains a finished run for longer."""
     room = MOST_EPOCHS - run.config.epochs
-    if run.format < store.FORMAT or room < 1:
+    if room < 1:
         return
-    if run.result["epochs"] < run.config.epochs:
+    if run.result.epochs < run.config.epochs:
         st.caption("It ended early: its validation accuracy had not become better.")
         return
     with st.container(width=70):
@@ -308,7 +308,7 @@ def this_run() -> None:
             st.fragment(live, run_every=pace)(run.id, pace, before)
         if run.result and not run.active:
             with st.container(horizontal=True):
-                navigation.link("mistakes", f"→ See the {run.result['mistakes']} mistakes")
+                navigation.link("mistakes", f"→ See the {run.result.mistakes} mistakes")
                 navigation.link("embedding", "→ See the embedding")
         own_settings(run, header.names(runs)[run.id])
     if run is None or not run.active:

@@ -33,7 +33,7 @@ def evaluate(options) -> Result:
         print(f"accuracy {result['accuracy']:.2%} ({result['correct']} of {result['total']})")
         print(f"precision@1 {result['precision_at_1']:.4f}, R-precision {result['r_precision']:.4f}, ", end="")
         print(f"MAP@R {result['map_at_r']:.4f}")
-        shares = zip(run.data["classes"], result["per_class"], strict=True)
+        shares = zip(run.data.classes, result["per_class"], strict=True)
         print("per class:", ", ".join(f"{name} {'–' if share is None else f'{share:.2%}'}" for name, share in shares))
         print("confusion matrix (rows: true, columns: predicted)")
         for row in result["confusion"]:
@@ -50,8 +50,8 @@ def mistakes(options) -> Result:
         raise StoreError(f"run {run.id} has no predictions yet: its first epoch was not finished")
     table = store.mistakes(run)
     images = images_of(run, options)
-    if len(table) != run.result["mistakes"]:  # brought in before its data set was
-        table = wrong.find(images, store.embedded(run, run.result["epochs"]))
+    if len(table) != run.result.mistakes:  # brought in before its data set was
+        table = wrong.find(images, store.embedded(run, run.result.epochs))
     folder = options.out or places.pictures_folder() / run.id
     pictures.export(table, images, folder)
     if not options.json:

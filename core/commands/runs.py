@@ -62,7 +62,7 @@ def runs(options) -> Result:
             "run": run.id,
             "status": run.status,
             "preset": run.config.preset if run.config else None,
-            "test_accuracy": run.result.get("test_accuracy"),
+            "test_accuracy": run.result and run.result.test_accuracy,
             "title": run.title,
             "archived": run.archived,
         }

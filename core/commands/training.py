@@ -115,7 +115,7 @@ def _watch(events, writer: writing.RunWriter):
 
     from core.learning.events import EpochDone, Resumed, StepDone
 
-    epochs = writer.facts["config"]["epochs"]
+    epochs = writer.record.config.epochs
     shown = tqdm(unit="step", leave=False, disable=None, file=sys.stderr)  # None: only on a terminal
     for event in events:
         if isinstance(event, Resumed):

@@ -5,7 +5,6 @@ lab makes all other files itself, as when a run is resumed. No byte is taken ove
 possible is written anew.
 """
 
-import json
 import math
 import os
 import pickletools
@@ -26,14 +25,17 @@ from core import places
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.exchange.archives import MEGABYTE, UNPACKED_BYTES, UploadError, members, opened, shown, unpack, zip_of
+from core.learning.states import Status
 from core.runs import store, writing
 from core.runs.files import StoreError
+from core.runs.record import DataFacts, Record, RunRecord
 from core.runs.store import Run
-from core.settings.config import SPHERE_RADIUS, check_data, to_dict
+from core.settings.config import SPHERE_RADIUS, check_data
 from core.settings.presets import PRESETS
 
 SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
 PICKLE_BYTES = 4 * MEGABYTE  # of the list of tensors in a checkpoint; DenseNet-52 has 0.1
+LARGEST_NUMBER = 10**8  # in a history: seconds, losses, sums of an epoch
 VALUES = 100_000  # in a checkpoint, tensors counted as one
 NEEDED = ("run.json", "last.pt")
 
@@ -97,8 +99,8 @@ def export_run(run: Run, stream: BinaryIO) -> None:
     """Writes the zip file that `read_run` reads. Raises UploadError for a run without a result, or one that goes on."""
     if run.active:
         raise UploadError(f"run {run.id} is not finished; stop it or wait for its end, then export it")
-    if not run.result or run.format != store.FORMAT:
-        reason = run.error or ("it is of an older version" if run.result else "its first epoch was not finished")
+    if not run.result:
+        reason = run.error or "its first epoch was not finished"
         raise UploadError(f"run {run.id} has no result to export: {reason}")
     with zipfile.ZipFile(stream, "w", strict_timestamps=False) as archive:
         for path in sorted(run.folder.rglob("*")):
@@ -121,12 +123,12 @@ def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = ()) ->
             raise UploadError(f"{missing[0]}: missing; upload a whole run as Export or `export` packs it")
         unpack(found, files, incoming)
         run = _checked(store.read(incoming))
-        known = _known_set(run.data["fingerprint"], (places.data_folder(), *sets))
+        known = _known_set(run.data.fingerprint, (places.data_folder(), *sets))
         run_id = f"{datetime.now():%Y%m%d-%H%M%S}-imported-{run.config.preset}-{secrets.token_hex(2)}"
-        facts = _facts(run, known) | {"run": run_id}
+        record = _record(run, run_id, known)
         (incoming / "new").mkdir()
         with writing.RunWriter(incoming / "new") as writer:
-            _rewrite(replace(run, data=facts["data"]), known, facts, writer)
+            _rewrite(replace(run, data=record.data), known, record, writer)
         taken = _checked(store.read(writer.folder))  # as the pages will
         store.history(taken)
         if run.name:
@@ -149,41 +151,48 @@ def _known_set(fingerprint: str, sets: Iterable[Path]) -> DataSet | None:
     return None
 
 
-def _facts(run: Run, known: DataSet | None) -> dict:
+def _record(run: Run, run_id: str, known: DataSet | None) -> RunRecord:
     """run.json but for the result, from what core/runs/store.py has read; with texts that can be shown."""
-    if run.format != store.FORMAT:
-        raise UploadError("run.json: of an older version of the lab, whose runs cannot go on; train it anew there")
     if run.config.preset not in (*PRESETS, "custom"):
         raise UploadError("run.json: a preset that this lab does not know; update the lab")
     if not run.machine or run.steps_per_epoch < 1:
         raise UploadError("run.json: a run that was never trained; export the run anew")
-    if known:
-        about = writing.about(known)
-        check_data(run.config, dict(zip(known.class_numbers, np.bincount(known.train.labels).tolist(), strict=True)))
-    else:
-        about = {key: run.data[key] for key in ("class_numbers", "train", "test")}
-        about |= {key: shown(run.data[key], 200) for key in ("source", "fingerprint", "description")}
-        about["description"] += " (so says the imported run)"
-        about |= {"classes": [*map(shown, run.data["classes"])], "folder": str(loader.absolute(places.data_folder()))}
-    machine = {key: shown(str(value), 120) for key, value in run.machine.items() if _COLUMN.fullmatch(key)}
-    notes = json.loads((run.folder / "run.json").read_bytes()).get("notes", [])  # run.notes has more, on label.json
-    return {
-        "format": store.FORMAT,
-        "status": run.status,
+    notes = RunRecord.read(run.folder / "run.json").notes  # run.notes has more, on label.json
+    return RunRecord(
+        format=store.FORMAT,
+        run=run_id,
+        status=Status.QUEUED,  # until the result is known
         # never in the future, where it would be the newest for ever
-        "created": min(max(run.created, datetime(2000, 1, 1)), datetime.now()).isoformat(timespec="milliseconds"),
-        "config": to_dict(run.config),
-        "data": about,
-        "machine": machine | {"threads": run.machine["threads"]},
-        "steps_per_epoch": run.steps_per_epoch,
-        "seconds": run.seconds,
-        "error": shown(run.error, 500),
-        "diverged": run.diverged,
-        "notes": [shown(note, 300) for note in notes[:50]],
-    }
+        created=min(max(run.created, datetime(2000, 1, 1)), datetime.now()),
+        config=run.config,
+        data=_data_facts(run, known),
+        machine=run.machine.changed(**_cleaned(run.machine, 120)),
+        steps_per_epoch=run.steps_per_epoch,
+        seconds=run.seconds,
+        error=shown(run.error, 500),
+        diverged=run.diverged,
+        notes=tuple(shown(note, 300) for note in notes[:50]),
+    )
 
 
-def _rewrite(run: Run, known: DataSet | None, facts: dict, writer: writing.RunWriter) -> None:
+def _data_facts(run: Run, known: DataSet | None) -> DataFacts:
+    if known:
+        check_data(run.config, dict(zip(known.class_numbers, np.bincount(known.train.labels).tolist(), strict=True)))
+        return DataFacts.of(known)
+    texts = _cleaned(run.data, 200)
+    return run.data.changed(
+        **texts | {"description": f"{texts['description']} (so says the imported run)"},
+        folder=str(loader.absolute(places.data_folder())),
+        classes=tuple(map(shown, run.data.classes)),
+    )
+
+
+def _cleaned(record: Record, most: int) -> dict[str, str]:
+    """The texts of a record, as they can be shown."""
+    return {name: shown(value, most) for name, value in record if isinstance(value, str) and name != "folder"}
+
+
+def _rewrite(run: Run, known: DataSet | None, record: RunRecord, writer: writing.RunWriter) -> None:
     """Writes all files of the new run: some as read from the old one, the others made from these."""
     import torch
 
@@ -191,7 +200,7 @@ def _rewrite(run: Run, known: DataSet | None, facts: dict, writer: writing.RunWr
     from core.networks import build
 
     with torch.device("meta"):  # only the shapes: room for weights is made when there is a file of their size
-        network = build.build(run.config, len(run.data["classes"]))
+        network = build.build(run.config, len(run.data.classes))
     if (run.folder / "best.pt").exists():
         with _named("best.pt"):
             best = _checkpoint(run.folder / "best.pt", network)
@@ -212,11 +221,13 @@ def _rewrite(run: Run, known: DataSet | None, facts: dict, writer: writing.RunWr
                 if file.exists():
                     _check_stored(file)
                 embedded = store.embedded(run, row["epoch"])
+                if not ((embedded.scores >= 0) & (embedded.scores <= 1.001)).all():
+                    raise UploadError("scores that are not from 0 to 1; export the run anew")
                 size, furthest = embedded.train.shape[1], max(np.abs(each).max() for each in embedded[:2])
                 if size != network.embedding_size or furthest > 1.01 * SPHERE_RADIUS:
                     raise UploadError("embeddings that this network cannot have made; export the run anew")
                 writer.save_embedded(row["epoch"], embedded)
-    wrong = round((1 - last["test_accuracy"]) * run.data["test"])
+    wrong = round((1 - last["test_accuracy"]) * run.data.test)
     if known:
         if wrong != (embedded.predicted != known.test.labels).sum():
             raise UploadError("last.pt: another test accuracy than that of its predictions; export the run anew")
@@ -226,9 +237,9 @@ def _rewrite(run: Run, known: DataSet | None, facts: dict, writer: writing.RunWr
     progress.result = experiment.headline(progress, wrong)
     progress.steps["rows"] = len(steps)
     state = {"epoch": last["epoch"], "steps": last["steps"], "network": training.judged.state_dict()}
-    state |= {"format": store.FORMAT, "run": facts["run"], "progress": vars(progress)}
+    state |= {"format": store.FORMAT, "run": record.run, "progress": progress.state()}
     writer.save_checkpoint("last.pt", state | {"training": training.state_dict()})
-    writer.update(**facts, result=progress.result)
+    writer.begin(record.changed(status=run.status, result=progress.result))
 
 
 def _training(run: Run, network):
@@ -239,19 +250,19 @@ def _training(run: Run, network):
     from core.learning.loop import Training
 
     state = _checkpoint(run.folder / "last.pt", network)
-    training, progress = Training(network.to_empty(device="cpu"), run.config), Progress(**state["progress"])
+    training, progress = Training(network.to_empty(device="cpu"), run.config), Progress.from_state(state["progress"])
     training.load_state_dict(state["training"])
     for weights, kept in training.optimiser.state.items():  # torch compares only how many there are
         if any(value.shape not in ((), weights.shape) for value in kept.values() if torch.is_tensor(value)):
             raise UploadError("an optimiser that does not fit the network")
     rows, whole = progress.rows, not progress.partial
     sums, counts = training.diagnostics.sums, training.diagnostics.counts
-    pending, pending_counts = progress.steps["pending"], progress.steps.get("pending_counts")
-    if sums.keys() != counts.keys() or (pending_counts and pending.keys() != pending_counts.keys()):
+    pending, pending_counts = progress.steps["pending"], progress.steps["pending_counts"]
+    if sums.keys() != counts.keys() or pending.keys() != pending_counts.keys():
         raise UploadError("means that do not fit each other")
-    for row in (*rows, pending, pending_counts or {}, sums, counts):
+    for row in (*rows, pending, pending_counts, sums, counts):
         for name, value in row.items():
-            if name != "alarm" and not (_COLUMN.fullmatch(name) and type(value) in (int, float, type(None))):
+            if name != "alarm" and not (_COLUMN.fullmatch(name) and _possible(name, value)):
                 raise UploadError("names or numbers that cannot be in a history")
     for row in rows:
         row["alarm"] = shown(row["alarm"], 500)
@@ -263,6 +274,12 @@ def _training(run: Run, network):
     if whole != (steps == run.steps_per_epoch) or (run.status == "done" and not training.ended(run.config)):
         raise UploadError("not as far as run.json says")
     return training, progress
+
+
+def _possible(name: str, value) -> bool:
+    """Whether a number can stand under this name in a history."""
+    highest = 1 if name.endswith("_accuracy") else LARGEST_NUMBER
+    return value is None or (type(value) in (int, float) and abs(value) <= highest)
 
 
 @contextmanager

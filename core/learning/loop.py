@@ -16,12 +16,9 @@ from core.learning.events import EpochDone, StepDone
 from core.learning.machine import Machine
 from core.learning.means import Means
 from core.learning.objectives import Diagnostics
+from core.learning.states import Control, Request
 from core.networks.build import Network, prepare, repeated
 from core.settings.config import RunConfig
-
-# What a user may ask of a run, at any moment: "stop" evaluates the model so far, "pause" and "leave" (the process is
-# about to end) do not. Asked before every step; None goes on.
-Control = Callable[[], str | None]
 
 _FIRST_RATE = 0.04  # of the full learning rate, where a warm-up begins
 _RISE = 0.3  # share of the training in which the one-cycle schedule rises (arXiv:1708.07120)
@@ -98,9 +95,8 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
-        self.diagnostics = Means(dict(sums := state["diagnostic_sums"]))
-        # until 25 November 2026 every step could tell all of them
-        self.diagnostics.counts = dict(state.get("diagnostic_counts") or dict.fromkeys(sums, self.step))
+        self.diagnostics = Means(dict(state["diagnostic_sums"]))
+        self.diagnostics.counts = dict(state["diagnostic_counts"])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.confused = state["confused"]
@@ -170,9 +166,10 @@ def fit(
 ) -> Iterator[StepDone | EpochDone]:
     """Goes on with `training` until its last epoch; yields StepDone after a step, EpochDone after an evaluation.
 
-    `control` is asked before every step. At "stop" the epoch so far is evaluated, and at any wish the generator ends
-    with `training` as it was after the last step: called again with it, the epoch is finished as if it had never
-    been interrupted. When EpochDone of a whole epoch is yielded, `training` stands at the beginning of the next.
+    `control` is asked before every step. At a request to stop the epoch so far is evaluated, and at any
+    request the generator ends with `training` as it was after the last step: called again with it, the epoch is
+    finished as if it had never been interrupted. When EpochDone of a whole epoch is yielded, `training` stands at the
+    beginning of the next.
     Raises Diverged as soon as a loss is not finite.
     """
     labels = train.labels.to(machine.device)
@@ -184,8 +181,8 @@ def fit(
         network.train()
         batches = sampling.batches(config, train.labels, train.class_numbers, training.confused, epoch)
         for step, batch in itertools.islice(enumerate(batches, start=1), training.step, None):
-            if wish := control():
-                if wish == "stop" and training.step:
+            if request := control():
+                if request == Request.STOP and training.step:
                     yield _epoch_done(training, config, steps, evaluate(epoch), equal_images)
                 return
             images = prepare(train.images[batch].to(machine.device), 1, config.image_size)  # (B, 1, S, S)

@@ -6,11 +6,9 @@ reason that names entry or line; core/runs/store.py adds the file.
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,78 +16,13 @@ import pandas as pd
 
 from core.settings.config import ConfigError
 
-FORMAT = 2  # of run.json and of checkpoints; a higher number was written by a newer version
-ACTIVE = ("queued", "running", "pausing", "stopping")
-ENDED = ("paused", "stopped", "done", "failed", "interrupted")
 LONGEST_NAME = 60  # characters
-_LARGEST_JSON = 1_000_000  # bytes
-_LARGEST_NUMBER = 2**53
-
-
-def read_json(file: Path):
-    """What a JSON file of a run holds. Raises OSError or ValueError."""
-
-    def refuse(text: str):
-        raise ValueError(f"{text} is not a number")
-
-    if not file.is_file():  # a pipe or a device would be waited for
-        raise ValueError("it is missing" if not os.path.lexists(file) else "it is not a file")
-    with open(file, "rb") as stream:
-        content = stream.read(_LARGEST_JSON + 1)
-    if len(content) > _LARGEST_JSON:
-        raise ValueError("it is far too long")
-    return json.loads(content.decode("utf-8"), parse_constant=refuse)
-
-
-def checked_facts(facts) -> dict:
-    """The entries of run.json, with those that format 1 had not yet. Raises ValueError for what cannot be used."""
-    check(isinstance(facts, dict), "it holds no JSON object")
-    check(type(facts.get("format")) is int, "it has no entry 'format'")
-    check(facts["format"] <= FORMAT, f"written by a newer version of the lab (format {facts['format']})")
-    facts = {"diverged": False, "notes": []} | facts
-    _check_entries(
-        facts,
-        {"status": str, "created": str, "config": dict, "data": dict, "machine": dict, "steps_per_epoch": int}
-        | {"result": dict, "error": str, "diverged": bool, "notes": list},
-    )
-    check(facts["status"] in ACTIVE + ENDED, f"status {facts['status']!r} is unknown")
-    check(datetime.fromisoformat(facts["created"]).tzinfo is None, "'created' is not in local time")
-    check("seconds" in facts and (facts["seconds"] is None or _is_number(facts["seconds"])), "'seconds' is no number")
-    check(all(is_text(note) for note in facts["notes"]), "'notes' are no texts")
-    check(is_text(facts["config"].get("preset", "")), "'preset' is no text")
-    data, machine, result = facts["data"], facts["machine"], facts["result"]
-    texts = dict.fromkeys(("folder", "source", "description", "fingerprint"), str)
-    _check_entries(data, texts | {"classes": list, "class_numbers": list, "train": int, "test": int})
-    check(len(data["classes"]) == len(data["class_numbers"]) > 0, "it names no classes")
-    check(all(is_text(name) for name in data["classes"]), "a class has no name")
-    check(all(type(number) is int and _is_number(number) for number in data["class_numbers"]), "a class has no number")
-    if machine:
-        _check_entries(machine, {"device": str, "precision": str, "threads": int})
-        check(machine["precision"] in ("float32", "bfloat16"), f"precision {machine['precision']!r} is unknown")
-    if result:
-        _check_entries(result, {"epochs": int, "steps": int, "mistakes": int})
-        for name in ("train_accuracy", "test_accuracy", "best_test_accuracy"):
-            check(_is_number(result.get(name)) and 0 <= result[name] <= 1, f"{name!r} is not from 0 to 1")
-    return facts
 
 
 def check(right: bool, reason: str) -> None:
     """Raises ValueError with the reason unless it is right."""
     if not right:
         raise ValueError(reason)
-
-
-def _check_entries(values: dict, types: dict[str, type]) -> None:
-    """Raises ValueError for an entry that is missing or has another type; whole numbers have to be sizes."""
-    for name, wanted in types.items():
-        value = values.get(name)
-        check(type(value) is wanted, f"it has no entry {name!r} of the type {wanted.__name__}")
-        check(wanted is not int or 0 <= value < _LARGEST_NUMBER, f"{name!r} is out of bounds")
-        check(wanted is not str or is_text(value), f"{name!r} is no text")
-
-
-def _is_number(value) -> bool:
-    return type(value) in (int, float) and abs(value) < _LARGEST_NUMBER
 
 
 def is_text(value) -> bool:

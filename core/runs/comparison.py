@@ -23,8 +23,8 @@ def images_an_epoch(run: Run) -> int:
     if config.batches in TRIPLET_SAMPLINGS:
         return 3 * config.triplets
     if config.batches == "balanced":
-        return run.steps_per_epoch * classes_a_batch(config, len(run.data["classes"])) * config.images_per_class
-    return round(run.data["train"] * (1 - config.validation_share))
+        return run.steps_per_epoch * classes_a_batch(config, len(run.data.classes)) * config.images_per_class
+    return round(run.data.train * (1 - config.validation_share))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def compare_runs(runs: Sequence[Run], images: DataSet) -> Comparison:
         if not run.result:
             raise StoreError(f"run {run.id} has no result yet; wait for the end of its first epoch")
         store.check_same_data(run, images)
-    right = np.stack([store.embedded(run, run.result["epochs"]).predicted == images.test.labels for run in runs])
+    right = np.stack([store.embedded(run, run.result.epochs).predicted == images.test.labels for run in runs])
     by_id = dict(zip([run.id for run in runs], right, strict=True))
     return Comparison(
         runs=tuple(runs),

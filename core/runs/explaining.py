@@ -15,7 +15,7 @@ def last_epoch(run: Run) -> int:
     """The epoch that the result belongs to. Raises StoreError without one."""
     if not run.result:
         raise StoreError(f"run {run.id} has no predictions yet: its first epoch was not finished")
-    return run.result["epochs"]
+    return run.result.epochs
 
 
 def row_of(split: Split, name: str, what: str) -> int:

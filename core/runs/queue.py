@@ -11,21 +11,20 @@ import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from core.learning.states import Control, Request
+
 ERRORS_KEPT = 100
 SHUTDOWN_SECONDS = 20.0  # for the step in progress, which takes seconds in a wide network, and a checkpoint
-
-# A wish is "stop", "pause" or "leave" (the process is about to end); None goes on.
-Control = Callable[[], str | None]
 
 
 @dataclass(eq=False)
 class _Job:
     name: str
     start: Callable[[Control], Iterator]
-    told: Callable[[str], None]
-    dropped: Callable[[str], None]
+    told: Callable[[Request], None]
+    dropped: Callable[[Request], None]
     asked: Control
-    wish: str | None = None
+    request: Request | None = None
 
 
 class RunQueue:
@@ -43,15 +42,15 @@ class RunQueue:
         self,
         name: str,
         start: Callable[[Control], Iterator],
-        told: Callable[[str], None] = lambda wish: None,
-        dropped: Callable[[str], None] = lambda wish: None,
+        told: Callable[[Request], None] = lambda request: None,
+        dropped: Callable[[Request], None] = lambda request: None,
         asked: Control = lambda: None,
     ) -> None:
         """Adds a job under a unique name; it starts as soon as those before it have ended.
 
-        `start` gets a function that says what is wished of the job, and returns the events to drain. `told` is called
-        at once with a wish to the running job, `dropped` with one that came before its turn: it then never starts.
-        `asked` says what others wish of the job while it waits. Raises RuntimeError after `shutdown`.
+        `start` gets a function that says what is asked of the job, and returns the events to drain. `told` is called
+        at once with a request to the running job, `dropped` with one that came before its turn: it then never starts.
+        `asked` says what others ask of the job while it waits. Raises RuntimeError after `shutdown`.
         """
         with self._changed:
             if self._closed:
@@ -65,24 +64,24 @@ class RunQueue:
 
     def pause(self, name: str) -> bool:
         """Asks the running job of this name to pause at its next step, or drops the waiting one; says if it is here."""
-        return self._ask(name, "pause")
+        return self._ask(name, Request.PAUSE)
 
     def stop(self, name: str) -> bool:
         """Asks the running job of this name to end at its next step, or drops the waiting one; says if it is here."""
-        return self._ask(name, "stop")
+        return self._ask(name, Request.STOP)
 
-    def _ask(self, name: str, wish: str) -> bool:
+    def _ask(self, name: str, request: Request) -> bool:
         with self._changed:
             running = self._running if self._running and self._running.name == name else None
             if running:
-                running.wish = wish
+                running.request = request
             dropped = [job for job in self._waiting if job.name == name]
             self._waiting = [job for job in self._waiting if job.name != name]
             self._changed.notify_all()
         if running:
-            running.told(wish)
+            running.told(request)
         for job in dropped:
-            self._call(job, job.dropped, wish)
+            self._call(job, job.dropped, request)
         return bool(running or dropped)
 
     def names(self) -> list[str]:
@@ -110,7 +109,7 @@ class RunQueue:
         with self._changed:
             self._closed = True
         for name in reversed(self.names()):
-            self._ask(name, "leave")
+            self._ask(name, Request.LEAVE)
         return self.join(timeout)
 
     def _work(self) -> None:
@@ -128,10 +127,10 @@ class RunQueue:
         self._call(job, self._drain_events, job)
 
     def _drain_events(self, job: _Job) -> None:
-        for _ in job.start(lambda: job.wish):
+        for _ in job.start(lambda: job.request):
             for other in list(self._waiting):
-                if wish := other.asked():
-                    self._ask(other.name, wish)
+                if request := other.asked():
+                    self._ask(other.name, request)
 
     def _call(self, job: _Job, function: Callable, argument) -> None:
         """Calls something of a job and keeps what it raises: the thread must outlive every job."""

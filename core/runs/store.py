@@ -13,7 +13,6 @@
 What is read is checked, see core/runs/checks.py. No torch at import: the pages read runs with this module.
 """
 
-import json
 import os
 import re
 import secrets
@@ -21,7 +20,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,22 +31,14 @@ import pandas as pd
 from core.analysis.embedded import Embedded
 from core.dataset.images import Reading
 from core.dataset.loader import DataSet, load
-from core.runs.checks import (
-    ACTIVE,
-    FORMAT,
-    check,
-    checked_facts,
-    checked_mistakes,
-    checked_name,
-    checked_numbers,
-    read_json,
-)
+from core.learning.states import OF_OTHERS, Request, Status
+from core.runs.checks import check, checked_mistakes, checked_name, checked_numbers
 from core.runs.files import StoreError, not_written, replacing, why
 from core.runs.locks import is_locked, locked
-from core.settings.config import RunConfig, from_dict
+from core.runs.record import FORMAT, DataFacts, Label, MachineFacts, Result, RunRecord
+from core.settings.config import RunConfig
 from core.settings.presets import title
 
-WISHES = {"stop": "stopping", "pause": "pausing"}  # what another process may ask of a run, and its status until then
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _DELETED = ".deleted-"
 
@@ -62,15 +53,14 @@ class Run:
 
     id: str
     folder: Path
-    status: str
+    status: Status
     config: RunConfig | None = None
-    data: dict = field(default_factory=dict)  # see writing.about
-    machine: dict = field(default_factory=dict)  # device, precision, threads, and the versions
+    data: DataFacts | None = None
+    machine: MachineFacts | None = None  # None until the training has begun
     created: datetime = datetime.min  # local time
     steps_per_epoch: int = 0
     seconds: float | None = None  # of training and evaluation, once it has ended
-    # epochs begun, steps of the last one, train_accuracy, test_accuracy, best_test_accuracy, mistakes
-    result: dict = field(default_factory=dict)
+    result: Result | None = None  # None until an epoch was evaluated
     error: str = ""
     diverged: bool = False  # it failed because its weights ran away
     notes: tuple[str, ...] = ()  # what a reader of its numbers should know, e.g. resumed on another processor
@@ -81,7 +71,7 @@ class Run:
     @property
     def active(self) -> bool:
         """Whether some process trains it or will do so."""
-        return self.status in ACTIVE
+        return self.status.active
 
     @property
     def title(self) -> str:
@@ -127,74 +117,52 @@ def folder_of(runs: Path, name: str) -> Path:
 def read(folder: Path) -> Run:
     """The run in `folder`. Never raises: what cannot be read has the status damaged and says why."""
     file = folder / "run.json"
-    name, archived, label_notes = _label(folder)
+    label, notes = _label(folder)
+    about = {"id": folder.name, "folder": folder, "name": label.name, "archived": label.archived}
     try:
-        if folder.is_symlink():
-            raise ValueError("the run's folder is a link; copy the run itself here")
-        facts = checked_facts(read_json(file))
-        if facts["status"] in ACTIVE:
-            if is_locked(folder):
-                wishes = [WISHES[wish] for wish in WISHES if (folder / f"{wish}.request").exists()]
-                facts["status"] = (wishes or [facts["status"]])[0]
-            else:
-                facts = checked_facts(read_json(file))  # it may have ended just now
-                if facts["status"] in ACTIVE:
-                    facts["status"] = "interrupted"
-        return Run(
-            id=folder.name,
-            folder=folder,
-            status=facts["status"],
-            config=from_dict(facts["config"]),
-            data=facts["data"],
-            machine=facts["machine"],
-            created=datetime.fromisoformat(facts["created"]),
-            steps_per_epoch=facts["steps_per_epoch"],
-            seconds=facts["seconds"],
-            result=facts["result"],
-            error=facts["error"],
-            diverged=facts["diverged"],
-            notes=(*facts["notes"], *label_notes),
-            name=name,
-            archived=archived,
-            format=facts["format"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        check(not folder.is_symlink(), "the run's folder is a link; copy the run itself here")
+        record = RunRecord.read(file)
+        status = record.status
+        if status.active and not is_locked(folder):
+            record = RunRecord.read(file)  # it may have ended just now
+            status = Status.INTERRUPTED if record.status.active else record.status
+        elif status.active:
+            asked = [request for request in OF_OTHERS if (folder / f"{request}.request").exists()]
+            status = asked[0].heard if asked else status
+        shared = {each.name: getattr(record, each.name) for each in fields(Run) if each.name in RunRecord.model_fields}
+        return Run(**about, **shared | {"status": status, "notes": (*record.notes, *notes)})
+    except (OSError, ValueError, RecursionError) as error:
         said = why(error) if isinstance(error, OSError) else error
         reason = f"{file} cannot be read ({said or type(error).__name__}); the other files of the run may be whole"
         reason = " ".join(reason.encode(errors="replace").decode().split())
-        return Run(id=folder.name, folder=folder, status="damaged", error=reason, name=name, archived=archived)
+        return Run(**about, status=Status.DAMAGED, error=reason)
 
 
-def _label(folder: Path) -> tuple[str, bool, tuple[str, ...]]:
-    """The given name, whether the run is archived, and what is wrong with label.json."""
+def _label(folder: Path) -> tuple[Label, tuple[str, ...]]:
+    """What label.json says, and what is wrong with it."""
     file = folder / "label.json"
     try:
-        if not os.path.lexists(file):
-            return "", False, ()
-        label = read_json(file)
-        right = isinstance(label, dict) and type(label.get("archived")) is bool and isinstance(label.get("name"), str)
-        check(right, "it holds no label")
-        return label["name"] and checked_name(label["name"]), label["archived"], ()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return "", False, (f"{file.name} cannot be read ({type(error).__name__}); name the run again to mend it.",)
+        return (Label.read(file) if os.path.lexists(file) else Label()), ()
+    except (OSError, ValueError, RecursionError):
+        return Label(), (f"{file.name} cannot be read; name the run again to mend it.",)
 
 
 def rename(run: Run, name: str) -> None:
     """Gives the run a name, whoever trains it. Raises ConfigError for a name that cannot be one, else StoreError."""
-    _, archived, _ = _label(run.folder)
-    save_label(run.folder, checked_name(name), archived)
+    label, _ = _label(run.folder)
+    save_label(run.folder, label.changed(name=checked_name(name)))
 
 
 def archive(run: Run, archived: bool = True) -> None:
     """Puts the run away, or back. Nothing is deleted."""
-    name, _, _ = _label(run.folder)
-    save_label(run.folder, name, archived)
+    label, _ = _label(run.folder)
+    save_label(run.folder, label.changed(archived=archived))
 
 
-def save_label(folder: Path, name: str, archived: bool) -> None:
+def save_label(folder: Path, label: Label) -> None:
     """Writes label.json. Raises StoreError."""
     with replacing(folder / "label.json") as file:
-        file.write(json.dumps({"name": name, "archived": archived}, ensure_ascii=False).encode())
+        file.write(label.to_bytes())
 
 
 def delete(folder: Path) -> None:
@@ -215,9 +183,9 @@ def delete(folder: Path) -> None:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def request(run: Run, wish: str) -> None:
+def request(run: Run, what: Request) -> None:
     """Asks the process that trains the run to stop or pause it; it looks before each step."""
-    file = run.folder / f"{wish}.request"
+    file = run.folder / f"{what}.request"
     try:
         file.touch()
     except OSError as error:
@@ -229,17 +197,17 @@ def data_of(run: Run, progress: Reading = lambda done, total: None) -> DataSet:
 
     Raises DataError if it cannot be used, StoreError if its folder now holds other images.
     """
-    found = load(Path(run.data["folder"]), progress)
+    found = load(Path(run.data.folder), progress)
     check_same_data(run, found)
     return found
 
 
 def check_same_data(run: Run, images: DataSet) -> None:
     """Raises StoreError if these are not the images that the run was trained on."""
-    if images.fingerprint != run.data["fingerprint"]:
+    if images.fingerprint != run.data.fingerprint:
         raise StoreError(
             f"run {run.id} was trained on other images than {images.folder} holds now "
-            f"(fingerprint {run.data['fingerprint'][:12]}, found {images.fingerprint[:12]}); put the data set back"
+            f"(fingerprint {run.data.fingerprint[:12]}, found {images.fingerprint[:12]}); put the data set back"
         )
 
 
@@ -259,7 +227,7 @@ def steps(run: Run) -> pd.DataFrame:
 def mistakes(run: Run) -> pd.DataFrame:
     """A row a misclassified test image of the last epoch, see core/analysis/mistakes.py."""
     with _file_named(run.folder / "mistakes.csv") as file:
-        return checked_mistakes(file, run.data["train"], run.data["test"], run.data["class_numbers"])
+        return checked_mistakes(file, run.data.train, run.data.test, run.data.class_numbers)
 
 
 @contextmanager
@@ -279,11 +247,11 @@ def embedded(run: Run, epoch: int) -> Embedded:
             train, test = arrays["train"].astype(np.float32), arrays["test"].astype(np.float32)
             found = Embedded(train, test, arrays["predicted"], arrays["scores"])
         right = train.ndim == test.ndim == 2 and train.shape[1] == test.shape[1]
-        check(right and len(train) == run.data["train"], "its embeddings are not those of the training images")
-        shape = (run.data["test"],)
+        check(right and len(train) == run.data.train, "its embeddings are not those of the training images")
+        shape = (run.data.test,)
         check(found.predicted.shape == found.scores.shape == test.shape[:1] == shape, "it lacks test images")
         check(found.predicted.dtype.kind in "iu" and found.scores.dtype.kind == "f", "its predictions are no numbers")
-        classes = len(run.data["classes"])
+        classes = len(run.data.classes)
         check(((found.predicted >= 0) & (found.predicted < classes)).all(), "it predicts a class that is none")
         check(all(np.isfinite(array).all() for array in (train, test, found.scores)), "it holds infinite numbers")
         return found
@@ -310,7 +278,7 @@ def load_checkpoint(run: Run, name: str = "last.pt") -> dict:
             check(archive.testzip() is None, "a checksum is wrong")
         state = torch.load(file, map_location="cpu", weights_only=True)
         check(isinstance(state, dict), "it is none of this lab")
-        check(state.get("format", 1) in range(FORMAT + 1), "written by a newer version of the lab")
+        check(state.get("format") in (None, FORMAT), "written by another version of the lab")
         return state
     except StoreError:
         raise
@@ -333,11 +301,6 @@ def newest_checkpoint(run: Run) -> tuple[dict | None, list[str]]:
             continue
         try:
             state = load_checkpoint(run, name)
-            if state.get("format", 1) < FORMAT:
-                raise StoreError(
-                    f"run {run.id} was trained by an older version of the lab, whose checkpoints do not hold all that "
-                    "is needed to go on; train it anew with the same settings"
-                )
             step = state["training"]["epoch"], state["training"]["step"]
             check(all(type(number) is int for number in step) and isinstance(state["progress"], dict), "")
             found.append((step, state))

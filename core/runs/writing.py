@@ -5,7 +5,6 @@ Each file is replaced as a whole, so that a crash at any moment leaves it readab
 
 import csv
 import io
-import json
 import os
 import re
 import secrets
@@ -23,11 +22,13 @@ from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
 from core.learning.events import StepDone
 from core.learning.means import Means
+from core.learning.states import OF_OTHERS, Request, Status
 from core.runs import locks, store
-from core.runs.checks import ACTIVE, FORMAT, checked_facts, checked_name, read_json
+from core.runs.checks import checked_name
 from core.runs.files import StoreError, not_written, replacing
+from core.runs.record import FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
 from core.runs.store import Run
-from core.settings.config import RunConfig, check_data, to_dict
+from core.settings.config import RunConfig, check_data
 
 ROWS_AN_EPOCH = 100  # at most, in steps.csv
 
@@ -48,8 +49,8 @@ class RunWriter:
         self._lock = locks.locked(folder)
         try:
             file = folder / "run.json"
-            self.facts: dict = checked_facts(read_json(file)) if file.exists() else {}
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+            self.record: RunRecord | None = RunRecord.read(file) if file.exists() else None
+        except (OSError, ValueError, RecursionError) as error:
             self._lock.release()
             raise StoreError(f"{folder / 'run.json'} cannot be read ({error})") from error
         self._forget_requests()
@@ -62,7 +63,7 @@ class RunWriter:
         try:
             if isinstance(error, Exception):
                 with suppress(StoreError):  # on a full disk the first error says more, and reaches the caller
-                    self.update(status="failed", error=str(error) or kind.__name__)
+                    self.update(status=Status.FAILED, error=_as_text(str(error) or kind.__name__))
         finally:
             self.close()
 
@@ -92,28 +93,37 @@ class RunWriter:
                     file.unlink()
 
     def _forget_requests(self) -> None:
-        for wish in store.WISHES:
-            self.remove(f"{wish}.request")
+        for request in OF_OTHERS:
+            self.remove(f"{request}.request")
 
-    def update(self, **facts) -> None:
-        """Changes entries of run.json. Any thread may call it."""
+    def update(self, **changes) -> None:
+        """Changes entries of run.json. Any thread may call it. Raises StoreError for what cannot be an entry."""
         with self._changing:
-            self._write(self.facts | facts)
+            try:
+                record = self.record.changed(**changes)
+            except ValueError as error:
+                raise StoreError(f"{self.folder / 'run.json'} cannot be written ({error})") from error
+            self._write(record)
 
-    def announce(self, status: str) -> None:
+    def begin(self, record: RunRecord) -> None:
+        """Writes the first run.json."""
+        with self._changing:
+            self._write(record)
+
+    def announce(self, status: Status) -> None:
         """Says what is about to happen, unless the run has ended meanwhile or the disk is full. Any thread may call."""
         with self._changing, suppress(StoreError):
-            if self._lock.is_locked and self.facts["status"] in ACTIVE and self.facts["status"] != status:
-                self._write(self.facts | {"status": status})
+            if self._lock.is_locked and self.record.status.active and self.record.status != status:
+                self._write(self.record.changed(status=status))
 
-    def _write(self, facts: dict) -> None:
+    def _write(self, record: RunRecord) -> None:
         with replacing(self.folder / "run.json") as file:
-            file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode())
-        self.facts = facts
+            file.write(record.to_bytes())
+        self.record = record
 
-    def wish(self) -> str | None:
-        """What another process asks of the run: "stop" or "pause"."""
-        return next((wish for wish in store.WISHES if os.path.exists(self.folder / f"{wish}.request")), None)
+    def requested(self) -> Request | None:
+        """What another process asks of the run."""
+        return next((each for each in OF_OTHERS if os.path.exists(self.folder / f"{each}.request")), None)
 
     def add_step(self, event: StepDone, seconds: float) -> None:
         """Adds a row to steps.csv for every so many steps and for the last of an epoch."""
@@ -149,9 +159,7 @@ class RunWriter:
     def restore_steps(self, state: dict) -> None:
         """Cuts steps.csv back to what it was at `state`."""
         self._step_rows, self._pending = state["rows"], Means(dict(state["pending"]))
-        # until 25 November 2026 every step could tell all of them
-        counts = state.get("pending_counts") or dict.fromkeys(state["pending"], state.get("pending_count", 0))
-        self._pending.counts = dict(counts)
+        self._pending.counts = dict(state["pending_counts"])
         file = self.folder / "steps.csv"
         try:
             lines = file.read_bytes().splitlines(keepends=True) if self._step_rows else []
@@ -211,7 +219,7 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunW
         raise StoreError(f"{folder} cannot be made ({error.strerror}); check the folder's permissions") from error
     try:
         if name:
-            store.save_label(folder, name, archived=False)
+            store.save_label(folder, Label(name=name))
         return _begun(folder, config, data, now)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -221,41 +229,30 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunW
 def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime) -> RunWriter:
     """The writer of a new folder, with its first run.json."""
     writer = RunWriter(folder)
-    facts = dict(
-        format=FORMAT,
-        run=writer.id,
-        status="queued",
-        created=now.isoformat(timespec="milliseconds"),
-        config=to_dict(config),
-        data=about(data),
-        machine={},
-        steps_per_epoch=0,
-        seconds=None,
-        result={},
-        error="",
-        diverged=False,
-        notes=[],
-    )
     try:
-        writer.update(**facts)
+        record = RunRecord.checked(
+            dict(
+                format=FORMAT,
+                run=writer.id,
+                status=Status.QUEUED,
+                created=now,
+                config=config,
+                data=DataFacts.of(data),
+            )
+        )
+        writer.begin(record)
+    except ValueError as error:
+        writer.close()
+        raise StoreError(f"{folder / 'run.json'} cannot be written ({error})") from error
     except BaseException:
         writer.close()
         raise
     return writer
 
 
-def about(data: DataSet) -> dict:
-    """What run.json says about the run's data set."""
-    return {
-        "folder": str(data.folder),
-        "source": data.source,
-        "description": data.description,
-        "fingerprint": data.fingerprint,
-        "classes": list(data.classes),
-        "class_numbers": list(data.class_numbers),
-        "train": len(data.train.ids),
-        "test": len(data.test.ids),
-    }
+def _as_text(said: str) -> str:
+    """A reason as run.json can hold it."""
+    return said.encode(errors="replace").decode().replace("\0", "?")[:LONGEST_TEXT]
 
 
 def reopen(run: Run, images: DataSet, add_epochs: int = 0) -> RunWriter:
@@ -267,23 +264,23 @@ def reopen(run: Run, images: DataSet, add_epochs: int = 0) -> RunWriter:
         raise StoreError(run.error)
     writer = RunWriter(run.folder)
     try:
-        status = writer.facts["status"]  # now that nobody else can change it
-        if status == "done" and writer.facts["result"]["epochs"] < run.config.epochs:
+        now = writer.record  # now that nobody else can change it
+        if now.status == Status.DONE and now.result.epochs < run.config.epochs:
             raise StoreError(
                 f"run {run.id} ended early, as its patience says: its validation accuracy had not become better; "
                 "train it anew with more patience"
             )
-        if status == "done" and not add_epochs:
+        if now.status == Status.DONE and not add_epochs:
             raise StoreError(f"run {run.id} is finished; to train it for longer, add epochs (--add-epochs N)")
-        if status == "failed" and writer.facts["diverged"]:
+        if now.status == Status.FAILED and now.diverged:
             raise StoreError(
                 f"run {run.id} failed because its weights ran away, and would do so again; "
                 "begin anew with a lower learning rate"
             )
         store.check_same_data(run, images)
         config = replace(run.config, epochs=run.config.epochs + add_epochs)
-        data = run.data | {"folder": str(images.folder)}  # the same images may have moved
-        writer.update(format=FORMAT, status="queued", error="", config=to_dict(config), data=data)
+        data = run.data.changed(folder=str(images.folder))  # the same images may have moved
+        writer.update(status=Status.QUEUED, error="", config=config, data=data)
     except BaseException:
         writer.close()
         raise

@@ -68,10 +68,10 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         (run,) = store.list_runs(runs)
         assert run.status == "done"
         wrong = store.mistakes(run)
-        assert page.get_by_text(percent(run.result["test_accuracy"])).count() >= 1
+        assert page.get_by_text(percent(run.result.test_accuracy)).count() >= 1
         assert f"run={run.id}" in page.url
         picked = page.get_by_role("combobox", name="Run", exact=True).input_value()  # no longer "in progress"
-        assert picked.endswith(f"{run.result['test_accuracy']:.1%} test · {run.id[-4:]}")
+        assert picked.endswith(f"{run.result.test_accuracy:.1%} test · {run.id[-4:]}")
 
         page.get_by_role("link", name=f"See the {len(wrong)} mistakes").click()
         page.locator(".lab-card").first.wait_for()
@@ -106,6 +106,6 @@ def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
         assert page.evaluate("document.querySelector('.js-plotly-plot').mark") == 1  # the same chart, with its zoom
         (run,) = store.list_runs(tmp_path / "runs")
         assert run.status == "stopped"
-        assert run.result["mistakes"] == len(store.mistakes(run))
+        assert run.result.mistakes == len(store.mistakes(run))
         page.get_by_role("link", name="See the embedding").wait_for()
         assert page.console_errors == []

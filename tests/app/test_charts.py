@@ -38,7 +38,7 @@ def test_a_tiny_difference_does_not_fill_the_accuracy_chart():
 
 def test_the_confusion_matrix_counts_every_test_image(trained, digits):
     heat, written = charts.confusion_matrix(store.mistakes(trained), digits).data
-    predicted = store.embedded(trained, trained.result["epochs"]).predicted
+    predicted = store.embedded(trained, trained.result.epochs).predicted
     labels = torch.tensor(digits.test.labels)
     expected = metrics.confusion_matrix(torch.tensor(predicted), labels, len(digits.classes)).numpy()
     place = {name: number for number, name in enumerate(digits.classes)}

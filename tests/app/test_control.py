@@ -102,7 +102,7 @@ def test_a_finished_run_goes_on_for_more_epochs_and_its_alike_begins_anew(lab, t
     app.text_input(key="more_epochs").set_value("1")  # typed, and the button pressed at once
     click(app, "continue")
     assert queue().join(60)
-    assert (only_run(lab).status, only_run(lab).result["epochs"]) == ("done", 2)
+    assert (only_run(lab).status, only_run(lab).result.epochs) == ("done", 2)
     click(app.run(), "again")
     assert queue().join(60)
     newest = store.list_runs(lab)[0]
@@ -154,10 +154,10 @@ def test_a_run_of_another_process_hears_pause_and_stop(lab, tiny, digits):
         app = open_page(TRAIN, writer.id)
         assert "Trained by another process" in texts(app)
         click(app, "pause")
-        assert writer.wish() == "pause"
+        assert writer.requested() == "pause"
         assert app.button(key="pause").disabled
         click(app, "stop")
-        assert writer.wish() == "stop"
+        assert writer.requested() == "stop"
         assert app.button(key="stop").disabled
         writer.update(status="stopped")
 

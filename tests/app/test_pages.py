@@ -54,7 +54,7 @@ def test_home_names_the_data_set_and_lists_the_runs(lab_with_runs, digits, train
     table = app.dataframe[0].value
     assert sorted(table["Status"]) == ["damaged", "done", "failed", "interrupted"]
     row = table[table["Id"] == trained.id].iloc[0]
-    assert row["Test accuracy"] == 100 * trained.result["test_accuracy"]
+    assert row["Test accuracy"] == 100 * trained.result.test_accuracy
     assert row["Mistakes"] == len(store.mistakes(trained))
     assert "20260101-000000-broken-0000 is damaged" in texts(app)
 
@@ -115,7 +115,7 @@ def test_a_run_started_in_the_page_ends_with_what_was_asked(lab):
     assert {name: getattr(run.config, name) for name in asked} == asked
     assert run.config.blocks == (1, 1)
     assert app.query_params["run"] == run.id
-    assert percent(run.result["test_accuracy"]) in texts(app)
+    assert percent(run.result.test_accuracy) in texts(app)
 
 
 def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_far_it_came(lab, tiny, digits):
@@ -232,7 +232,7 @@ def test_an_exported_run_is_brought_in_and_chosen(lab, trained):
     (run,) = store.list_runs(lab)
     assert f"{run.id} is in the list above" in texts(app)
     assert app.query_params["run"] == run.id
-    assert app.dataframe[0].value["Test accuracy"].item() == 100 * trained.result["test_accuracy"]
+    assert app.dataframe[0].value["Test accuracy"].item() == 100 * trained.result.test_accuracy
     assert app.get("download_button")
     app.run()
     assert "is in the list above" not in texts(app)
@@ -283,7 +283,7 @@ def test_a_data_set_is_brought_in_used_and_left_again(lab, tmp_path):
     next(button for button in app.button if button.label == "Start").click().run()
     assert queue().join(60)
     (run,) = store.list_runs(lab)
-    assert (run.status, run.data["folder"], run.error) == ("done", str(folder), "")
+    assert (run.status, run.data.folder, run.error) == ("done", str(folder), "")
     other = open_page(PAGES[0])
     assert "data" not in other.query_params  # another browser goes on with the lab's own
     assert "4 classes" in texts(other)

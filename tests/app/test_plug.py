@@ -72,7 +72,7 @@ def healthy(page) -> None:
 def see_the_end(page, run: Run) -> None:
     """The page, left alone, shows that the run is done and its result."""
     page.get_by_text("done", exact=True).first.wait_for(timeout=90_000)
-    page.get_by_text(percent(run.result["test_accuracy"])).first.wait_for(timeout=30_000)
+    page.get_by_text(percent(run.result.test_accuracy)).first.wait_for(timeout=30_000)
     assert f"run={run.id}" in page.url
 
 
@@ -90,7 +90,7 @@ def test_a_closed_tab_a_reload_and_five_tabs_change_nothing(dashboard, lab, wait
             tab.goto(address)
         until(lambda: not newest(lab).active, 400)
         run = newest(lab)
-        assert (run.status, run.result["epochs"]) == ("done", SETTINGS["epochs"])
+        assert (run.status, run.result.epochs) == ("done", SETTINGS["epochs"])
         for tab in [page, *tabs]:
             see_the_end(tab, run)
         healthy(page)
@@ -115,7 +115,7 @@ def test_pause_resume_and_stop_by_mouse(dashboard, lab, long, digits):
         page.get_by_text("Stopped. What is shown is the model so far.").wait_for(timeout=60_000)
         run = newest(lab)
         assert run.status == "stopped"
-        assert run.result["mistakes"] == len(store.mistakes(run))
+        assert run.result.mistakes == len(store.mistakes(run))
         assert page.get_by_role("alert").filter(has_text="another process").count() == 0
         healthy(page)
 

@@ -150,7 +150,7 @@ def test_an_evaluation_is_not_waited_for(tiny, digits, tmp_path, monkeypatch):
     asked.set()
     assert queue().join(SOON)
     run = store.read(tmp_path / run_id)
-    assert (run.status, len(store.history(run)), run.result) == ("paused", 0, {})
+    assert (run.status, len(store.history(run)), run.result) == ("paused", 0, None)
     checkpoint, _ = store.newest_checkpoint(run)
     assert (checkpoint["training"]["epoch"], checkpoint["training"]["step"]) == (1, 3)
     control.resume(run, digits)

@@ -79,9 +79,9 @@ def test_files_of_a_run(done):
     assert kinds == [*[StepDone] * 3, EpochDone] * 3 + [Finished]
     json.dumps([dataclasses.asdict(event) for event in events], allow_nan=False)
     assert (run.status, run.error, run.steps_per_epoch) == ("done", "", 3)
-    assert run.machine.keys() >= {"device", "precision", "threads", "torch", "python", "processor"}
-    assert run.machine["precision"] == "float32"
-    assert run.machine["threads"] == 1
+    assert all(value for _, value in run.machine)
+    assert run.machine.precision == "float32"
+    assert run.machine.threads == 1
     assert run.seconds > 0
 
 
@@ -106,7 +106,7 @@ def test_the_numbers_agree(done, digits):
     assert table.score.between(1 / 3, 1).all()  # shares of three votes
     accuracy = (table.true == table.predicted).mean()
     assert 0 < len(mistakes) < 24  # otherwise the tests below say little
-    assert run.result == {
+    assert run.result.model_dump() == {
         "epochs": 3,
         "steps": 3,
         "train_accuracy": last.train_accuracy,
@@ -237,11 +237,11 @@ def test_stopped_in_the_second_epoch(done, digits, tmp_path):
     assert history.steps.tolist() == [3, 1]
     assert history.test_loss[0] == store.history(whole).test_loss[0]
     assert history.train_loss[1] == store.steps(whole).loss[3]  # its first step is the whole run's fourth
-    assert run.result["epochs"] == events[-1].epochs == 2
-    assert run.result["test_accuracy"] == (predictions(run).true == predictions(run).predicted).mean()
+    assert run.result.epochs == events[-1].epochs == 2
+    assert run.result.test_accuracy == (predictions(run).true == predictions(run).predicted).mean()
     assert store.load_checkpoint(run)["steps"] == 1
     assert (events[-1].status, run.seconds is not None) == ("stopped", True)
-    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result["test_accuracy"]
+    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result.test_accuracy
 
 
 def test_stopped_after_the_last_step_is_done(tiny, digits, tmp_path):
@@ -252,7 +252,7 @@ def test_stopped_before_the_first_step(tiny, digits, tmp_path):
     run, events = train(tiny, digits, tmp_path, 0)
     assert [type(event) for event in events] == [Finished]
     assert (events[0].status, events[0].epochs, events[0].test_accuracy) == ("stopped", 0, None)
-    assert (run.status, run.result) == ("stopped", {})
+    assert (run.status, run.result) == ("stopped", None)
     assert sorted(file.name for file in run.folder.iterdir()) == ["run.json", "run.lock"]
     with pytest.raises(StoreError, match="no weights yet"):
         experiment.evaluate_run(run, None, None, None)
@@ -267,9 +267,9 @@ def test_progress_is_on_the_disk_when_the_event_is_told(tiny, digits, tmp_path):
                 assert run.status == "running"
                 assert len(store.steps(run)) == 3 * (event.epoch - 1) + event.step
             elif isinstance(event, EpochDone):
-                assert len(store.history(run)) == run.result["epochs"] == event.epoch
+                assert len(store.history(run)) == run.result.epochs == event.epoch
                 assert store.load_checkpoint(run)["epoch"] == event.epoch
-                assert len(store.mistakes(run)) == run.result["mistakes"]
+                assert len(store.mistakes(run)) == run.result.mistakes
                 store.embedded(run, event.epoch)
             else:
                 assert run.status == "done"
@@ -312,7 +312,7 @@ def test_interrupted_after_any_step_and_again_two_later(done, digits, tmp_path, 
     assert run.status == expected
     if wish == "stop":
         assert (run.folder / "last.pt").exists() == (steps > 0)
-        assert run.result.get("steps", 0) == (0 if steps == 0 else (steps - 1) % 3 + 1)
+        assert (run.result.steps if run.result else 0) == (0 if steps == 0 else (steps - 1) % 3 + 1)
     else:
         assert len(store.history(run)) == max(0, steps - 1) // 3  # no evaluation was waited for
     run, _ = drain(RunWriter(run.folder), digits, 2, wish)
@@ -359,8 +359,8 @@ def test_diverging_run_keeps_its_earlier_epochs(tiny, digits, tmp_path):
     assert f"epoch {len(history) + 1}" in run.error or f"epoch {len(history)}:" in run.error
     assert "(it was 10)" in run.error
     assert [name for name in FILES if not (run.folder / name).exists()] == []
-    assert run.result["epochs"] == store.load_checkpoint(run)["epoch"] == len(history)
-    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result["test_accuracy"]
+    assert run.result.epochs == store.load_checkpoint(run)["epoch"] == len(history)
+    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result.test_accuracy
 
 
 def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_path, monkeypatch):
@@ -387,7 +387,7 @@ def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_
     assert "epoch 2" in run.error
     assert store.history(run).epoch.tolist() == [1]
     assert [file.name for file in (run.folder / "embeddings").iterdir()] == ["epoch_0001.npz"]
-    assert store.load_checkpoint(run)["epoch"] == run.result["epochs"] == 1
+    assert store.load_checkpoint(run)["epoch"] == run.result.epochs == 1
 
 
 # Every network and objective
@@ -412,7 +412,7 @@ def test_every_architecture_with_every_objective(tiny, digits, tmp_path, network
         result = experiment.evaluate_run(run, None, classifier, None)
         assert result["total"] == 24
         if classifier == ("softmax" if objective == "cross_entropy" else "knn"):
-            assert result["accuracy"] == run.result["test_accuracy"]
+            assert result["accuracy"] == run.result.test_accuracy
 
 
 def test_scores_of_a_classifier_are_probabilities(classified):
@@ -427,7 +427,7 @@ def test_the_test_folder_gives_the_headline(done, digits):
     run, _ = done
     own, folder = (experiment.evaluate_run(run, given, None, None) for given in (None, digits.folder / "test"))
     assert own == folder
-    assert own["accuracy"] == run.result["test_accuracy"] == own["correct"] / own["total"]
+    assert own["accuracy"] == run.result.test_accuracy == own["correct"] / own["total"]
     confusion, table = np.array(own["confusion"]), predictions(run)
     for row, true in enumerate(digits.class_numbers):
         for column, predicted in enumerate(digits.class_numbers):
@@ -461,8 +461,8 @@ def test_other_images_are_refused(done, digits, tmp_path):
     run, _ = done
     copy = tmp_path / "copy"
     shutil.copytree(digits.folder, copy)
-    moved = dataclasses.replace(run, data=run.data | {"folder": str(copy)})
-    assert experiment.evaluate_run(moved, None, None, None)["accuracy"] == run.result["test_accuracy"]
+    moved = dataclasses.replace(run, data=run.data.changed(folder=str(copy)))
+    assert experiment.evaluate_run(moved, None, None, None)["accuracy"] == run.result.test_accuracy
     lines = (copy / "train.csv").read_text().splitlines()
     (copy / "train.csv").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(StoreError, match="trained on other images"):
@@ -481,7 +481,7 @@ def test_wrong_questions(done):
 def test_the_gallery_is_that_of_the_weights(done, tmp_path):
     """Also after a kill between the files of an epoch: embeddings one epoch ahead, run.json one behind the weights."""
     run, _ = done
-    copy = dataclasses.replace(run, folder=tmp_path / run.id, result=run.result | {"epochs": 2})
+    copy = dataclasses.replace(run, folder=tmp_path / run.id, result=run.result.changed(epochs=2))
     shutil.copytree(run.folder, copy.folder)
     before = experiment.evaluate_run(run, None, None, None)
     stored = store.embedded(run, 3)
@@ -493,11 +493,11 @@ def test_the_gallery_is_that_of_the_weights(done, tmp_path):
 def test_a_precision_that_is_wrong_on_this_processor_is_not_used(monkeypatch, tiny, digits, tmp_path):
     config = dataclasses.replace(tiny, epochs=1)
     fast, _ = train(dataclasses.replace(config, precision="bfloat16"), digits, tmp_path / "right")
-    assert (fast.machine["precision"], fast.notes) == ("bfloat16", ())
+    assert (fast.machine.precision, fast.notes) == ("bfloat16", ())
     wrong_for_shortcuts(monkeypatch, 0.5)
     run, _ = train(dataclasses.replace(config, precision="bfloat16"), digits, tmp_path / "wrong")
     exact, _ = train(dataclasses.replace(config, precision="float32"), digits, tmp_path / "exact")
-    assert run.machine["precision"] == "float32"
+    assert run.machine.precision == "float32"
     assert [note for note in run.notes if note.startswith("Computed in float32")] == list(run.notes)
     assert run.result == exact.result
     assert experiment.evaluate_run(run, None, None, None) == experiment.evaluate_run(exact, None, None, None)

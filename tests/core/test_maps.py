@@ -56,7 +56,7 @@ def test_the_page_is_never_held_up_by_a_fit(run):
 
 
 def test_frames_of_several_epochs(run):
-    count = run.data["train"] + run.data["test"]
+    count = run.data.train + run.data.test
     frames = {epoch: np.full((count, 2), epoch, np.float32) for epoch in (2, 1)}
     for epoch, frame in frames.items():
         maps.keep(run, epoch, frame)
@@ -67,7 +67,7 @@ def test_frames_of_several_epochs(run):
 def test_a_frame_of_other_embeddings_is_drawn_again(run):
     file = store.embeddings_file(run, 1)
     before = file.read_bytes()
-    maps.keep(run, 1, np.ones((run.data["train"] + run.data["test"], 2)))
+    maps.keep(run, 1, np.ones((run.data.train + run.data.test, 2)))
     assert maps.kept(run, 1) is not None
     try:
         file.write_bytes(before + b" ")  # a run that was stopped within the epoch was resumed
@@ -77,7 +77,7 @@ def test_a_frame_of_other_embeddings_is_drawn_again(run):
 
 
 def test_a_damaged_file_is_drawn_again(run):
-    maps.keep(run, 1, np.ones((run.data["train"] + run.data["test"], 2)))
+    maps.keep(run, 1, np.ones((run.data.train + run.data.test, 2)))
     file = run.folder / "projection.npz"
     for content in damages(file.read_bytes())[:5]:
         file.write_bytes(content)

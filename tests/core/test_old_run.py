@@ -25,24 +25,24 @@ def old(tmp_path):
 def test_its_files_are_read(old):
     assert (old.status, old.error, old.config.preset, old.config.epochs) == ("done", "", "facenet-semi-hard", 2)
     assert old.config.blocks == (1, 1)
-    assert old.data["train"] == 1160
+    assert old.data.train == 1160
     history, steps, mistakes = store.history(old), store.steps(old), store.mistakes(old)
     assert history.epoch.tolist() == [1, 2]
     assert history.test_accuracy.iloc[-1] == pytest.approx(0.5276, abs=1e-4)
     assert len(steps) == 58
-    assert len(mistakes) == old.result["mistakes"] == 274
+    assert len(mistakes) == old.result.mistakes == 274
     embedded = store.embedded(old, 2)
     assert embedded.train.shape == (1160, 4)
-    assert old.result["test_accuracy"] == history.test_accuracy.iloc[-1]
+    assert old.result.test_accuracy == history.test_accuracy.iloc[-1]
 
 
 def test_it_goes_on(old, tmp_path):
     images = sources.prepare(tmp_path / "set", source="digits")
-    assert images.fingerprint == old.data["fingerprint"]
+    assert images.fingerprint == old.data.fingerprint
     with writing.reopen(old, images, add_epochs=1) as writer:
         events = list(experiment.run(writer, images))
     assert isinstance(events[0], Resumed)
     assert [event.epoch for event in events if isinstance(event, EpochDone)] == [3]
     again = store.read(old.folder)
-    assert (again.status, again.result["epochs"]) == ("done", 3)
+    assert (again.status, again.result.epochs) == ("done", 3)
     assert store.history(again).epoch.tolist() == [1, 2, 3]

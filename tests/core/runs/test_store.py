@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_newest_first(tiny, digits, runs):
     writers = [writing.create(tiny, digits, runs) for _ in range(3)]
-    for made, created in zip(
-        writers, ("2026-01-02T00:00:00", "2026-01-03T00:00:00", "2026-01-01T00:00:00"), strict=True
-    ):
+    for made, created in zip(writers, (datetime(2026, 1, 2), datetime(2026, 1, 3), datetime(2026, 1, 1)), strict=True):
         made.update(created=created)
     order = [writers[1].id, writers[0].id, writers[2].id]
     assert [run.id for run in store.list_runs(runs)] == order
@@ -73,12 +72,12 @@ def test_a_run_that_ends_while_it_is_read_is_not_interrupted(writer, monkeypatch
     is_locked = store.is_locked
 
     def end_before_the_look(folder):
-        writer.update(status="done")
+        writer.update(status="stopped")
         writer.close()
         return is_locked(folder)
 
     monkeypatch.setattr(store, "is_locked", end_before_the_look)
-    assert store.read(writer.folder).status == "done"
+    assert store.read(writer.folder).status == "stopped"
 
 
 # Tables
@@ -225,17 +224,21 @@ def test_damaged_tables_are_named(writer):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda text: "", "Expecting value"),
+        (lambda text: "", "Invalid JSON: EOF"),
         (lambda text: text[: len(text) // 2], "line "),
-        (lambda text: "[]", "it holds no JSON object"),
-        (lambda text: "null", "it holds no JSON object"),
-        (lambda text: "{}", "it has no entry 'format'"),
+        (lambda text: "[]", "Input should be an object"),
+        (lambda text: "null", "Input should be an object"),
+        (lambda text: "{}", "format: Field required"),
         (lambda text: text.replace('"format": 2', '"format": 3'), "written by a newer version of the lab (format 3)"),
         (lambda text: text.replace('"margin"', '"marginal"'), "unknown setting marginal: written by a newer version"),
         (lambda text: text.replace('"epochs": 2', '"epochs": 0'), "epochs: 0 is out of bounds"),
-        (lambda text: text.replace('"status"', '"state"'), "it has no entry 'status'"),
-        (lambda text: text.replace('"created": "2', '"created": "x2'), "Invalid isoformat"),
-        (lambda text: "\ud800", "can't decode byte"),
+        (lambda text: text.replace('"status"', '"state"'), "status: Field required"),
+        (lambda text: text.replace('"created": "2', '"created": "x2'), "created: Input should be a valid datetime"),
+        (lambda text: text.replace('"created": "2', '"created": "9'), "is no year in which a run began"),
+        (lambda text: text.replace('"status": "queued"', '"status": "done"'), "it is done without a result"),
+        (lambda text: text.replace('"seconds": null', '"seconds": 1e300'), "seconds: Input should be less than"),
+        (lambda text: text.replace('"machine": {}', '"machine": {"threads": 1000000000}'), "machine."),
+        (lambda text: "\ud800", "Invalid JSON"),
     ],
 )
 def test_damaged_run(writer, tiny, digits, runs, change, reason):
@@ -264,7 +267,7 @@ def test_other_things_in_the_folder_of_runs(writer, runs):
 def test_other_images_than_the_run_was_trained_on(writer, digits, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(digits.folder, copy)
-    writer.update(data=store.read(writer.folder).data | {"folder": str(copy)})
+    writer.update(data=store.read(writer.folder).data.changed(folder=str(copy)))
     run = store.read(writer.folder)
     assert store.data_of(run).fingerprint == digits.fingerprint
     image = next((copy / "train").glob("*/*.png"))
@@ -373,16 +376,16 @@ def test_label_needs_no_lock_and_its_damage_costs_only_the_name(writer):
 
 def test_requests_are_for_whoever_trains_now(writer):
     run = store.read(writer.folder)
-    assert writer.wish() is None
+    assert writer.requested() is None
     store.request(run, "pause")
-    assert (writer.wish(), store.read(writer.folder).status) == ("pause", "pausing")
+    assert (writer.requested(), store.read(writer.folder).status) == ("pause", "pausing")
     store.request(run, "stop")
-    assert (writer.wish(), store.read(writer.folder).status) == ("stop", "stopping")
+    assert (writer.requested(), store.read(writer.folder).status) == ("stop", "stopping")
     writer.close()
     assert store.read(writer.folder).status == "interrupted"
     store.request(run, "stop")  # too late: nobody is there
     with writing.RunWriter(writer.folder) as again:
-        assert again.wish() is None
+        assert again.requested() is None
 
 
 def test_readers_do_not_disturb_the_writer(writer):

@@ -42,13 +42,13 @@ def test_new_run(writer, tiny, digits, runs):
     assert json.loads((writer.folder / "run.json").read_text()).keys() == FACTS
     run = store.read(writer.folder)
     assert (run.id, run.status, run.config, run.active) == (writer.id, "queued", tiny, True)
-    assert run.data == {
+    assert run.data.model_dump() == {
         "folder": str(digits.folder),
         "source": "folder",
         "description": digits.description,
         "fingerprint": digits.fingerprint,
-        "classes": list(digits.classes),
-        "class_numbers": list(digits.class_numbers),
+        "classes": digits.classes,
+        "class_numbers": digits.class_numbers,
         "train": 48,
         "test": 24,
     }
@@ -134,12 +134,12 @@ def test_second_interrupt_reads_as_interrupted(writer):
 def test_an_announcement_after_the_end_is_too_late(writer):
     writer.announce("pausing")
     assert store.read(writer.folder).status == "pausing"
-    writer.update(status="done")
+    writer.update(status="stopped")
     writer.announce("stopping")
-    assert store.read(writer.folder).status == "done"
+    assert store.read(writer.folder).status == "stopped"
     writer.close()
     writer.announce("stopping")
-    assert store.read(writer.folder).status == "done"
+    assert store.read(writer.folder).status == "stopped"
 
 
 def test_halves_of_a_killed_writer_are_removed(writer):
@@ -242,7 +242,7 @@ def test_failed_rename_leaves_the_old_file(writer, monkeypatch):
     before = (writer.folder / "run.json").read_bytes()
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(StoreError, match=r"run\.json cannot be written \(Read-only file system\)"):
-        writer.update(status="done")
+        writer.update(status="stopped")
     assert (writer.folder / "run.json").read_bytes() == before
     assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
 
