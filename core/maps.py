@@ -96,7 +96,7 @@ def kept(run: Run, epoch: int) -> np.ndarray | None:
 
 def _all_kept(run: Run) -> dict[int, tuple[int, np.ndarray]]:
     """Per epoch the checksum of its embeddings and their frame (N + Q, 2); empty if the file is missing or damaged."""
-    count = run.data.get("train", 0) + run.data.get("test", 0)
+    count = run.data.train + run.data.test
     try:
         with open(run.folder / "projection.npz", "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             found = zip(arrays["epochs"].tolist(), arrays["checksums"].tolist(), arrays["umap"], strict=True)

@@ -64,17 +64,17 @@ def rows_of(runs: list[Run]) -> pd.DataFrame:
             "": ["●"] * len(runs),
             "Run": [run.title for run in runs],
             "Status": [reading.status(run) for run in runs],
-            "Test accuracy": pd.array([each.get("test_accuracy") for each in results], dtype="Float64") * 100,
+            "Test accuracy": pd.array([each and each.test_accuracy for each in results], dtype="Float64") * 100,
             "Best on test": [f"{100 * found[0]:.1f} % ({found[1]})" if found else None for found in best],
             "Epochs": [
-                f"{each.get('epochs', 0)} of {config.epochs}" if config else None
+                f"{each.epochs if each else 0} of {config.epochs}" if config else None
                 for each, config in zip(results, configs, strict=True)
             ],
             "Time": pd.array([run.seconds for run in runs], dtype="Float64"),
             "Seed": pd.array([config.seed if config else None for config in configs], dtype="Int64"),
             "Begun": pd.Series([run.created if run.config else None for run in runs], dtype="datetime64[ns]"),
             "Images": [run.data and run.data.source for run in runs],
-            "Alarm": [each.get("alarm", "").partition(":")[0] or None for each in results],
+            "Alarm": [(each and each.alarm.partition(":")[0]) or None for each in results],
             "Id": [run.id for run in runs],
         }
     )

@@ -230,7 +230,8 @@ def left_out(history: pd.DataFrame) -> str:
 def said(run: Run) -> tuple:
     """What is said of a run outside `live`. When it changes, the page is drawn anew."""
     result = run.result
-    return run.title, reading.status(run), run.notes, reading.mine(run), result.get("epochs"), result.get("alarm")
+    after = (result.epochs, result.alarm) if result else None
+    return run.title, reading.status(run), run.notes, reading.mine(run), after
 
 
 @messages.errors_explained()

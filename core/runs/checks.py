@@ -6,6 +6,7 @@ reason that names entry or line; core/runs/store.py adds the file.
 
 import csv
 import io
+import json
 import os
 import re
 from collections.abc import Callable
@@ -17,6 +18,26 @@ import pandas as pd
 from core.settings.config import ConfigError
 
 LONGEST_NAME = 60  # characters
+_LARGEST_JSON = 1_000_000  # bytes
+
+
+def content_of(file: Path) -> bytes:
+    """The bytes of a JSON file. Raises OSError or ValueError."""
+    if not file.is_file():  # a pipe or a device would be waited for
+        raise ValueError("it is missing" if not os.path.lexists(file) else "it is not a file")
+    with open(file, "rb") as stream:
+        content = stream.read(_LARGEST_JSON + 1)
+    check(len(content) <= _LARGEST_JSON, "it is far too long")
+    return content
+
+
+def read_json(file: Path):
+    """What a JSON file of a run holds. Raises OSError or ValueError."""
+
+    def refuse(text: str):
+        raise ValueError(f"{text} is not a number")
+
+    return json.loads(content_of(file).decode("utf-8"), parse_constant=refuse)
 
 
 def check(right: bool, reason: str) -> None:

@@ -4,7 +4,6 @@ A new field is one line here. Numbers that a result shares with a row of history
 taken from it, see `Result.of`. Entries that this version does not know are passed over. No torch at import.
 """
 
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -26,13 +25,12 @@ from pydantic import (
 
 from core.dataset.loader import DataSet
 from core.learning.states import Status
-from core.runs.checks import check, checked_name, is_text
+from core.runs.checks import check, checked_name, content_of, is_text
 from core.settings.config import RunConfig, from_dict, to_dict
 
 FORMAT = 2  # of run.json and of checkpoints; a higher number was written by a newer version
 LONGEST_TEXT = 10_000  # characters of an error, an alarm or a note
 MOST_SECONDS = 10**8  # three years
-_LARGEST_JSON = 1_000_000  # bytes
 _LARGEST_NUMBER = 2**53
 
 
@@ -84,7 +82,7 @@ class Record(BaseModel):
     def read(cls, file: Path) -> Self:
         """The record in a JSON file. Raises OSError, or ValueError with the entry that is wrong."""
         try:
-            return cls.model_validate_json(_content(file))
+            return cls.model_validate_json(content_of(file))
         except ValidationError as error:
             raise ValueError(explained(error)) from None
 
@@ -213,16 +211,6 @@ class Label(Record):
     @classmethod
     def _visible(cls, name: str) -> str:
         return name and checked_name(name)
-
-
-def _content(file: Path) -> bytes:
-    """The bytes of a JSON file. Raises OSError or ValueError."""
-    if not file.is_file():  # a pipe or a device would be waited for
-        raise ValueError("it is missing" if not os.path.lexists(file) else "it is not a file")
-    with open(file, "rb") as stream:
-        content = stream.read(_LARGEST_JSON + 1)
-    check(len(content) <= _LARGEST_JSON, "it is far too long")
-    return content
 
 
 def explained(error: ValidationError) -> str:
