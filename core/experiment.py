@@ -22,7 +22,7 @@ from core.analysis.embedded import Embedded
 from core.dataset import loader
 from core.dataset.images import Reading
 from core.dataset.loader import DataSet, Split
-from core.learning import evaluate, loop, machine, sampling
+from core.learning import evaluate, footprint, loop, machine, sampling
 from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, Event, Finished, Resumed, StepDone
 from core.learning.loop import Training
@@ -86,6 +86,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     training_images, test_images = labelled(images, images.train), labelled(images, images.test)
     held = sampling.held_out(config, training_images.labels)
     learnt = training_images.rows(~held)
+    footprint.check(config, len(images.classes), used)
     torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
     network = build.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
     if not _trusted(used, network, config, learnt.images):

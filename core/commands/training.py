@@ -65,6 +65,9 @@ def train(options) -> Result:
             images = sources.prepare(places.data_folder(), progress=say, reading=reading)
     say(f"{images.description}; loading PyTorch …")
     from core import experiment
+    from core.learning import footprint, machine
+
+    footprint.check(config, len(images.classes), machine.choose(config))
 
     def begin() -> writing.RunWriter:
         return writing.create(config, images, runs_folder(options), options.name or "")
