@@ -1,10 +1,12 @@
 # make run   sets up what is missing and opens the dashboard      make test   the same set-up, then all tests
 # make lint  checks style and format                              options: make run DATA=folder PORT=8501
+# PIP_OPTIONS="--proxy …" goes to pip; SYSTEM_TORCH=1 takes the PyTorch of PYTHON's own environment (a CPU build, say)
 # make bench the table of speed and accuracy                      make bench DATA=folder
 # make constraints  writes the exact versions that are installed into constraints.txt
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
+CONSTRAINTS := $(if $(SYSTEM_TORCH),,-c constraints.txt)
 
 .PHONY: run test lint bench setup setup-dev constraints
 
@@ -32,12 +34,12 @@ constraints: setup-dev
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	@echo "Installing what tests and benchmarks need into .venv."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) $(CONSTRAINTS) -r requirements-dev.txt
 	touch .venv/installed-dev
 
 .venv/installed: requirements.txt constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; choose one with make PYTHON=python3.12')"
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(if $(SYSTEM_TORCH),--system-site-packages) .venv
 	@echo "Installing the packages of requirements.txt into .venv: a few minutes, once."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) $(CONSTRAINTS) -r requirements.txt
 	touch .venv/installed

@@ -1,8 +1,9 @@
-"""Starts the dashboard: python -m app [--data DIR] [--runs DIR] [--port N] [--share] [--resume] [--no-browser]."""
+"""Starts the dashboard: python -m app [--data DIR] [--runs DIR] [--port N] [--share] [--resume] [--no-browser] …"""
 
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -11,7 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 
+from app.guard import Guard
 from core import control, places
 from core.dataset import bar, loader, sources
 from core.dataset.loader import DataError
@@ -20,17 +23,82 @@ from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.settings.config import ConfigError
 
+HANDLES = 8192  # files and connections; forty browsers need some hundred
+
 
 def main() -> int:
-    """Prepares the data set if there is none, then serves the dashboard until Ctrl-C."""
+    """Prepares the data set if there is none, then serves the dashboard until Ctrl-C.
+
+    Returns the exit status: 1 where the port cannot be had; wrong use ends the process with 2.
+    """
+    options = _options()
+    if problem := _port_problem(options):
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    _allow_more_files()
+    _end_with_the_terminal()
+    _prepare_data(options)
+    _serve(options)
+    return 0
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m app", description="Opens the TripletLab dashboard.")
     parser.add_argument("--data", type=Path, metavar="DIR", help="the data set (default: mnist/)")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="the folder of runs (default: checkpoints/)")
-    parser.add_argument("--port", type=int, default=8501, help="default: 8501")
+    parser.add_argument("--port", type=_port, default=8501, help="default: 8501")
     parser.add_argument("--share", action="store_true", help="let other computers of the network see the page")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name by which others reach it, of a proxy"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the runs that were interrupted")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; choose a number from 1 to 65535, such as 8501")
+    return int(text)
+
+
+def _port_problem(options) -> str:
+    """Why nobody can be served at the port; empty if it is free."""
+    with socket.socket() as probe:
+        if os.name != "nt":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_address(options), options.port))
+            probe.listen(1)
+        except OSError as error:
+            return f"port {options.port} cannot be used ({error.strerror}); choose another one with --port"
+    return ""
+
+
+def _address(options) -> str:
+    return "0.0.0.0" if options.share else "127.0.0.1"
+
+
+def _allow_more_files() -> None:
+    """Raises the number of files this process may have open: macOS begins with 256, three a browser session."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = HANDLES if hard == resource.RLIM_INFINITY else min(HANDLES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _end_with_the_terminal() -> None:
+    """Treats a closed terminal like SIGTERM: the run is saved. Under nohup it goes on."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _prepare_data(options) -> None:
     if options.data:
         os.environ["TRIPLETLAB_DATA"] = str(options.data.resolve())
     if options.runs:
@@ -43,6 +111,9 @@ def main() -> int:
         print(f"Data set: {found.description}", flush=True)
     except DataError as error:  # the page says it as well, and what to do
         print(f"error: {error}", file=sys.stderr)
+
+
+def _serve(options) -> None:
     print(
         "Ctrl-C ends the dashboard; a run in progress is saved at its next step, is listed as interrupted when the "
         "dashboard is started again, and goes on when you press Resume (or at once, with --resume).",
@@ -60,12 +131,13 @@ def main() -> int:
         yield
         queue().shutdown()  # saves the run in progress; a signal may end the process before atexit has its turn
 
-    settings = {"server.port": options.port, "server.address": "127.0.0.1"}
+    settings = {"server.port": options.port, "server.address": _address(options)}
     if options.share:  # a named address, or Streamlit would ask a host on the internet for its own
-        settings |= {"server.address": "0.0.0.0", "browser.serverAddress": _network_address()}
+        settings["browser.serverAddress"] = _network_address()
+    guard = Middleware(Guard, hosts=options.allow_host)
     with suppress(KeyboardInterrupt):  # the usual end, after the server has closed its doors
-        st.App(Path(__file__).resolve().parent / "main.py", lifespan=when_served).run(config=settings)
-    return 0
+        page = Path(__file__).resolve().parent / "main.py"
+        st.App(page, lifespan=when_served, middleware=[guard]).run(config=settings)
 
 
 def _resume_interrupted() -> None:

@@ -9,13 +9,24 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 import streamlit as st
 
 from app import cached, navigation, reading, session
+from app.guard import Guard
 from app.parts import messages
 
-st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
-st.html(Path(__file__).with_name("style.css"))
-cached.warm_up()
-session.keep_form()
-reading.settle_data()
-with st.container():  # always there, so that the page below keeps its place
+
+def page() -> None:
+    """Draws the page that the address names."""
+    st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
+    st.html(Path(__file__).with_name("style.css"))
+    cached.warm_up()
+    session.keep_form()
+    reading.settle_data()
     messages.notices()
-navigation.run()
+    navigation.run()
+
+
+if __name__ == "main":  # `streamlit run` looks for the server here, and imports it
+    from starlette.middleware import Middleware
+
+    app = st.App(Path(__file__).resolve(), middleware=[Middleware(Guard)])
+else:
+    page()

@@ -168,8 +168,8 @@ def measure_dashboard(
 
     By default two turns after the first epoch, which does not count.
     """
-    if not browser.CHROMIUM.exists():
-        return _summary("dashboard", [], f"not measured: {browser.CHROMIUM} is not installed")
+    if not browser.browser_path():
+        return _summary("dashboard", [], "not measured: no browser is installed")
     folder, config, rows = folder or places.data_folder(), _config(preset, epochs or 1 + 2 * TURN), []
     with tempfile.TemporaryDirectory(prefix="tripletlab-overhead-") as name:
         lab, port = Path(name), browser.free_port()

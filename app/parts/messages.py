@@ -13,11 +13,17 @@ from core.runs.files import StoreError
 from core.settings.config import ConfigError, settings
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>$:~|#&!])")  # what makes pictures, links, colours, formulas and headings
+# Streamlit looks for these after escapes are gone: addresses, :icons:, and arrows that it would set anew
+_LATE = re.compile(r"(:(?=//)|:(?=\S*:)|www(?=\.)|@(?=\w)|[<>~-](?=[>=-]))", re.IGNORECASE)
+_JOINER = "\u2060"  # a word joiner: nobody sees it, and no pattern goes across it
 
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is: names and reasons may come from another computer."""
-    return " ".join(_MARKDOWN.sub(r"\\\1", text).split())
+    text = _LATE.sub(rf"\1{_JOINER}", " ".join(text.split()))
+    number = re.match(r"\d+(?=[.)]( |$))", text)
+    begin = f"{number[0]}\\" if number else "\\" * text.startswith(("-", "+", "="))
+    return begin + _MARKDOWN.sub(r"\\\1", text[len(number[0]) :] if number else text)
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ import signal
 import sys
 
 from core import control, places
-from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say
+from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say, silence
 from core.dataset import bar, loader, sources
 from core.runs import store, writing
 from core.settings.config import ConfigError, applies, parse_setting, settings, without_effect
@@ -91,10 +91,16 @@ def _drain(options, take_up, run, images) -> Result:
     def on_signal(number, _):
         if wishes:  # the second one does not wait
             raise KeyboardInterrupt
+        if number not in (signal.SIGINT, signal.SIGTERM):  # the terminal was closed: nobody can be told
+            silence(sys.stdout)
+            silence(sys.stderr)
         wishes.append("stop" if number == signal.SIGINT else "leave")
         say("\nstopping after this step; the model so far will be kept")
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         with take_up() as writer:
             finished = _watch(run(writer, images, lambda: wishes[0] if wishes else None), writer)

@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from core.dataset.loader import DataSet
+from core.exchange.tables import safe_csv
 from core.runs.files import StoreError
 
 _EXPORTED = re.compile(r"img\d+_(origin|near_tgt|near_pdc)_\(.*\)\.png")
@@ -28,7 +29,7 @@ def export(mistakes: pd.DataFrame, data: DataSet, folder: Path) -> int:
                 old.unlink()
         for name, pixels in _pictures(mistakes, data):
             Image.fromarray(pixels).save(folder / name)
-        mistakes.to_csv(folder / "mistakes.csv", index=False)
+        (folder / "mistakes.csv").write_bytes(safe_csv(mistakes))
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(f"{folder} cannot be written ({reason}); free some space or name another folder") from error

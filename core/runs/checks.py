@@ -18,6 +18,7 @@ import pandas as pd
 from core.settings.config import ConfigError
 
 LONGEST_NAME = 60  # characters
+_JOINER = re.compile("(?<=[^\\s\u200c\u200d])[\u200c\u200d](?=[^\\s\u200c\u200d])")  # within emoji, in Persian
 _LARGEST_JSON = 1_000_000  # bytes
 
 
@@ -54,7 +55,8 @@ def is_text(value) -> bool:
 def checked_name(name: str) -> str:
     """A name without spaces around it. Raises ConfigError if it cannot be one."""
     name = name.strip()
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+    visible = _JOINER.sub("", name)
+    if not 1 <= len(name) <= LONGEST_NAME or not visible.isprintable():
         raise ConfigError(f"a run's name has 1 to {LONGEST_NAME} characters, all of them visible: not {name[:80]!r}")
     return name
 

@@ -1,6 +1,7 @@
 """A Streamlit server and a Chromium window for tests of what only a browser shows."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = Path(__file__).parents[2]
 SERVER_OPTIONS = [
     "--browser.gatherUsageStats=false",
@@ -24,11 +25,26 @@ SERVER_OPTIONS = [
 ]
 
 
+def browser_path() -> Path | None:
+    """The browser that TRIPLETLAB_BROWSER names, as .ci/run does, else one that is installed; None without any."""
+    if named := os.environ.get("TRIPLETLAB_BROWSER"):
+        return Path(named)
+    found = filter(None, map(shutil.which, BROWSERS))
+    return next(map(Path, found), None)
+
+
 def skip_without_browser() -> None:
-    """Skip the calling test or module where no browser can be started."""
+    """Skip the calling test or module where no browser can be started; fail where one is named and not there."""
+    path = browser_path()
+    if "TRIPLETLAB_BROWSER" in os.environ:
+        import playwright  # noqa: F401
+
+        if not path or not path.exists():
+            raise RuntimeError(f"TRIPLETLAB_BROWSER names {path}, which is not there")
+        return
     pytest.importorskip("playwright", reason="playwright is not installed (pip install playwright)")
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)", allow_module_level=True)
+    if not path:
+        pytest.skip("no browser is installed (apt-get install chromium)", allow_module_level=True)
 
 
 def free_port() -> int:
@@ -99,7 +115,7 @@ def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=str(browser_path()), args=["--no-sandbox", "--disable-background-networking"]
         )
         window = browser.new_context(viewport={"width": width, "height": height})
         page = window.new_page()

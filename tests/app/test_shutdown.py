@@ -28,7 +28,7 @@ sys.exit(app.main())
 """
 
 
-@pytest.mark.parametrize(("number", "port"), [(signal.SIGINT, 8641), (signal.SIGTERM, 8642)])
+@pytest.mark.parametrize(("number", "port"), [(signal.SIGINT, 8641), (signal.SIGTERM, 8642), (signal.SIGHUP, 8643)])
 def test_the_run_is_saved_when_the_server_ends(lab, tiny, number, port):
     long = {**dataclasses.asdict(tiny), "epochs": 1000, "triplets": 4000}
     code = SERVER.format(settings=", ".join(f"{name}={value!r}" for name, value in long.items()), port=port)
