@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,28 @@ def embedded(run: Run) -> Embedded:
 def pca_frame(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """The PCA (N + Q, 2) of a run's training and test embeddings after its last epoch, and the shares of variance."""
     return projection.pca_with_shares(np.concatenate(embedded(run)[:2]))
+
+
+class Trust(NamedTuple):
+    """How far a drawing can be trusted; fractions."""
+
+    trustworthiness: float  # neighbours in the drawing that are neighbours in the embedding
+    in_embedding: float  # test images whose nearest training images vote for their class, in the embedding
+    in_drawing: float  # the same in the drawing
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEYS)
+def trust(run: Run, method: str, _frame: np.ndarray, _labels: np.ndarray) -> Trust:
+    """How far a run's drawing (N + Q, 2) by a method can be trusted; `_labels` (N + Q,) are the true ones."""
+    points = np.concatenate(embedded(run)[:2])
+    votes = [projection.knn_accuracy(each, _labels, run.data["train"]) for each in (points, _frame)]
+    return Trust(projection.trustworthiness(points, _frame), *votes)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def collapsed(run: Run) -> str:
+    """Why UMAP would draw a cloud where there is none; empty for a healthy run."""
+    return projection.collapsed(np.concatenate(embedded(run)[:2]))
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)

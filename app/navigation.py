@@ -24,6 +24,6 @@ def run() -> None:
     st.navigation([page(name) for name in PAGES], position="top").run()
 
 
-def link(name: str, label: str) -> None:
-    """A link to one of PAGES."""
-    st.page_link(page(name), label=label)
+def link(name: str, label: str, **address: str) -> None:
+    """A link to one of PAGES; `address` is what stands behind its name, e.g. run and image."""
+    st.page_link(page(name), label=label, query_params=address or None)

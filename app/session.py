@@ -86,6 +86,20 @@ def choose_runs(ids: list[str]) -> None:
         del st.query_params["runs"]
 
 
+def in_address(name: str) -> str | None:
+    """What the address says under a name, e.g. image."""
+    return st.query_params.get(name)
+
+
+def into_address(name: str, value: str | None) -> None:
+    """Puts a value into the address, or takes the name out of it."""
+    if value is None:
+        if name in st.query_params:
+            del st.query_params[name]
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
+
+
 def once(what: tuple, action: Callable[[], str | None]) -> None:
     """Calls `action` unless this is the second click of a double click, which says `what` again.
 

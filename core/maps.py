@@ -3,8 +3,10 @@
 import threading
 import zlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from core.runs import store
 from core.runs.files import StoreError, replacing
 from core.runs.store import Run
 
+METHODS = ("umap", "pca")
 _REMEMBERED = 32  # drawings whose outcome is known without a look at the disk
 
 
@@ -39,6 +42,16 @@ class Drawing:
         self.share = share
         if self.cancelled:
             raise projection.Cancelled
+
+
+class Frame(NamedTuple):
+    """The map of one epoch in a row of them."""
+
+    epoch: int
+    points: np.ndarray  # (N + Q, 2), training images first, turned and moved onto the frame before
+    trustworthiness: float  # 0 to 1, see core/analysis/projection.py
+    knn_agreement: float  # share of the nearest neighbours in the embedding that the map keeps
+    residual_motion: float | None  # what a point moves beyond the alignment, as a share of the map's size
 
 
 _drawings: OrderedDict[tuple, Drawing] = OrderedDict()
@@ -86,6 +99,36 @@ def draw(run: Run, epoch: int, progress=lambda share: None) -> np.ndarray:
     with suppress(StoreError):  # it can be drawn again
         keep(run, epoch, frame)
     return frame
+
+
+def epochs(run: Run) -> list[int]:
+    """The epochs whose embeddings are there, first to last. Raises StoreError if there are none."""
+    files = store.embeddings_file(run, 0).parent.glob("epoch_*.npz")
+    found = sorted(int(file.stem.removeprefix("epoch_")) for file in files if file.stem[6:].isdecimal())
+    if not found:
+        raise StoreError(f"run {run.id} has no embeddings yet; wait for the end of its first epoch")
+    return found
+
+
+def frames(run: Run, method: str, epochs: list[int]) -> Iterator[Frame]:
+    """The maps of these epochs, one after another, each aligned to the one before: turned and moved, never mirrored or
+    stretched. A UMAP begins at the one before; PCA keeps the directions of the last epoch. Raises StoreError.
+    """
+    last = np.concatenate(store.embedded(run, epochs[-1])[:2])
+    before = None
+    for epoch in epochs:
+        points = np.concatenate(store.embedded(run, epoch)[:2])
+        if method == "pca":
+            drawn = projection.pca(points, like=last)
+        else:
+            known = kept(run, epoch) if len(epochs) == 1 else None
+            drawn = projection.umap(points, run.config.seed, before) if known is None else known
+        motion = None
+        if before is not None:
+            drawn, motion = projection.aligned(drawn, before)
+        trusted = projection.trustworthiness(points, drawn), projection.neighbours_kept(points, drawn)
+        yield Frame(epoch, drawn, *trusted, motion)
+        before = drawn
 
 
 def kept(run: Run, epoch: int) -> np.ndarray | None:

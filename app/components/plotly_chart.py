@@ -8,6 +8,7 @@ takes font, text, grid and background colours from Streamlit's theme, so figures
 import base64
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import plotly
 import plotly.graph_objects as go
@@ -65,6 +66,13 @@ def live_chart(figure: go.Figure | dict, key: str, height: int = 320, *, alt: st
     _mount(key=key, data=data)
 
 
+class Picked(NamedTuple):
+    """What the mouse just did on a map."""
+
+    point: int | None  # the index of a point that was clicked
+    lasso: list[int] | None  # the indices inside a lasso or box; empty when it was taken away
+
+
 def embedding_map(
     figure: go.Figure | dict,
     sprite: bytes,
@@ -72,20 +80,22 @@ def embedding_map(
     columns: int,
     captions: list[str],
     key: str,
-    height: int = 620,
+    height: int | str = 620,
     *,
     alt: str = "map of the embeddings",
-) -> int | None:
-    """Draw a scatter figure whose points show an image when hovered; returns the index of a point just clicked.
+) -> Picked:
+    """Draw a scatter figure whose points show an image when hovered; returns what the mouse just did.
 
     figure: each trace's `customdata` holds its points' indices into captions and sprite; traces without it (class
     centres, say) keep Plotly's own labels. The mouse drags the map and its wheel zooms, unless `dragmode` says else.
     sprite: a PNG of equal tiles of (width, height) pixels, `columns` tiles a row: image i is in row i // columns,
-    column i % columns. It travels only when it changes, not with every new figure.
-    The index is returned in the one run that the click causes, then None again: keep it in the session state.
+    column i % columns. It travels only when it changes, not with every new figure. Without one (b"") the captions
+    stand alone.
+    height: in CSS pixels, or a CSS length such as "max(24rem, calc(100vh - 15rem))".
+    What was picked is returned in the one run that the mouse causes, then None again: keep it in the session state.
     """
     with st.container(gap=None):  # without it the invisible first element would leave a gap above the chart
-        image = "data:image/png;base64," + base64.b64encode(sprite).decode()
+        image = "data:image/png;base64," + base64.b64encode(sprite).decode() if sprite else ""
         _mount(key=f"{key}_sprite", data={"key": key, "sprite": image, **_addresses()})
         data = {
             "key": key,
@@ -97,6 +107,11 @@ def embedding_map(
             "captions": list(captions),
             **_addresses(),
         }
-        picked = _mount(key=key, data=data, on_picked_change=lambda: None).get("picked")
-    # The value comes from a browser, so it may be anything.
-    return picked if type(picked) is int and 0 <= picked < len(captions) else None
+        found = _mount(key=key, data=data, on_picked_change=lambda: None, on_lasso_change=lambda: None)
+    # The values come from a browser, so they may be anything.
+    point, lasso = found.get("picked"), found.get("lasso")
+
+    def known(index) -> bool:
+        return type(index) is int and 0 <= index < len(captions)
+
+    return Picked(point if known(point) else None, [i for i in lasso if known(i)] if isinstance(lasso, list) else None)

@@ -1,7 +1,6 @@
 """Arrays -> Plotly figures. No Streamlit here; text and grid take their colours from the page's theme."""
 
 import zlib
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,18 +11,18 @@ from core.dataset.loader import DataSet
 TRAIN, VALIDATION, TEST = "#2389bd", "#2ca05a", "#e07b00"
 ACTIVE, EASY, SEMI_HARD, HARD = "#8e5fd0", "#2ca05a", "#b59a00", "#d43d51"
 POSITIVE, NEGATIVE, SPREAD = "#17a7b8", "#d43d51", "#8a8d91"
-# Ten hues that stay apart on a projector, on white and on black
+# Ten that stay apart on a projector, on white and on black, also for eyes that do not tell red from green; none is red
 CLASS_COLOURS = [
-    "#3b7dd8",
-    "#e07b00",
-    "#2ca05a",
-    "#d43d51",
-    "#8e5fd0",
-    "#9c6b4e",
-    "#e377c2",
-    "#8a8d91",
-    "#b5a800",
-    "#17a7b8",
+    "#0087ff",
+    "#d25a0f",
+    "#5ae178",
+    "#870fa5",
+    "#e1d200",
+    "#005a2d",
+    "#f0b4c8",
+    "#4b4b69",
+    "#00d2ff",
+    "#1e00ff",
 ]
 # Runs have colours of their own
 RUN_COLOURS = ["#0b6e99", "#c2571a", "#6a4c93", "#1b7f5c", "#a23b72", "#7a6a00", "#4059ad", "#7d4f50"]
@@ -221,74 +220,3 @@ def confusion_matrix(mistakes: pd.DataFrame, images: DataSet) -> go.Figure:
         yaxis=axis | {"title": "true class, and how many of it are right", "ticktext": rows, "autorange": "reversed"},
     )
     return go.Figure([heat, written], layout)
-
-
-class MapPoints(NamedTuple):
-    """What is known of each point of a map: first the training images, then the test images."""
-
-    labels: np.ndarray  # (N + Q,) true label
-    is_test: np.ndarray  # (N + Q,) bool
-    wrong: np.ndarray  # (N + Q,) bool, test images only
-    captions: list[str]
-
-
-def map_points(images: DataSet, predicted: np.ndarray) -> MapPoints:
-    """The points of a run's map; `predicted` (Q,) are the labels of the test images."""
-    classes, training = images.classes, len(images.train.ids)
-    captions = [
-        f"{name} · training · {classes[label]}"
-        for name, label in zip(images.train.ids, images.train.labels, strict=True)
-    ]
-    captions += [
-        f"{name} · test · true {classes[true]} · predicted {classes[label]}"
-        for name, true, label in zip(images.test.ids, images.test.labels, predicted, strict=True)
-    ]
-    labels = np.concatenate([images.train.labels, images.test.labels])
-    is_test = np.arange(len(labels)) >= training
-    wrong = np.concatenate([np.zeros(training, bool), predicted != images.test.labels])
-    return MapPoints(labels, is_test, wrong, captions)
-
-
-def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]) -> go.Figure:
-    """A drawn embedding (N + Q, 2), coloured by true class: training images as small faint dots, test images as larger
-    ones, wrong ones with a cross over them.
-
-    Each point carries its index as `customdata`. The axes have one scale and no numbers: they mean nothing.
-    """
-    figure = go.Figure()
-    for label, name in enumerate(classes):
-        for test in (False, True):
-            rows = np.flatnonzero((points.labels == label) & (points.is_test == test))
-            marker = {"color": class_colour(label), "size": 8 if test else 5, "opacity": 0.95 if test else 0.4}
-            figure.add_scattergl(
-                x=frame[rows, 0],
-                y=frame[rows, 1],
-                customdata=rows.astype(np.int32),
-                mode="markers",
-                marker=marker,
-                name=name,
-                legendgroup=name,
-                showlegend=test,
-                hoverinfo="none",
-            )
-    wrong = np.flatnonzero(points.wrong)
-    figure.add_scattergl(
-        x=frame[wrong, 0],
-        y=frame[wrong, 1],
-        customdata=wrong.astype(np.int32),
-        mode="markers",
-        marker={"color": "#e00024", "size": 11, "symbol": "x-thin", "line": {"color": "#e00024", "width": 2.5}},
-        name="wrong",
-        hoverinfo="none",
-        meta={"on_top": True},  # a click on a cross means it, not a dot that lies under it
-    )
-    bare = {"visible": False}
-    figure.update_layout(
-        margin={"l": 4, "r": 4, "t": 4, "b": 4},
-        xaxis=bare,
-        yaxis=bare | {"scaleanchor": "x", "scaleratio": 1},
-        legend={"orientation": "v", "x": 1.01, "y": 0.93, "yanchor": "top", "itemsizing": "constant"},
-        dragmode="pan",
-        uirevision="keep",
-    )
-    return figure

@@ -34,6 +34,13 @@ def tile(pixels: np.ndarray, heading: str, *lines: str) -> str:
     )
 
 
+def large(pixels: np.ndarray, caption: str, scale: int = 8) -> str:
+    """HTML of one image, `scale` times as large and without blur."""
+    height, width = pixels.shape
+    style = f"width:{width * scale}px;max-width:100%;aspect-ratio:{width}/{height};image-rendering:pixelated"
+    return f'<img src="{png_uri(pixels)}" alt="{html.escape(caption)}" style="{style};background:#000;display:block">'
+
+
 def sprite_sheet(images: DataSet) -> bytes:
     """All training, then all test images in one PNG, SPRITE_COLUMNS a row."""
     tiles = np.concatenate([images.train.images, images.test.images])  # (N + Q, H, W)

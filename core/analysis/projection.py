@@ -106,19 +106,32 @@ def _itself_first(indices: np.ndarray, distances: np.ndarray) -> None:
     distances[:, 0] = 0
 
 
-def pca(embeddings: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N, 2): the two directions in which the embeddings differ most. Distances keep their unit."""
-    return pca_with_shares(embeddings)[0]
+def pca(embeddings: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """(N, D) -> (N, 2): the two directions in which the embeddings, or those they shall look `like`, differ most.
+
+    Distances keep their unit.
+    """
+    axes, _ = _directions(embeddings if like is None else like)
+    return _onto(embeddings, axes)
 
 
 def pca_with_shares(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same, and the share of the variance (2,) that each of the two directions holds."""
+    axes, shares = _directions(embeddings)
+    return _onto(embeddings, axes), shares
+
+
+def _directions(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two principal directions (D, 2), and their shares of the variance (2,)."""
     centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)
     variances, directions = np.linalg.eigh(centred.T @ centred)  # columns, smallest variance first
     axes = directions[:, :-3:-1]
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])  # the sign is arbitrary: always the same one
-    shares = variances[:-3:-1].clip(0) / max(variances.clip(0).sum(), 1e-300)
-    return (centred @ (axes * signs)).astype(np.float32), shares
+    return axes * signs, variances[:-3:-1].clip(0) / max(variances.clip(0).sum(), 1e-300)
+
+
+def _onto(embeddings: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    return ((embeddings - embeddings.mean(axis=0, dtype=np.float64)) @ axes).astype(np.float32)
 
 
 def extent(embeddings: np.ndarray) -> float:
@@ -157,6 +170,15 @@ def trustworthiness(embeddings: np.ndarray, frame: np.ndarray, k: int = 10, most
     rows = np.unique(np.linspace(0, len(frame) - 1, most).astype(int))
     k = min(k, (len(rows) - 1) // 2)
     return float(measure(embeddings[rows], frame[rows], n_neighbors=k)) if k else 1.0
+
+
+def neighbours_kept(embeddings: np.ndarray, frame: np.ndarray, k: int = 10, most: int = 2000) -> float:
+    """Share of the k nearest points in the embedding that are among the k nearest in the drawing, 0 to 1, over at most
+    `most` points."""
+    rows = np.unique(np.linspace(0, len(frame) - 1, most).astype(int))
+    k = min(k, len(rows) - 1)
+    near, drawn = (neighbours(points[rows], k + 1)[0][:, 1:] for points in (embeddings, frame))
+    return float((near[:, :, None] == drawn[:, None, :]).sum() / max(near.size, 1)) if k else 1.0
 
 
 def knn_accuracy(points: np.ndarray, labels: np.ndarray, training: int, k: int = 5, most: int = 2000) -> float:

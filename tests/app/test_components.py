@@ -46,10 +46,14 @@ def points():
     figure.update_layout(meta=st.session_state.get("picked"))  # so that a click changes the figure
     captions = [f"image_{i} · true <b>{i}</b>" for i in range(4)]
     picked = embedding_map(figure, sheet.getvalue(), (28, 28), 2, captions, key="map", height=400)
+    if picked.lasso is not None:
+        st.session_state.lasso = picked.lasso
+    picked = picked.point
     if picked is not None:
         st.session_state.picked = picked
         st.rerun(scope="fragment")
     st.text(f"picked: {st.session_state.get('picked')}")
+    st.text(f"lasso: {sorted(st.session_state.get('lasso', []))}")
 
 
 st.toggle("one curve more", key="more")
@@ -177,6 +181,18 @@ def test_click_reaches_python_and_keeps_the_maps_zoom(page):
     page.get_by_text("picked: 3", exact=True).wait_for()
     page.wait_for_function(f"document.querySelector('{MAP}').layout.meta === 3")
     assert axis_range(page, MAP) == zoomed
+
+
+def test_a_lasso_reaches_python(page):
+    page.hover(f"{MAP} .nsewdrag")
+    page.locator(f"{MAP} .modebar-btn[data-val=select]").click()
+    (x, top), (_, bottom) = map_position(page, 1, 1), map_position(page, 1, 0)
+    page.mouse.move(x - 30, min(top, bottom) - 25)
+    page.mouse.down()
+    page.mouse.move(x, (top + bottom) / 2)
+    page.mouse.move(x + 25, max(top, bottom) + 20)
+    page.mouse.up()
+    page.get_by_text("lasso: [1, 3]", exact=True).wait_for()
 
 
 def test_nothing_is_offered_that_would_leave_the_machine(page):

@@ -1,6 +1,7 @@
 """Maps of a run: drawn in the background, kept with the run, never of other embeddings than those that are there."""
 
 import dataclasses
+import json
 import threading
 import time
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from core import experiment, maps
+from core.__main__ import main
 from core.analysis import projection
 from core.runs import store, writing
 from tests.core.runs.test_store import damages
@@ -99,3 +101,31 @@ def test_cancel_and_again(run):
 def test_an_error_is_said(run):
     drawing = ended(maps.umap(run, 77))
     assert "epoch_0077.npz cannot be read" in drawing.error
+
+
+def test_frames_of_all_epochs_move_without_mirroring(run):
+    for method in maps.METHODS:
+        first, *later = maps.frames(run, method, maps.epochs(run))
+        assert first.residual_motion is None
+        before = first.points
+        for frame in later:
+            np.testing.assert_allclose(projection.aligned(frame.points, before)[0], frame.points, atol=1e-3)
+            assert frame.residual_motion == pytest.approx(projection.aligned(frame.points, before)[1], abs=1e-4)
+            before = frame.points
+
+
+def test_the_command_writes_a_file_an_epoch(run, capsys, tmp_path):
+    command = ["map", run.id, "--runs", str(run.folder.parent), "--epochs", "all", "--out", str(tmp_path), "--json"]
+    assert main([*command, "--method", "pca"]) == 0
+    frames = json.loads(capsys.readouterr().out)["frames"]
+    assert [frame["epoch"] for frame in frames] == maps.epochs(run)
+    for frame in frames:
+        points = np.concatenate(store.embedded(run, frame["epoch"])[:2])
+        with np.load(frame["file"]) as arrays:
+            assert arrays["train"].shape == (run.data["train"], 2)
+            assert arrays["test"].shape == (run.data["test"], 2)
+            drawn = np.concatenate([arrays["train"], arrays["test"]])
+        assert frame["method"] == "pca"
+        assert frame["trustworthiness"] == projection.trustworthiness(points, drawn)
+        assert frame["knn_agreement"] == projection.neighbours_kept(points, drawn)
+    assert main([*command[:-1], "--method", "tsne"]) == 2

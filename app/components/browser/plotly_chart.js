@@ -77,6 +77,7 @@ function template(frame, isMap) {
         font: { family, color: text, size: 15 },
       },
       modebar: { bgcolor: clear, color: read("--st-gray-text-color", text), activecolor: text },
+      annotationdefaults: { bgcolor: read("--st-background-color", "#ffffff"), font: { family, color: text } },
       ...(isMap ? { hovermode: "closest", dragmode: "pan" } : {}),
     },
     data: { scatter: [{ line: { width: 2.5 }, marker: { size: 7 } }], scattergl: [{ marker: { size: 7 } }] },
@@ -97,6 +98,10 @@ function prepare(state) {
       delete trace.hovertemplate;
     }
   });
+  const ink = getComputedStyle(state.frame).getPropertyValue("--st-text-color").trim() || "#31333f";
+  for (const trace of data.filter((trace) => trace.meta?.ink)) {
+    for (const part of [trace.line, trace.marker, trace.marker?.line]) if (part) part.color = ink;
+  }
   delete layout.width; // the element decides
   delete layout.height;
   layout.autosize = true;
@@ -108,7 +113,7 @@ function prepare(state) {
     showTips: false, // its boxes cover the curves
     showSendToCloud: false, // "Share chart..." would send the figure to Plotly's server; it is on by default
     plotlyServerURL: "",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    modeBarButtonsToRemove: isMap ? ["autoScale2d"] : ["select2d", "lasso2d", "autoScale2d"],
     scrollZoom: isMap,
     toImageButtonOptions: { filename: state.data.key, scale: 2 },
   };
@@ -146,7 +151,15 @@ function listen(state) {
     const index = pointIndex(state, event);
     if (index !== undefined) state.send("picked", index);
   });
+  state.graph.on("plotly_selected", (event) => {
+    if (!state.data.captions || !event) return;
+    const indices = event.points.map((point) => customIndex(point)).filter((index) => index != null);
+    state.send("lasso", [...new Set(indices)].slice(0, MOST_SELECTED));
+  });
+  state.graph.on("plotly_deselect", () => state.data.captions && state.send("lasso", []));
 }
+
+const MOST_SELECTED = 5000; // points of a lasso that travel to the server
 
 const REACH = 6; // pixels around the centre of a mark that lies on top
 
@@ -295,7 +308,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const state = (parentElement.labChart ??= create(parentElement));
   state.data = data;
   state.send = setTriggerValue;
-  state.frame.style.height = `${data.height}px`;
+  state.frame.style.height = typeof data.height === "number" ? `${data.height}px` : data.height;
   state.graph.setAttribute("role", "img");
   state.graph.setAttribute("aria-label", data.alt);
   requestDrawing(state);

@@ -142,6 +142,11 @@ def test_trust_and_agreement_are_those_of_scikit_learn():
     assert projection.trustworthiness(points, frame) == pytest.approx(trustworthiness(points, frame, n_neighbors=10))
     vote = KNeighborsClassifier(5).fit(frame[:90], labels[:90])
     assert projection.knn_accuracy(frame, labels, 90) == pytest.approx(vote.score(frame[90:], labels[90:]))
+    near, drawn = (
+        np.linalg.norm(each[:, None] - each[None], axis=2).argsort(axis=1)[:, 1:11] for each in (points, frame)
+    )
+    kept = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(near, drawn, strict=True)])
+    assert projection.neighbours_kept(points, frame) == pytest.approx(kept)
     assert projection.trustworthiness(points[:3], frame[:3]) == 1  # nothing to be wrong about
 
 

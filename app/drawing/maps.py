@@ -1,0 +1,207 @@
+"""Maps of embeddings as Plotly figures. No Streamlit here; text and grid take their colours from the page's theme."""
+
+import html
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.drawing.charts import class_colour
+from core.dataset.loader import DataSet
+
+WRONG = "#e00024"  # red means misclassified and nothing else
+COLOURS = {
+    "true": "true class",
+    "predicted": "predicted class",
+    "right": "right or wrong",
+    "score": "score of the predicted class",
+    "distance": "distance to the mean of its class",
+}
+NAMED = 12_000  # points whose captions and pictures travel to the browser; of more only the ids do
+_LISTED = 47  # classes with a line in the legend each
+_GREY, _RIGHT = "#8a8d91", "#0087ff"
+
+
+class MapPoints(NamedTuple):
+    """What is known of each point of a map: first the training images, then the test images."""
+
+    labels: np.ndarray  # (N + Q,) true label
+    predicted: np.ndarray  # (N + Q,) label; that of a training image is its own
+    scores: np.ndarray  # (N + Q,) fraction; of training images not a number
+    distances: np.ndarray  # (N + Q,) from the embedding to the mean of its class's training embeddings
+    is_test: np.ndarray  # (N + Q,) bool
+    wrong: np.ndarray  # (N + Q,) bool, test images only
+    ids: tuple[str, ...]
+    captions: list[str]
+
+
+class View(NamedTuple):
+    """How a map is drawn."""
+
+    colour: str = "true"  # one of COLOURS
+    only_wrong: bool = False
+    axes: tuple[str, str] | None = None  # titles, for a map whose axes have a scale
+    extent: float = 0.0  # with axes: how far they reach
+    chosen: int | None = None  # a point with a halo
+    linked: tuple[int, ...] = ()  # points to which it has lines
+
+
+def map_points(images: DataSet, embedded) -> MapPoints:
+    """The points of a run's map, from what its network made of all images (core.analysis.embedded.Embedded)."""
+    training = len(images.train.ids)
+    labels = np.concatenate([images.train.labels, images.test.labels])
+    predicted = np.concatenate([images.train.labels, embedded.predicted])
+    is_test = np.arange(len(labels)) >= training
+    scores = np.concatenate([np.full(training, np.nan), embedded.scores])
+    distances = _to_class_mean(np.concatenate([embedded.train, embedded.test]), labels, training)
+    ids = (*images.train.ids, *images.test.ids)
+    captions = list(ids) if len(ids) > NAMED else _captions(ids, labels, predicted, is_test, images.classes)
+    return MapPoints(labels, predicted, scores, distances, is_test, labels != predicted, ids, captions)
+
+
+def _captions(ids, labels, predicted, is_test, classes) -> list[str]:
+    return [
+        f"{name} · test · labelled {classes[true]} · predicted {classes[label]}"
+        if test
+        else f"{name} · training · labelled {classes[true]}"
+        for name, true, label, test in zip(ids, labels, predicted, is_test, strict=True)
+    ]
+
+
+def _to_class_mean(embeddings: np.ndarray, labels: np.ndarray, training: int) -> np.ndarray:
+    """Distance (N + Q,) of each embedding to the mean of the training embeddings of its true class."""
+    distances = np.full(len(labels), np.nan)
+    for label in np.unique(labels[:training]):
+        centre = embeddings[:training][labels[:training] == label].mean(axis=0, dtype=np.float64)
+        rows = labels == label
+        distances[rows] = np.linalg.norm(embeddings[rows] - centre, axis=1)
+    return distances
+
+
+def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...], view: View) -> go.Figure:
+    """A drawn embedding (N + Q, 2): training images as small dots, test images as diamonds, a red ring around those
+    that are misclassified, each class's name at its middle.
+
+    Each point carries its index as `customdata`. UMAP's axes have one scale and no numbers: they mean nothing.
+    """
+    traces = _coloured(frame, points, classes, view)
+    traces.append(_rings(frame, points))
+    traces += _chosen(frame, view)
+    names = _names(frame, points.labels, classes) if len(classes) <= _LISTED else []
+    return go.Figure(traces, _layout(view) | {"annotations": names})
+
+
+def _coloured(frame, points, classes, view) -> list[dict]:
+    shown = points.wrong if view.only_wrong else np.ones(len(frame), bool)
+    if view.colour in ("true", "predicted"):
+        labels = points.labels if view.colour == "true" else points.predicted
+        groups = [(name, labels == label, class_colour(label)) for label, name in enumerate(classes)]
+        if len(classes) > _LISTED:  # a line each would be longer than the window
+            every = sorted({class_colour(label) for label in range(len(classes))})
+            of = np.array([every.index(class_colour(label)) for label in range(len(classes))])
+            groups = [("", of[labels] == number, colour) for number, colour in enumerate(every)]
+    elif view.colour == "right":
+        groups = [("right", points.is_test & ~points.wrong, _RIGHT), ("training", ~points.is_test, _GREY)]
+        groups.append(("misclassified", points.wrong, WRONG))
+    else:
+        return _scaled(frame, points, view, shown)
+    traces = []
+    for name, members, colour in groups:
+        for test in (False, True):
+            rows = np.flatnonzero(members & shown & (points.is_test == test))
+            marker = _marker(test, len(frame)) | {"color": colour}
+            legend = bool(name) and (test or view.colour == "right") and len(rows) > 0
+            traces.append(_dots(frame, rows, marker, name, showlegend=legend, legendgroup=name))
+    return traces
+
+
+def _scaled(frame, points, view, shown) -> list[dict]:
+    """Coloured by a number, the same scale for training and test images; grey where there is none."""
+    values = points.scores if view.colour == "score" else points.distances
+    known = np.isfinite(values) & shown
+    top = 1.0 if view.colour == "score" else float(values[np.isfinite(values)].max(initial=1e-9))
+    traces = []
+    for test in (False, True):
+        rows = np.flatnonzero(shown & ~known & (points.is_test == test))
+        traces.append(_dots(frame, rows, _marker(test, len(frame)) | {"color": _GREY}, "", showlegend=False))
+        rows = np.flatnonzero(known & (points.is_test == test))
+        scale = {"color": values[rows].astype(np.float32), "colorscale": "Viridis", "cmin": 0, "cmax": top}
+        bar = {"showscale": test, "colorbar": {"title": {"text": COLOURS[view.colour], "side": "right"}, "y": 0.45}}
+        traces.append(_dots(frame, rows, _marker(test, len(frame)) | scale | bar, "", showlegend=False))
+    return traces
+
+
+def _marker(test: bool, count: int) -> dict:
+    few = count <= NAMED
+    if test:
+        return {"symbol": "diamond", "size": 9 if few else 5, "opacity": 0.95}
+    return {"symbol": "circle", "size": 5 if few else 3, "opacity": 0.45}
+
+
+def _dots(frame, rows, marker, name, **more) -> dict:
+    return dict(
+        type="scattergl",
+        x=frame[rows, 0],
+        y=frame[rows, 1],
+        customdata=rows.astype(np.int32),
+        mode="markers",
+        marker=marker,
+        name=name,
+        hoverinfo="none",
+        **more,
+    )
+
+
+def _rings(frame, points) -> dict:
+    rows = np.flatnonzero(points.wrong)
+    marker = {"symbol": "circle-open", "size": 15, "color": WRONG, "line": {"width": 2.5, "color": WRONG}}
+    # a click on a ring means it, not a dot that lies under it
+    return _dots(frame, rows, marker, "misclassified", meta={"on_top": True}, showlegend=len(rows) > 0)
+
+
+def _names(frame, labels, classes) -> list[dict]:
+    """Each class's name at the point of it that is nearest to its middle."""
+    places = []
+    for label, name in enumerate(classes):
+        members = frame[labels == label]
+        if len(members):
+            middle = np.median(members, axis=0)
+            x, y = members[np.square(members - middle).sum(axis=1).argmin()].tolist()
+            border = {"bordercolor": class_colour(label), "borderwidth": 2, "borderpad": 2, "opacity": 0.9}
+            font = {"font": {"size": 20 if len(classes) <= 12 else 13}}
+            places.append({"x": x, "y": y, "text": f"<b>{html.escape(name)}</b>", "showarrow": False} | border | font)
+    return places
+
+
+def _chosen(frame, view) -> list[dict]:
+    """The lines from the chosen point to others, and its halo; always two traces, so that a chart keeps its own."""
+    lines, halo = np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)
+    if view.chosen is not None:
+        halo = frame[[view.chosen]]
+        ends = frame[list(view.linked)]
+        lines = np.stack([np.broadcast_to(halo, ends.shape), ends, np.full_like(ends, np.nan)], axis=1).reshape(-1, 2)
+    common = {"type": "scattergl", "hoverinfo": "skip", "showlegend": False, "meta": {"ink": True}}
+    ring = {"symbol": "circle-open", "size": 26, "line": {"width": 4}}
+    return [
+        common | dict(x=lines[:, 0], y=lines[:, 1], mode="lines", name="lines", line={"width": 2}),
+        common | dict(x=halo[:, 0], y=halo[:, 1], mode="markers", name="halo", marker=ring),
+    ]
+
+
+def _layout(view) -> dict:
+    equal = {"scaleanchor": "x", "scaleratio": 1}
+    x, y, margin = {"visible": False}, {"visible": False}, {"l": 4, "r": 4, "t": 36, "b": 4}
+    if view.axes:
+        around = {"range": [-view.extent, view.extent], "constrain": "range"}
+        x, y = ({"title": {"text": title}} | around for title in view.axes)
+        margin = {"l": 60, "r": 4, "t": 36, "b": 50}
+    legend = {"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "itemsizing": "constant", "tracegroupgap": 0}
+    return dict(
+        margin=margin,  # at the top there is room for the browser's buttons
+        xaxis=x,
+        yaxis=y | equal,
+        legend=legend,
+        dragmode="pan",
+        uirevision=str(view.axes is None),
+        selectionrevision=str(view.axes is None),
+    )

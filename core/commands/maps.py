@@ -1,0 +1,48 @@
+"""Command of maps: the embeddings of a run in two dimensions, epoch by epoch."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from core import maps
+from core.commands import Commands, Result, find_run, one_of, say
+from core.runs.files import replacing
+
+
+def add(commands: Commands) -> None:
+    """Names the command of this file."""
+    drawing = commands.add("map", draw, "draw a run's embeddings in two dimensions, as .npz files").run()
+    drawing.option("--method", type=one_of(maps.METHODS, "method"), default="umap", help="umap or pca (default: umap)")
+    which = one_of(("last", "all"), "choice of epochs")
+    drawing.option("--epochs", type=which, default="last", help="last or all (default: last)")
+    drawing.out("the folder for the files (default: maps/ in the run's folder)", "DIR")
+
+
+def draw(options: argparse.Namespace) -> Result:
+    """A file an epoch with `train` (N, 2) and `test` (Q, 2), and how far each can be trusted."""
+    run = find_run(options)
+    epochs = maps.epochs(run)
+    folder: Path = options.out or run.folder / "maps"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for frame in maps.frames(run, options.method, epochs if options.epochs == "all" else epochs[-1:]):
+        file = folder / f"{options.method}_{frame.epoch:04d}.npz"
+        with replacing(file) as stream:
+            np.savez(stream, train=frame.points[: run.data["train"]], test=frame.points[run.data["train"] :])
+        made.append(
+            {
+                "epoch": frame.epoch,
+                "method": options.method,
+                "file": str(file),
+                "trustworthiness": frame.trustworthiness,
+                "knn_agreement": frame.knn_agreement,
+                "residual_motion": frame.residual_motion,
+            }
+        )
+        motion = "" if frame.residual_motion is None else f", moved by {frame.residual_motion:.3f} of its size"
+        say(
+            f"epoch {frame.epoch}: {file}, trustworthiness {frame.trustworthiness:.3f}, "
+            f"{frame.knn_agreement:.1%} of the neighbours kept{motion}"
+        )
+    return {"frames": made}, 0
