@@ -78,7 +78,7 @@ class Trust(NamedTuple):
 def trust(run: Run, method: str, _frame: np.ndarray, _labels: np.ndarray) -> Trust:
     """How far a run's drawing (N + Q, 2) by a method can be trusted; `_labels` (N + Q,) are the true ones."""
     points = np.concatenate(embedded(run)[:2])
-    votes = [projection.knn_accuracy(each, _labels, run.data["train"]) for each in (points, _frame)]
+    votes = [projection.knn_accuracy(each, _labels, run.data.train) for each in (points, _frame)]
     return Trust(projection.trustworthiness(points, _frame), *votes)
 
 

@@ -96,14 +96,14 @@ def drawn(run: Run, method: str) -> tuple[str, np.ndarray]:
             "order of the distances decides, however small they are."
         )
         return "PCA", pca
-    drawing = maps.umap(run, run.result["epochs"])
+    drawing = maps.umap(run, run.result.epochs)
     if drawing.frame is not None:
         return "UMAP", drawing.frame
     if drawing.error or drawing.cancelled:
         said = f"UMAP could not be drawn: {messages.plain(drawing.error)}" if drawing.error else "UMAP was cancelled."
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(f"{said} This is PCA.")
-            st.button("Draw UMAP", on_click=maps.umap, args=(run, run.result["epochs"], True))
+            st.button("Draw UMAP", on_click=maps.umap, args=(run, run.result.epochs, True))
     else:
         st.fragment(wait, run_every=1)(drawing)
     return "PCA", pca

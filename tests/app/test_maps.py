@@ -18,7 +18,7 @@ EYES = {
 
 @pytest.fixture(scope="module")
 def embedded(trained):
-    return store.embedded(trained, trained.result["epochs"])
+    return store.embedded(trained, trained.result.epochs)
 
 
 @pytest.fixture(scope="module")
