@@ -29,7 +29,7 @@ def draw(options: argparse.Namespace) -> Result:
     for frame in maps.frames(run, options.method, epochs if options.epochs == "all" else epochs[-1:]):
         file = folder / f"{options.method}_{frame.epoch:04d}.npz"
         with replacing(file) as stream:
-            np.savez(stream, train=frame.points[: run.data.train], test=frame.points[run.data["train"] :])
+            np.savez(stream, train=frame.points[: run.data.train], test=frame.points[run.data.train :])
         made.append(
             {
                 "epoch": frame.epoch,

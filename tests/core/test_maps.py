@@ -122,8 +122,8 @@ def test_the_command_writes_a_file_an_epoch(run, capsys, tmp_path):
     for frame in frames:
         points = np.concatenate(store.embedded(run, frame["epoch"])[:2])
         with np.load(frame["file"]) as arrays:
-            assert arrays["train"].shape == (run.data["train"], 2)
-            assert arrays["test"].shape == (run.data["test"], 2)
+            assert arrays["train"].shape == (run.data.train, 2)
+            assert arrays["test"].shape == (run.data.test, 2)
             drawn = np.concatenate([arrays["train"], arrays["test"]])
         assert frame["method"] == "pca"
         assert frame["trustworthiness"] == projection.trustworthiness(points, drawn)
