@@ -12,10 +12,10 @@ import pandas as pd
 import streamlit as st
 
 from app.drawing import pictures
-from core.analysis import mistakes, projection
+from core.analysis import explain, mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
-from core.runs import store
+from core.runs import explaining, store
 from core.runs.comparison import Comparison, compare_runs
 from core.runs.queue import queue
 from core.runs.store import Run
@@ -92,6 +92,25 @@ def collapsed(run: Run) -> str:
 def wrong_images(run: Run, images: DataSet) -> pd.DataFrame:
     """The misclassified test images of a run after its last epoch, see core/analysis/mistakes.py."""
     return mistakes.find(images, embedded(run))
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEYS)
+def predicted(run: Run, images: DataSet, rule: str, k: int) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Labels (Q,) and scores (Q,) of the test images by a rule, and the wrong ones with their neighbours.
+
+    By the run's own rule they are those that it stored.
+    """
+    stored = embedded(run)
+    if rule == run.config.predicts and (k == run.config.neighbours or rule not in explain.NEIGHBOUR_RULES):
+        return stored.predicted, stored.scores, wrong_images(run, images)
+    labels, scores = explain.predict_all(stored, images.train.labels, rule, k)
+    return labels, scores, mistakes.find(images, Embedded(stored.train, stored.test, labels, scores))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def biographies(run: Run, images: DataSet) -> explaining.Biographies:
+    """What the test images were called after each epoch. Raises StoreError."""
+    return explaining.biographies(run, images)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=_KEYS)

@@ -1,8 +1,8 @@
-"""Commands that take runs and data sets from one computer to another: export, import."""
+"""Commands that take runs and data sets from one computer to another: export, import; and a lab report."""
 
 from pathlib import Path
 
-from core.commands import Commands, Result, find_run, runs_folder
+from core.commands import Commands, Result, Wrong, find_run, images_of, runs_folder
 from core.commands.data import about
 from core.runs.files import replacing
 
@@ -12,6 +12,11 @@ def add(commands: Commands) -> None:
     commands.add("export", export, "Pack a run into a zip file, for another computer.").run().out(
         "where to (default: RUN.zip)"
     )
+    added = commands.add(
+        "report", report, "Write a lab report on runs: one HTML file, or a zip with all that is in it."
+    )
+    added.runs().data_of_run().option("run", nargs="+", metavar="RUN", help="ids of runs; latest is the newest")
+    added.option("--out", type=Path, metavar="FILE", required=True, help="where to: FILE.html or FILE.zip")
     added = commands.add("import", bring_in, "Take in a run that was exported, or with --data a zip file of images.")
     added.option("file", type=Path, metavar="FILE", help="the zip file; it is checked and not trusted")
     added.data("take images into this new folder").runs()
@@ -27,6 +32,23 @@ def export(options) -> Result:
     if not options.json:
         print(f"run {run.id} is packed in {file}")
     return {"run": run.id, "file": str(file)}, 0
+
+
+def report(options) -> Result:
+    """Writes the report, complete or not at all."""
+    from core.exchange import report as lab
+
+    if options.out.suffix.lower() not in (".html", ".zip"):
+        raise Wrong(f"--out {options.out}: a report is a .html or a .zip file")
+    runs = [find_run(options, name) for name in dict.fromkeys(options.run)]
+    images = [images_of(run, options) for run in runs]
+    packed = options.out.suffix.lower() == ".zip"
+    content = lab.packed(runs, images) if packed else lab.page(runs, images).encode()
+    with replacing(options.out) as stream:
+        stream.write(content)
+    if not options.json:
+        print(f"the report on {', '.join(run.id for run in runs)} is in {options.out}")
+    return {"runs": [run.id for run in runs], "file": str(options.out)}, 0
 
 
 def bring_in(options) -> Result:

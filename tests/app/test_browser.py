@@ -74,15 +74,14 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         assert picked.endswith(f"{run.result.test_accuracy:.1%} test · {run.id[-4:]}")
 
         page.get_by_role("link", name=f"See the {len(wrong)} mistakes").click()
-        page.locator(".lab-card").first.wait_for()
-        card = page.locator(".lab-card").first
-        assert wrong.iloc[0]["id"] in card.inner_text()
-        assert card.locator("img").count() == 3
-        assert card.locator("img").first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
-        assert card.locator("img").first.evaluate("image => image.naturalWidth") == 28
+        tile = page.locator(".tile").first
+        tile.wait_for()
+        assert wrong.iloc[0]["id"] in tile.get_attribute("title")
+        assert tile.locator("img").evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+        assert tile.locator("img").evaluate("image => image.naturalWidth") == 28
 
         page.get_by_role("link", name="Embedding", exact=True).click()
-        # Visible: the page before it has a chart in a closed expander. UMAP compiles at its first use, gently
+        # UMAP compiles at its first use, gently
         page.locator(".js-plotly-plot:visible").first.wait_for(timeout=180_000)
         page.reload()
         page.locator(".js-plotly-plot:visible").first.wait_for(timeout=30_000)

@@ -1,6 +1,8 @@
 """Mistakes and their neighbours for hand-placed embeddings, and the exported pictures."""
 
 import dataclasses
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +143,15 @@ def test_export_removes_what_an_earlier_one_left_and_nothing_else(data, tmp_path
     assert {file.name for file in tmp_path.iterdir()} == written | {"mistakes.csv"} | set(others)
     assert all((tmp_path / name).read_text() == "mine" for name in others)
     assert len(pd.read_csv(tmp_path / "mistakes.csv")) == 1
+
+
+def test_a_zip_holds_the_pictures_a_list_and_a_contact_sheet(data):
+    table = find(data, [1, 1, 0, 2])
+    with zipfile.ZipFile(io.BytesIO(pictures.packed(table, data))) as archive:
+        names = set(archive.namelist())
+        with Image.open(io.BytesIO(archive.read("img2_near_pdc_(ape).png"))) as image:
+            np.testing.assert_array_equal(np.asarray(image), data.train.images[3])
+        with Image.open(io.BytesIO(archive.read("contact_sheet.png"))) as image:
+            first = np.asarray(image)[: 3 * 4 : 3, : 3 * 6 : 3]
+    np.testing.assert_array_equal(first, data.test.images[0])
+    assert len(names) == 9 + 2

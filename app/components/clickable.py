@@ -1,0 +1,140 @@
+"""A confusion matrix and picture tiles that can be clicked, and the arrow keys: what a browser answers is checked."""
+
+import streamlit as st
+
+_STYLE = """
+  .grid { display: flex; flex-wrap: wrap; gap: 8px; font-family: var(--st-font); color: var(--st-text-color); }
+  .tile { width: var(--size); padding: 4px; border: 1px solid transparent; border-radius: 6px; background: none;
+          color: inherit; font: inherit; font-size: 13px; line-height: 1.3; cursor: pointer; text-align: center; }
+  .tile:hover { border-color: var(--st-primary-color); }
+  .tile:focus-visible, td button:focus-visible { outline: 2px solid var(--st-primary-color); }
+  .tile img { width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; background: #000; }
+  .tile b { display: block; font-size: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+  .tile.off { opacity: 0.35; text-decoration: line-through; }
+  .bar { height: 5px; margin: 2px 0; position: relative; border-radius: 2px;
+         background: color-mix(in srgb, var(--st-text-color) 15%, transparent); }
+  .bar i { position: absolute; height: 100%; background: var(--st-text-color); border-radius: 2px; }
+  table { border-collapse: collapse; font-family: var(--st-font); color: var(--st-text-color); font-size: 14px; }
+  th { font-weight: 600; padding: 2px 4px; max-width: 90px; overflow: hidden; text-overflow: ellipsis; }
+  .scroll { max-height: 70vh; overflow: auto; }
+  td { padding: 1px; }
+  td button { width: var(--side); height: var(--side); border: 0; border-radius: 3px; color: inherit; font: inherit;
+              cursor: pointer; background: color-mix(in srgb, #d62728 var(--much), transparent); }
+  td button.same { opacity: 0.45; background: color-mix(in srgb, var(--st-text-color) 12%, transparent); }
+  td button.chosen { outline: 2px solid var(--st-primary-color); }
+  td button.none { opacity: 0.25; }
+"""
+
+_matrix = st.components.v2.component(
+    "tripletlab_confusion",
+    html='<div class="scroll"><table></table></div>',
+    css=_STYLE,
+    js="""
+    export default ({ parentElement, data, setTriggerValue }) => {
+      const table = parentElement.querySelector("table");
+      table.style.setProperty("--side", data.side + "px");
+      const make = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+      const head = document.createElement("tr");
+      head.append(make("th", ""), ...data.names.map((name) => make("th", name)));
+      const most = Math.max(1, ...data.counts.flatMap((row, r) => row.filter((_, c) => c !== r)));
+      const rows = data.counts.map((row, r) => {
+        const line = document.createElement("tr");
+        line.append(make("th", data.names[r]));
+        row.forEach((count, c) => {
+          const cell = document.createElement("td");
+          const button = make("button", data.shown[r][c]);
+          button.type = "button";
+          button.title = `${count} of class ${data.names[r]} called ${data.names[c]}`;
+          button.className = (r === c ? "same " : count ? "" : "none ");
+          if (data.chosen && data.chosen[0] === r && data.chosen[1] === c) button.className += "chosen";
+          button.style.setProperty("--much", r === c || !count ? "0%" : 20 + 60 * count / most + "%");
+          button.onclick = () => setTriggerValue("cell", [r, c]);
+          cell.append(button);
+          line.append(cell);
+        });
+        return line;
+      });
+      table.replaceChildren(head, ...rows);
+    };
+    """,
+)
+
+_tiles = st.components.v2.component(
+    "tripletlab_tiles",
+    html='<div class="grid"></div>',
+    css=_STYLE,
+    js="""
+    export default ({ parentElement, data, setTriggerValue }) => {
+      const grid = parentElement.querySelector(".grid");
+      grid.style.setProperty("--size", data.size + "px");
+      grid.replaceChildren(...data.tiles.map((tile, place) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "tile" + (tile.off ? " off" : "");
+        button.title = tile.hint;
+        button.setAttribute("aria-pressed", String(!tile.off));
+        const image = Object.assign(document.createElement("img"), { src: tile.src, alt: tile.hint });
+        button.append(image, Object.assign(document.createElement("b"), { textContent: tile.heading }));
+        if (tile.bar !== null) {
+          const bar = Object.assign(document.createElement("div"), { className: "bar" });
+          const filled = document.createElement("i");
+          filled.style.left = "0";
+          filled.style.width = 100 * tile.bar + "%";
+          bar.append(filled);
+          button.append(bar);
+        }
+        button.append(Object.assign(document.createElement("span"), { textContent: tile.line }));
+        button.onclick = () => setTriggerValue("picked", place);
+        return button;
+      }));
+    };
+    """,
+)
+
+_keys = st.components.v2.component(
+    "tripletlab_keys",
+    js="""
+    export default ({ setTriggerValue }) => {
+      const pressed = (event) => {
+        if (event.target.closest?.("input, textarea, [contenteditable], [role=slider], [role=combobox]")) return;
+        if (event.altKey || event.ctrlKey || event.metaKey) return;
+        if (event.key === "ArrowLeft") setTriggerValue("step", -1);
+        if (event.key === "ArrowRight") setTriggerValue("step", 1);
+      };
+      document.addEventListener("keydown", pressed);
+      return () => document.removeEventListener("keydown", pressed);
+    };
+    """,
+)
+
+
+def confusion(
+    names: list[str], counts: list[list[int]], shown: list[list[str]], chosen: tuple[int, int] | None, key: str
+) -> tuple[int, int] | None:
+    """Draws a confusion matrix with the texts `shown`; returns the cell (true, predicted) just clicked, or None."""
+    data = {"names": names, "counts": counts, "shown": shown, "side": 40 if len(names) <= 10 else 30}
+    data["chosen"] = list(chosen) if chosen else None
+    cell = _mount(_matrix, key, data, "cell")
+    right = isinstance(cell, (list, tuple)) and len(cell) == 2
+    return tuple(cell) if right and all(type(each) is int and 0 <= each < len(names) for each in cell) else None
+
+
+def tile(src: str, heading: str, line: str, hint: str, bar: float | None = None, off: bool = False) -> dict:
+    """One picture for `tiles`; `bar` is a fraction."""
+    return {"src": src, "heading": heading, "line": line, "hint": hint, "bar": bar, "off": off}
+
+
+def tiles(shown: list[dict], key: str, size: int = 112) -> int | None:
+    """Draws pictures, `size` CSS pixels wide; returns the place of the one just clicked, or None."""
+    picked = _mount(_tiles, key, {"tiles": shown, "size": size}, "picked")
+    return picked if type(picked) is int and 0 <= picked < len(shown) else None
+
+
+def arrow_keys(key: str) -> int:
+    """-1 or 1 in the one run after the left or the right arrow key was pressed, else 0."""
+    step = _mount(_keys, key, {}, "step")
+    return step if step in (-1, 1) else 0
+
+
+def _mount(component, key: str, data: dict, name: str):
+    return component(key=key, data=data, **{f"on_{name}_change": lambda: None}).get(name)
