@@ -69,9 +69,7 @@ def _wrong(run: Run, images: DataSet) -> tuple[Embedded, pd.DataFrame]:
 
 
 def _comparison(runs: Sequence[Run]) -> str:
-    rows = [
-        (run.title, f"{100 * run.result.test_accuracy:.1f} %", run.result.epochs) for run in runs if run.result
-    ]
+    rows = [(run.title, f"{100 * run.result.test_accuracy:.1f} %", run.result.epochs) for run in runs if run.result]
     return "<h2>Runs</h2>" + _table(("run", "test accuracy", "epochs"), rows)
 
 
