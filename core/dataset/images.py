@@ -1,4 +1,4 @@
-"""The pixels of PNG files, in grey: one after the other, and on all cores where there are many.
+"""The pixels of image files, in grey: one after the other, and on all cores where there are many.
 
 Pillow holds Python's lock for most of the time that a small image takes, so that threads are no faster than a loop.
 The work is therefore shared out to processes of this module (`python -m core.dataset.images`), which get names of
@@ -6,24 +6,34 @@ files and answer with pixels. They are no children of `multiprocessing`: its way
 again, which in Streamlit is a page.
 """
 
+import io
 import json
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from core import places
 
 LARGEST_SIDE = 512  # pixels
-MODES = ("1", "L", "P", "LA", "RGB", "RGBA")  # Pillow's names; 16-bit and float images would lose their scale in "L"
+LARGEST_FILE = 1 << 26  # bytes; twenty times what an image of that size takes
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")  # Pillow's names, found by content whatever the ending
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")  # in any case
+MODES = ("1", "L", "P", "LA", "RGB", "RGBA")  # Pillow's names; 32-bit and float images would lose their scale in "L"
+PRINT_MODES = ("CMYK", "YCbCr")  # of JPEG and TIFF files
+GREY_16 = ("I;16", "I;16L", "I;16B")
 MANY = 5000  # files for which the processes, ready after 0.2 s, are worth their start: a loop takes 0.5 s
 _BYTES_AT_ONCE = 1 << 18
+_LIGHT = 192  # mean brightness of ink above which the paper behind it is black
+_MOST_INFLATED = 1 << 23  # bytes; 512x512 pixels of 64 bits take 2 MB
+_PLAIN_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))  # none of them says how the image is turned
 
 Reading = Callable[[int, int], None]  # (images done, all images), called now and then in the caller's thread
 
@@ -60,23 +70,80 @@ def read_all(files: Sequence[Path], progress: Reading = lambda done, total: None
 
 
 def read(file: Path) -> np.ndarray:
-    """One image in grey: (H, W) uint8. Raises DataError."""
+    """One image in grey, upright, on paper: (H, W) uint8; of several frames the first. Raises DataError."""
     try:
-        with Image.open(file, formats=("PNG",)) as image:
+        content = _content(file)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if max(image.size) > LARGEST_SIDE:
                 raise DataError(f"{file}: {image.width}x{image.height} pixels; at most {LARGEST_SIDE} a side are read")
-            if image.mode not in MODES:
+            if image.mode not in (*MODES, *PRINT_MODES, *GREY_16):
                 raise DataError(f"{file}: Pillow's mode {image.mode} is not supported; save it with 8 bits a channel")
+            plain = image.format == "PNG" and _PLAIN_CHUNKS.issuperset(_checked_chunks(content))
             image.load()
-            image.info.pop("transparency", None)  # convert() would warn about some; "L" has no transparency anyway
-            return np.asarray(image.convert("L"))
+            return _grey(image if plain else ImageOps.exif_transpose(image))
     except DataError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
+        if file.is_symlink():
+            raise DataError(f"{file}: a link to a file that is not there; remove the link or mend it") from error
         raise DataError(f"{file}: no such file; add the image or remove its row from the CSV") from error
     except Exception as error:  # damaged files raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
         reason = "" if isinstance(error, Image.UnidentifiedImageError) else f" ({error})"
-        raise DataError(f"{file}: not a PNG image that can be read{reason}; replace it or remove it") from error
+        raise DataError(f"{file}: not an image that can be read{reason}; replace it or remove it") from error
+
+
+def _content(file: Path) -> bytes:
+    with open(file, "rb") as opened:
+        content = opened.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{file}: above {LARGEST_FILE >> 20} MB; save the image as a PNG")
+    return content
+
+
+def _checked_chunks(content: bytes) -> set[bytes]:
+    """The kinds of chunks in a PNG. Raises ValueError where a checksum is wrong: of a chunk, or of all the pixels.
+
+    Pillow does not ask for every one of them, and would give other pixels for a changed byte.
+    """
+    kinds, packed = set(), []
+    place = 8  # behind the signature
+    while place + 12 <= len(content) and b"IEND" not in kinds:
+        end = place + 8 + int.from_bytes(content[place : place + 4])
+        kind = content[place + 4 : place + 8]
+        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4]) or end + 4 > len(content):
+            raise ValueError(f"wrong checksum of its part {kind.decode('ascii', 'replace')!r}")
+        if kind == b"IDAT":
+            packed.append(content[place + 8 : end])
+        kinds.add(kind)
+        place = end + 4
+    inflating = zlib.decompressobj()
+    inflating.decompress(b"".join(packed), _MOST_INFLATED)
+    if not inflating.eof:
+        raise ValueError("its pixels are cut off")
+    return kinds
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    """Pixels as (H, W) uint8. Where the image is transparent lies white paper, or black behind light ink."""
+    key = image.info.get("transparency")
+    if image.mode in GREY_16:
+        values = np.asarray(image).astype(np.uint32)
+        grey = ((values + 128) // 257).astype(np.uint8)
+        return grey if key is None else _on_paper(grey, np.where(values == key, 0, 255))
+    if "A" in image.mode or key is not None:
+        colour = image.convert("RGBA")
+        return _on_paper(np.asarray(colour.convert("L")), np.asarray(colour.getchannel("A")))
+    if image.mode in PRINT_MODES:
+        image = image.convert("RGB")
+    return np.asarray(image.convert("L"))
+
+
+def _on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """`grey` on one colour of paper, as far as `alpha` (0 transparent, 255 opaque) lets it through: all are (H, W)."""
+    alpha = alpha.astype(np.uint32)
+    visible = alpha.sum()
+    paper = 0 if visible and (grey * alpha).sum() / visible > _LIGHT else 255
+    return ((grey * alpha + paper * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _share_out(

@@ -1,8 +1,8 @@
 """The data set, loaded: a folder -> images as one uint8 array, labels, ids.
 
-A set is a folder: `train/<class>/<id>.png` and `train.csv` (columns id,name,class), the same for `test`, and a
-`source.json` if the lab prepared it (core/dataset/sources.py). The CSVs are the order and the truth; without them the
-folders are the classes.
+A set is a folder: `train/<class>/<id>.png` (or another format: core/dataset/images.py) and `train.csv` (columns
+id,name,class), the same for `test`, and a `source.json` if the lab prepared it (core/dataset/sources.py). The CSVs are
+the order and the truth; without them the folders are the classes (core/dataset/layout.py).
 """
 
 import csv
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core import places
-from core.dataset import cache
+from core.dataset import cache, layout
 from core.dataset.images import DataError, Reading, read_all
 
 SPLITS = ("train", "test")
@@ -32,7 +32,6 @@ PIECES = ("train", "test", "train.csv", "test.csv", "source.json")
 PREPARING = ".preparing"  # folder inside the set: not complete yet
 PREPARED = ".prepared"  # folder inside the set: pieces on their way to their places; while it exists, some are missing
 CACHED_SETS = 2  # in memory
-_LITTER = re.compile(r"(?i)\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|__MACOSX")
 _TICK = 0.02  # seconds: no file system in use has a coarser clock for changes that follow one another (Linux: 10 ms)
 
 
@@ -43,7 +42,7 @@ class Split:
     images: np.ndarray  # (N, H, W) uint8, read-only
     labels: np.ndarray  # (N,) int64, read-only: position in DataSet.classes
     ids: tuple[str, ...]
-    files: tuple[Path, ...]  # the PNG of each image
+    files: tuple[Path, ...]  # the file of each image
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ def holds(folder: Path) -> str:
         return folder.name
     passed = {PREPARING, ".lock"} | ({"README.md"} if folder == absolute(places.own_data_folder()) else set())
     names = os.listdir(folder) if folder.exists() else []
-    return min((name for name in names if name not in passed and not _LITTER.fullmatch(name)), default="")
+    return min((name for name in names if name not in passed and not layout.LITTER.fullmatch(name)), default="")
 
 
 def exists(folder: str | Path) -> bool:
@@ -111,7 +110,7 @@ def load(folder: str | Path, progress: Reading = lambda done, total: None) -> Da
         cached_signature, data = _cache.pop(folder, (None, None))
         if signature != cached_signature:
             # A file that was written this moment could change again without a trace in its time
-            if time.time_ns() - max(changed for _, _, changed in signature) < _TICK * 1e9:
+            if time.time_ns() - max(max(times) for _, _, *times in signature) < _TICK * 1e9:
                 time.sleep(_TICK)
                 signature = _signature(folder)
             # Taken before the images are read: a file that changes meanwhile is seen by the next call.
@@ -145,12 +144,13 @@ def load_images(folder: str | Path, classes: Sequence[str]) -> Split:
     image, and if there is no image at all.
     """
     folder = absolute(folder)
-    found = _class_folders(folder)
+    found = layout.class_folders(folder)
     if unknown := [name for name in found if name not in classes]:
         raise DataError(f"{folder / unknown[0]}: the run knows no class {unknown[0]!r}; it knows {', '.join(classes)}")
     rows = _folder_rows(found, {name: label for label, name in enumerate(classes)})
+    layout.refuse_misplaced(layout.left_out(folder, [""], [row.file for row in rows]))
     if not rows:
-        raise DataError(f"{folder}: no image there; put PNG images into folders named {', '.join(classes)}")
+        raise DataError(f"{folder}: no image there; put images into folders named {', '.join(classes)}")
     return _split_of(read_all([row.file for row in rows]), [row.number for row in rows], rows)
 
 
@@ -172,7 +172,7 @@ def counts(train: Split, test: Split) -> str:
 
 
 def _signature(folder: Path) -> tuple:
-    """(path, size, time of the last change) of each file and class folder; takes about 10 ms for 3,000 images."""
+    """(path, size, its two times of change) of each file and class folder; takes about 10 ms for 3,000 images."""
     paths = list(PIECES)
     for split in SPLITS:
         for pattern in (f"{split}/*", f"{split}/*/*"):
@@ -180,12 +180,12 @@ def _signature(folder: Path) -> tuple:
     return tuple((path, *_status(os.path.join(folder, path))) for path in paths)
 
 
-def _status(path: str) -> tuple[int, int]:
+def _status(path: str) -> tuple[int, int, int]:
     try:
         status = os.stat(path)
     except OSError:  # no such file, or a link that leads nowhere; if the set needs it, reading it says so
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+        return -1, -1, -1
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns  # programs can set the first time back
 
 
 def _kept(folder: Path, signature: tuple) -> DataSet | None:
@@ -222,17 +222,18 @@ def read(folder: Path, progress: Reading = lambda done, total: None) -> DataSet:
     if len(missing) == 1:
         raise DataError(f"{missing[0]}: missing beside the other CSV; add it, or remove the other one as well")
     if missing:
-        found = {split: _class_folders(folder / split) for split in SPLITS}
+        found = {split: layout.class_folders(folder / split) for split in SPLITS}
         names = {name for folders in found.values() for name in folders}
         if not names:
             raise DataError(f"{folder / 'train'}: no class folder; put the images into a folder for each class")
         rows = {split: _folder_rows(found[split], _numbered(names)) for split in SPLITS}
+        layout.refuse_misplaced(_left_out(folder, rows))
         lists = [folder / split for split in SPLITS]
     else:
         rows = {split: _csv_rows(folder, split) for split in SPLITS}
         names = {row.name for split in SPLITS for row in rows[split]}
         for split in SPLITS:
-            for name, files in _class_folders(folder / split).items():
+            for name, files in layout.class_folders(folder / split).items():
                 if not files:
                     raise DataError(f"{folder / split / name}: a class without images; add some or remove the folder")
     numbers = _class_numbers(rows["train"] + rows["test"])
@@ -244,17 +245,23 @@ def read(folder: Path, progress: Reading = lambda done, total: None) -> DataSet:
     count = len(rows["train"])
     train = _split_of(images[:count], [labels[row.name] for row in rows["train"]], rows["train"])
     test = _split_of(images[count:], [labels[row.name] for row in rows["test"]], rows["test"])
-    data = assemble(folder, numbers, train, test, "folder", f"folder {folder} ({counts(train, test)})")
+    unused = layout.in_words(_left_out(folder, rows), folder)
+    data = assemble(folder, numbers, train, test, "folder", f"folder {folder} ({counts(train, test)}){unused}")
     if not (folder / "source.json").exists():
         return data
     source, description, fingerprint = _read_source(folder / "source.json")
     if fingerprint != data.fingerprint:
         description += "; changed since it was prepared"
-    return dataclasses.replace(data, source=source, description=description)
+    return dataclasses.replace(data, source=source, description=description + unused)
+
+
+def _left_out(folder: Path, rows: dict[str, list[Row]]) -> list[Path]:
+    return layout.left_out(folder, SPLITS, [row.file for split in SPLITS for row in rows[split]])
 
 
 def _csv_rows(folder: Path, split: str) -> list[Row]:
     path = folder / f"{split}.csv"
+    finder = layout.Finder(folder / split)
     rows = []
     try:
         # utf-8-sig, because spreadsheets put a byte order mark in front
@@ -264,14 +271,17 @@ def _csv_rows(folder: Path, split: str) -> list[Row]:
             if sorted(header) != sorted(COLUMNS):
                 found = f"its first line is {','.join(header)[:80]!r}" if header else "it is empty"
                 raise DataError(f"{path}: {found}; the columns have to be id,name,class")
-            for values in filter(None, reader):  # blank lines are empty lists
+            for values in reader:
+                if not any(value.strip() for value in values):  # spreadsheets write ",," for a row that was emptied
+                    continue
                 where = f"{path}, line {reader.line_num}"
                 if len(values) != len(header):
                     raise DataError(f"{where}: {len(values)} values for 3 columns; write one id,name,class in a line")
                 image_id, name, number = (values[header.index(column)] for column in COLUMNS)
                 if not re.fullmatch("-?[0-9]{1,9}", number):
                     raise DataError(f"{where}: the class {number[:80]!r} is not a whole number; write e.g. 3")
-                rows.append(Row(image_id, name, int(number), folder / split / name / f"{image_id}.png", where))
+                place = finder.find(name, image_id, where)
+                rows.append(Row(layout.composed(image_id), layout.composed(name), int(number), place, where))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); save it as UTF-8 text with commas") from error
     except OSError as error:
@@ -280,18 +290,6 @@ def _csv_rows(folder: Path, split: str) -> list[Row]:
         raise DataError(f"{path}: no row below the first line; add a line id,name,class for each image")
     _check_names(rows)
     return rows
-
-
-def _class_folders(folder: Path) -> dict[str, list[Path]]:
-    """The .png files in each sub-folder, sorted by name. Hidden files and folders are left out."""
-    try:
-        return {
-            path.name: sorted(file for file in path.iterdir() if file.suffix.lower() == ".png" and file.name[0] != ".")
-            for path in sorted(folder.iterdir())
-            if path.is_dir() and path.name[0] != "."
-        }
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror}); it needs a folder for each class") from error
 
 
 def _numbered(names: set[str]) -> dict[str, int]:
@@ -304,10 +302,10 @@ def _numbered(names: set[str]) -> dict[str, int]:
 def _folder_rows(found: dict[str, list[Path]], numbers: dict[str, int]) -> list[Row]:
     """The images in class folders: class after class, in each by file name."""
     files = [file for name in numbers for file in found.get(name, ())]
-    ids = [file.stem for file in files]
+    ids = [layout.composed(file.stem) for file in files]
     if len(set(ids)) < len(ids):  # a/1.png beside b/1.png
-        ids = [f"{file.parent.name}_{file.stem}" for file in files]
-    names = [file.parent.name for file in files]
+        ids = [layout.composed(f"{file.parent.name}_{file.stem}") for file in files]
+    names = [layout.composed(file.parent.name) for file in files]
     rows = [Row(*each, str(each[-1])) for each in zip(ids, names, map(numbers.get, names), files, strict=True)]
     _check_names(rows)
     return rows

@@ -1,8 +1,10 @@
 """Loading: order, labels and ids, and one line that names the file for whatever is wrong with a set."""
 
+import os
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +50,8 @@ def test_order_and_labels_follow_the_csv(small):
         for image, file in zip(split.images, split.files, strict=True):
             np.testing.assert_array_equal(image, np.asarray(Image.open(file)))
     assert loaded.source == "folder"
-    assert loaded.description == f"folder {small} (6 training and 4 test images)"
+    beside = Path("train", "a", "without_a_row.png")
+    assert loaded.description == f"folder {small} (6 training and 4 test images); 1 file not used: {beside}"
 
 
 def test_arrays_are_read_only(small):
@@ -259,14 +262,13 @@ def truncated(path: Path):
     ("damage", "expected"),
     [
         (lambda path: path.unlink(), "no such file; add the image or remove its row"),
-        (lambda path: path.write_text("hello"), "not a PNG image"),
-        (lambda path: path.write_bytes(b""), "not a PNG image"),
-        (lambda path: Image.fromarray(np.zeros((6, 5), np.uint8)).save(path, format="BMP"), "not a PNG image"),
-        (truncated, "not a PNG image"),
-        (lambda path: (path.unlink(), path.mkdir()), "not a PNG image"),
+        (lambda path: path.write_text("hello"), "not an image"),
+        (lambda path: path.write_bytes(b""), "not an image"),
+        (truncated, "not an image"),
+        (lambda path: (path.unlink(), path.mkdir()), "not an image"),
         (lambda path: write_png(path, np.zeros((6, 4), np.uint8)), "4x6 pixels, but"),
         (lambda path: write_png(path, np.zeros((4, 513), np.uint8)), "513x4 pixels; at most 512 a side"),
-        (lambda path: write_png(path, np.zeros((6, 5), np.uint16)), "mode I;16 is not supported"),
+        (lambda path: Image.fromarray(np.zeros((6, 5), np.float32)).save(path, "TIFF"), "mode F is not supported"),
     ],
 )
 def test_errors_of_an_image(small, damage, expected):
@@ -284,7 +286,7 @@ def test_errors_of_a_folder_without_csv(bare):
         file.unlink()
     assert error_of(loader.load, bare).startswith(f"{bare / 'test'}: no image of class 'b'; every class needs some")
     for file in (bare / "train" / "b").iterdir():
-        file.rename(file.with_suffix(".jpg"))
+        file.rename(file.with_suffix(".txt"))
     assert error_of(loader.load, bare).startswith(f"{bare / 'train'}: no image of class 'b'")
     shutil.rmtree(bare / "test")
     assert error_of(loader.load, bare).startswith(f"{bare / 'test'}: cannot be read (No such file")
@@ -321,4 +323,108 @@ def test_errors_of_load_images(small, tmp_path):
     assert "no image there" in error_of(loader.load_images, tmp_path / "empty", ("a",))
     assert "cannot be read" in error_of(loader.load_images, tmp_path / "nowhere", ("a",))
     (small / "test" / "a" / "test_a_0.png").write_text("hello")
-    assert "test_a_0.png: not a PNG image" in error_of(loader.load_images, small / "test", ("a", "b"))
+    assert "test_a_0.png: not an image" in error_of(loader.load_images, small / "test", ("a", "b"))
+
+
+# Names and what lies beside the images
+
+
+@pytest.mark.parametrize("suffix", images.SUFFIXES)
+@pytest.mark.parametrize("upper", [False, True])
+def test_every_format_is_listed(bare, suffix, upper):
+    suffix = suffix.upper() if upper else suffix
+    for file in (bare / "train" / "b").iterdir():
+        file.rename(file.with_suffix(suffix))
+    assert [file.suffix for file in loader.load(bare).train.files] == [".png"] * 3 + [suffix] * 3
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG", ".jpg"])
+def test_ids_with_an_ending(small, ending):
+    file = small / "train" / "a" / "train_a_0.png"
+    file.rename(file.with_suffix(ending))
+    rows = read_csv(small / "train.csv")
+    for image_id in ("train_a_0", f"train_a_0{ending}", f"train_a_0{ending.lower()}"):
+        write_csv(small / "train.csv", [[image_id, "a", "0"], *rows[1:]])
+        assert loader.load(small).train.files[0] == file.with_suffix(ending)
+
+
+def test_an_id_that_fits_two_files(small):
+    for ending in (".jpg", ".bmp"):
+        shutil.copy(small / "train" / "a" / "train_a_0.png", small / "train" / "a" / f"both{ending}")
+    write_csv(small / "train.csv", [["both", "a", "0"], *read_csv(small / "train.csv")])
+    message = error_of(loader.load, small)
+    assert f"{small / 'train.csv'}, line 2: the id 'both' fits " in message
+    assert "both.bmp" in message
+    assert "both.jpg" in message
+    write_csv(small / "train.csv", [["both.jpg", "a", "0"], *read_csv(small / "train.csv")[1:]])
+    assert loader.load(small).train.files[0].name == "both.jpg"
+
+
+@pytest.mark.parametrize(("on_disk", "in_csv"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_composed_and_decomposed_names(tmp_path, on_disk, in_csv):
+    for split in loader.SPLITS:
+        name, image_id = (unicodedata.normalize(on_disk, f"{text}ü") for text in ("klasse", split))
+        write_png(tmp_path / split / name / f"{image_id}.png", np.zeros((3, 3), np.uint8))
+        write_csv(tmp_path / f"{split}.csv", [[unicodedata.normalize(in_csv, each) for each in (image_id, name, "0")]])
+    loaded = loader.load(tmp_path)
+    assert loaded.classes == ("klasseü",)
+    (tmp_path / "train.csv").unlink()
+    (tmp_path / "test.csv").unlink()
+    assert loader.load(tmp_path).fingerprint == loaded.fingerprint
+
+
+def test_one_class_written_in_two_ways(tmp_path):
+    for split, form in (("train", "NFC"), ("test", "NFD")):
+        write_png(tmp_path / split / unicodedata.normalize(form, "ü") / "1.png", np.zeros((3, 3), np.uint8))
+    assert loader.load(tmp_path).classes == ("ü",)
+
+
+def test_blank_rows(small):
+    expected = loader.load(small).train.ids
+    path = small / "train.csv"
+    path.write_text(path.read_text() + ",,\n\n , ,\n,\n,,\n")
+    assert loader.load(small).train.ids == expected
+
+
+def test_litter_is_no_class_and_no_image(bare):
+    before = loader.load(bare)
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._x.png"):
+        (bare / "train" / name).write_bytes(b"x")
+        (bare / "train" / "a" / name).write_bytes(b"x")
+    for place in (bare / "train", bare / "test" / "a"):
+        (place / "__MACOSX").mkdir()
+        (place / "__MACOSX" / "x.png").write_bytes(b"x")
+    after = loader.load(bare)
+    assert (after.classes, after.fingerprint, after.description) == (
+        before.classes,
+        before.fingerprint,
+        before.description,
+    )
+
+
+@pytest.mark.parametrize("place", ["a/more", "a/more/deep", "."])
+def test_images_outside_of_the_class_folders_are_named(bare, place):
+    for name in ("y.JPG", "x.png"):
+        write_png(bare / "train" / place / name, np.zeros((6, 5), np.uint8), format="PNG")
+    first = bare / "train" / place / "x.png"
+    assert error_of(loader.load, bare).startswith(
+        f"{first}: 2 images lie outside of the class folders, this first; move"
+    )
+    assert str(first) in error_of(loader.load_images, bare / "train", ("a", "b"))
+
+
+def test_other_files_are_counted(bare):
+    (bare / "train" / "a" / "notes.txt").write_text("x")
+    assert loader.load(bare).description.endswith(f"; 1 file not used: {Path('train', 'a', 'notes.txt')}")
+    (bare / "train" / "b.csv").write_text("x")
+    assert loader.load(bare).description.endswith(f"; 2 files not used: {Path('train', 'a', 'notes.txt')}, …")
+
+
+def test_a_file_of_equal_size_and_time_is_noticed(small):
+    path = small / "test" / "b" / "test_b_1.png"
+    write_png(path, np.full((6, 5), 100, np.uint8), compress_level=0)
+    before, status = loader.load(small), path.stat()
+    write_png(path, np.full((6, 5), 200, np.uint8), compress_level=0)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert loader.load(small).fingerprint != before.fingerprint
