@@ -93,11 +93,10 @@ def read(file: Path) -> np.ndarray:
 
 
 def _content(file: Path) -> bytes:
-    with open(file, "rb") as opened:
-        content = opened.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise DataError(f"{file}: above {LARGEST_FILE >> 20} MB; save the image as a PNG")
-    return content
+    with open(file, "rb", buffering=0) as opened:
+        if os.fstat(opened.fileno()).st_size > LARGEST_FILE:  # read(LARGEST_FILE) would make room for that many bytes
+            raise DataError(f"{file}: above {LARGEST_FILE >> 20} MB; save the image as a PNG")
+        return opened.readall()
 
 
 def _checked_chunks(content: bytes) -> set[bytes]:
