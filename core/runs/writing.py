@@ -61,7 +61,7 @@ class RunWriter:
 
     def __exit__(self, kind, error, trace) -> None:
         try:
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and self.record:  # a folder that was not begun has nothing to mark
                 with suppress(StoreError):  # on a full disk the first error says more, and reaches the caller
                     self.update(status=Status.FAILED, error=_as_text(str(error) or kind.__name__))
         finally:

@@ -215,7 +215,7 @@ class RunConfig:
     )
     sampling: str = setting(
         "auto",
-        "Batches are",
+        "Batch sampler",
         "Which images form a batch. Shuffled images; triplets (anchor, positive, negative) of random images, of "
         "classes that you choose, or of the pairs of classes that the last epoch confused most among the training "
         "images; or K images of each of P classes, from which triplets are formed. Automatic takes what the "
@@ -225,7 +225,7 @@ class RunConfig:
     )
     selection: str = setting(
         "auto",
-        "Triplets that count",
+        "Triplet mining",
         "Of the triplets that the images of a batch can form: the drawn ones; all; for each anchor the furthest "
         "positive with the closest negative (batch-hard, arXiv:1703.07737); those whose negative is further away "
         "than the positive, but by less than the margin (semi-hard, FaceNet); or for each pair a negative drawn so "

@@ -585,8 +585,16 @@ CHECKPOINTS = {
     "name in history": (lambda state: row(state).update({"<b>": 1}), "cannot be in a history"),
     "text in history": (lambda state: row(state).update(train_loss="=1"), "cannot be in a history"),
     "list in history": (lambda state: row(state).update(train_loss=[1]), "cannot be in a history"),
-    "name in pending": (lambda state: state["progress"]["steps"].update(pending={"<b>": 1}), "cannot be in a history"),
-    "name in sums": (lambda state: state["training"]["diagnostic_sums"].update({"=1": 1}), "cannot be in a history"),
+    "name in pending": (
+        lambda state: state["progress"]["steps"].update(pending={"<b>": 1}, pending_counts={"<b>": 1}),
+        "cannot be in a history",
+    ),
+    "pending without counts": (lambda state: state["progress"]["steps"].update(pending={"a": 1}), "do not fit"),
+    "name in sums": (
+        lambda state: [state["training"][f"diagnostic_{each}"].update({"=1": 1}) for each in ("sums", "counts")],
+        "cannot be in a history",
+    ),
+    "sums without counts": (lambda state: state["training"]["diagnostic_sums"].update({"a": 1}), "do not fit"),
     "no steps": (lambda state: state["progress"].update(steps={}), "not one of this lab (KeyError)"),
     "half an epoch": (lambda state: state["progress"]["history"][1].update(steps=2), "not as far"),
     "optimiser": (lambda state: state["training"].update(optimiser=[1]), "not one of this lab"),
