@@ -212,11 +212,7 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunW
     name = name and checked_name(name)
     now = datetime.now()
     preset = re.sub(r"[^A-Za-z0-9_-]", "", config.preset)[:40]  # that of an uploaded run may be anything
-    folder = runs / f"{now:%Y%m%d-%H%M%S}-{preset}-{secrets.token_hex(2)}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be made ({error.strerror}); check the folder's permissions") from error
+    folder = _new_folder(runs, f"{now:%Y%m%d-%H%M%S}-{preset}")
     try:
         if name:
             store.save_label(folder, Label(name=name))
@@ -224,6 +220,22 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunW
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    """A folder of this name and four letters more; of hundreds that begin in one second two may draw the same."""
+    while True:
+        folder = runs / f"{name}-{secrets.token_hex(2)}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError as error:
+            if not folder.is_dir():  # the folder of runs is a file
+                raise StoreError(
+                    f"{folder} cannot be made ({error.strerror}); check the folder's permissions"
+                ) from error
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be made ({error.strerror}); check the folder's permissions") from error
 
 
 def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime) -> RunWriter:

@@ -98,6 +98,7 @@ def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
         page.get_by_text("Epoch 1/50 · step").wait_for(timeout=60_000)
         page.reload()  # a reload changes nothing: the run is found again
         page.get_by_text(re.compile(r"Epoch \d+/50")).wait_for(timeout=30_000)
+        page.locator(".js-plotly-plot:visible").first.wait_for(timeout=30_000)
         assert moving(page, seconds=5) == []  # two drawings
         page.evaluate("document.querySelector('.js-plotly-plot').mark = 1")
         page.locator(".st-key-stop button").first.click()

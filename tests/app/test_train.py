@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from app.views import train
+from core.learning.states import Status
 from core.runs.store import Run
 from core.settings.presets import from_preset
 from tests.app.pages import PAGES, go, open_page, texts
@@ -13,7 +14,7 @@ from tests.app.pages import PAGES, go, open_page, texts
 
 @pytest.fixture
 def running(tmp_path) -> Run:
-    return Run("a-run", tmp_path, "running", from_preset("quick", epochs=4), steps_per_epoch=10)
+    return Run("a-run", tmp_path, Status.RUNNING, from_preset("quick", epochs=4), steps_per_epoch=10)
 
 
 def rows(*steps: tuple[int, int, float]) -> pd.DataFrame:

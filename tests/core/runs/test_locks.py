@@ -72,7 +72,7 @@ def test_waiting_runs_of_a_process_that_died_can_be_taken_up(tiny, digits, runs)
         images = loader.load(Path({str(digits.folder)!r}))
         for _ in range(2):
             writing.create({tiny!r}, images, Path({str(runs)!r})).wait()
-        print([run.status for run in store.list_runs(Path({str(runs)!r}))], flush=True)
+        print([str(run.status) for run in store.list_runs(Path({str(runs)!r}))], flush=True)
         os._exit(9)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True)
@@ -143,12 +143,12 @@ def test_three_hundred_waiting_runs_with_256_handles(tiny, digits, runs):
         for _ in range(300):
             control.begin({tiny!r}, images, runs)
         found = store.list_runs(runs)
-        print(len(found), {{run.status for run in found}}, len(queue().names()), flush=True)
+        print(len(found), {{str(run.status) for run in found}}, len(queue().names()), flush=True)
         for run in found[1:]:
             control.stop(run)
         hold.set()
         assert queue().join(120)
-        print({{run.status for run in store.list_runs(runs)[1:]}}, store.list_runs(runs)[0].status)
+        print({{str(run.status) for run in store.list_runs(runs)[1:]}}, store.list_runs(runs)[0].status)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "300 {'queued'} 301\n{'stopped'} done\n", done.stderr[-3000:]

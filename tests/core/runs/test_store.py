@@ -276,7 +276,7 @@ def test_other_images_than_the_run_was_trained_on(writer, digits, tmp_path):
         store.data_of(run)
     assert digits.fingerprint[:12] in str(caught.value)
     shutil.rmtree(copy)
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="no such folder"):
         store.data_of(run)
 
 
