@@ -13,7 +13,7 @@ TURN = math.radians(15)  # at most, to either side: a 6 stays a 6
 SCALE = 0.15  # of each side, larger or smaller
 SHEAR = 0.2
 SHIFT = 2.5  # pixels at most, in each direction
-BEND = 1.2  # pixels: standard deviation of the strongest bending. With these two 0.7 % of the images get a fold
+BEND = 1.2  # pixels: standard deviation of the strongest bending
 BEND_GRID = 5  # points to a side at which a bending is drawn; between them it is smooth
 
 
@@ -44,9 +44,10 @@ def crop_flip(images: Tensor, draw: torch.Generator, padding: int = 4) -> Tensor
 def warp(images: Tensor, draw: torch.Generator, bend: bool) -> Tensor:
     """A random affine map of each image and, with `bend`, a smooth random displacement (elastic distortion).
 
-    Turned by at most 15 degrees, each side scaled by at most 15 %, sheared by at most 0.2 and shifted by at most 2.5
-    pixels; bent by displacements with a standard deviation of at most 1.2 pixels (Simard et al., Best practices for
-    convolutional neural networks, 2003). What comes from outside is background.
+    The constants above bound the map from each new pixel to the old one that it shows. In the image a side therefore
+    shrinks by up to 13 % (1 / 1.15) or grows by up to 17.6 % (1 / 0.85), and a shift of 2.5 pixels can become more.
+    Bent by displacements with a standard deviation of at most 1.2 pixels (Simard et al., Best practices for
+    convolutional neural networks, 2003), which folds a few images. What comes from outside is background.
     """
     batch, _, height, width = images.shape
 
