@@ -11,27 +11,9 @@ from core.dataset.loader import DataSet
 TRAIN, VALIDATION, TEST = "#2389bd", "#2ca05a", "#e07b00"
 ACTIVE, EASY, SEMI_HARD, HARD = "#8e5fd0", "#2ca05a", "#b59a00", "#d43d51"
 POSITIVE, NEGATIVE, SPREAD = "#17a7b8", "#d43d51", "#8a8d91"
-# Ten that stay apart on a projector, on white and on black, also for eyes that do not tell red from green; none is red
-CLASS_COLOURS = [
-    "#0087ff",
-    "#d25a0f",
-    "#5ae178",
-    "#870fa5",
-    "#e1d200",
-    "#005a2d",
-    "#f0b4c8",
-    "#4b4b69",
-    "#00d2ff",
-    "#1e00ff",
-]
 # Runs have colours of their own
 RUN_COLOURS = ["#0b6e99", "#c2571a", "#6a4c93", "#1b7f5c", "#a23b72", "#7a6a00", "#4059ad", "#7d4f50"]
 _POINTS = 1000  # at most, a line
-
-
-def class_colour(label: int) -> str:
-    """The colour of a class in every picture."""
-    return CLASS_COLOURS[label % len(CLASS_COLOURS)]
 
 
 def run_colour(run_id: str) -> str:

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from app.drawing.charts import class_colour
 from core.dataset.loader import DataSet
+from core.settings.colours import WRONG, class_colour
 
-WRONG = "#e00024"  # red means misclassified and nothing else
 COLOURS = {
     "true": "true class",
     "predicted": "predicted class",

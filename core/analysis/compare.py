@@ -48,6 +48,11 @@ def alone_right(right: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(alone & row) for row in right]
 
 
+def alone_wrong(right: np.ndarray) -> list[np.ndarray]:
+    """For each classifier the rows of the test images that it alone gets wrong. `right` is (M, Q) bool."""
+    return alone_right(~right)
+
+
 def differing_settings(configs: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
     """The settings in which runs differ, {setting: {run: value}}; `configs` holds each run's settings by its id."""
     names = dict.fromkeys(name for values in configs.values() for name in values)

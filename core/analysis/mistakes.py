@@ -1,4 +1,7 @@
-"""The wrong test images, each with its two neighbours: nearest of the true class, nearest of the predicted class."""
+"""The wrong test images, each with its two neighbours: nearest of the true class, nearest of the predicted class.
+
+Also the right ones, with the nearest of the true class and the nearest of any other.
+"""
 
 import numpy as np
 import pandas as pd
@@ -28,22 +31,49 @@ def find(data: DataSet, embedded: Embedded) -> pd.DataFrame:
 
     Distances are plain Euclidean; of equally near training images the first in train.csv is taken.
     """
-    predicted = embedded.predicted
-    wrong = np.flatnonzero(predicted != data.test.labels)  # (M,)
+    wrong = np.flatnonzero(embedded.predicted != data.test.labels)  # (M,)
     queries = embedded.test[wrong].astype(np.float64)  # (M, D)
-    table = {
-        "test_index": wrong,
-        "id": [data.test.ids[row] for row in wrong],
-        "true": [data.class_numbers[label] for label in data.test.labels[wrong]],
-        "predicted": [data.class_numbers[label] for label in predicted[wrong]],
-        "score": embedded.scores[wrong],
-    }
-    for name, wanted in (("nearest_true", data.test.labels[wrong]), ("nearest_predicted", predicted[wrong])):
-        nearest, distance = _nearest_of_class(queries, wanted, embedded.train, data.train.labels)
-        table[f"{name}_index"] = nearest
-        table[f"{name}_id"] = [data.train.ids[row] for row in nearest]
-        table[f"{name}_distance"] = distance
+    table = _labelled(data, embedded, wrong)
+    for name, wanted in (("nearest_true", data.test.labels[wrong]), ("nearest_predicted", embedded.predicted[wrong])):
+        table |= _columns(name, data, *_nearest_of_class(queries, wanted, embedded.train, data.train.labels))
     return pd.DataFrame(table, columns=COLUMNS)
+
+
+def right_ones(data: DataSet, embedded: Embedded) -> pd.DataFrame:
+    """One row a test image classified correctly, in the order of the test set.
+
+    Columns as in COLUMNS, but with `nearest_other_…` in place of `nearest_predicted_…`: the nearest training image of
+    any other class, which is called `other`.
+    """
+    right = np.flatnonzero(embedded.predicted == data.test.labels)
+    queries, labels = embedded.test[right].astype(np.float64), data.test.labels[right]
+    table = _labelled(data, embedded, right)
+    table |= _columns("nearest_true", data, *_nearest_of_class(queries, labels, embedded.train, data.train.labels))
+    nearest, distance = np.zeros(len(right), np.int64), np.full(len(right), np.inf)
+    for label in range(len(data.classes)):  # one class after another takes part, where it is another one
+        rows = np.flatnonzero(labels != label)
+        wanted = np.full(len(rows), label)
+        index, far = _nearest_of_class(queries[rows], wanted, embedded.train, data.train.labels)
+        nearer = far < distance[rows]
+        nearest[rows[nearer]], distance[rows[nearer]] = index[nearer], far[nearer]
+    table["other"] = [data.class_numbers[data.train.labels[row]] for row in nearest]
+    return pd.DataFrame(table | _columns("nearest_other", data, nearest, distance))
+
+
+def _labelled(data: DataSet, embedded: Embedded, rows: np.ndarray) -> dict:
+    """The columns that say what these test images are and what they are called."""
+    return {
+        "test_index": rows,
+        "id": [data.test.ids[row] for row in rows],
+        "true": [data.class_numbers[label] for label in data.test.labels[rows]],
+        "predicted": [data.class_numbers[label] for label in embedded.predicted[rows]],
+        "score": embedded.scores[rows],
+    }
+
+
+def _columns(name: str, data: DataSet, nearest: np.ndarray, distance: np.ndarray) -> dict:
+    ids = [data.train.ids[row] for row in nearest]
+    return {f"{name}_index": nearest, f"{name}_id": ids, f"{name}_distance": distance}
 
 
 def _nearest_of_class(

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from app.drawing import maps
-from app.drawing.charts import CLASS_COLOURS, RUN_COLOURS
+from app.drawing.charts import RUN_COLOURS
 from app.drawing.maps import View
 from core.runs import store
+from core.settings.colours import CLASS_COLOURS
 
 # Severe red-green blindness on linear RGB (Machado, Oliveira and Fernandes 2009)
 EYES = {
