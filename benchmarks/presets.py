@@ -156,7 +156,7 @@ def measure(name: str, seed: int, folder: Path, images: loader.DataSet, threads:
         "test_accuracy": result.get("test_accuracy"),
         "train_accuracy": result.get("train_accuracy"),
         "status": facts["status"],
-        "alarm": facts["result"].get("alarm") or facts["error"],
+        "alarm": facts["result"].get("alarm_kind") or "diverged" * facts["diverged"],
         "images_seen": _images_an_epoch(config, images) * len(epochs),
         "seconds": result.get("seconds"),  # of training and every evaluation
         "wall_seconds": round(wall, 1),  # of the whole process: Python, imports, loading
@@ -198,7 +198,7 @@ def table(fingerprint: str) -> list[str]:
         most = mine["threads"].max()
         accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
         outcome = spread(accuracy) if len(accuracy) else "none"
-        alarms = mine["alarm"].dropna().astype(str).str.split(":").str[0].value_counts()
+        alarms = mine["alarm"].replace("", None).value_counts()
         rang = [name + f" in {count} of {len(mine)}" * (count < len(mine)) for name, count in alarms.items()]
         outcome += f" (alarm: {', '.join(rang)})" * (len(rang) > 0)
         sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""

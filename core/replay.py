@@ -18,7 +18,7 @@ from core.runs.files import StoreError
 from core.runs.store import Run
 from core.settings.config import RunConfig, to_dict
 
-_TAKES_TIME = ("seconds",)  # columns that differ each time
+_PASSED_OVER = ("seconds", "alarm_kind")  # differs each time; follows from the alarm, and was not kept at first
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _compared(run: Run, writer: writing.RunWriter, images: DataSet, told) -> Rep
 def _difference(run: Run, again: Run, before: pd.DataFrame, epoch: int) -> str:
     """What differs between both runs after an epoch; empty if nothing does."""
     row, new = before.iloc[epoch - 1], store.history(again).iloc[epoch - 1]
-    for name in new.index.difference(_TAKES_TIME):
+    for name in new.index.difference(_PASSED_OVER):
         if name not in row.index:
             return f"history.csv has no column {name}"
         if row[name] != new[name] and not (pd.isna(row[name]) and pd.isna(new[name])):
@@ -108,6 +108,6 @@ def _other_weights(run: Run, again: Run) -> str:
 
 def _other_result(run: Run, again: Run) -> str:
     made = store.read(again.folder).result
-    other = [name for name, value in made if getattr(run.result, name) != value]
+    other = [name for name, value in made if name not in _PASSED_OVER and getattr(run.result, name) != value]
     was, now = (getattr(result, other[0]) if other else None for result in (run.result, made))
     return f"{other[0]} in run.json was {was} and is {now}" if other else ""

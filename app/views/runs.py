@@ -74,7 +74,7 @@ def rows_of(runs: list[Run]) -> pd.DataFrame:
             "Seed": pd.array([config.seed if config else None for config in configs], dtype="Int64"),
             "Begun": pd.Series([run.created if run.config else None for run in runs], dtype="datetime64[ns]"),
             "Images": [run.data and run.data.source for run in runs],
-            "Alarm": [(each and each.alarm.partition(":")[0]) or None for each in results],
+            "Alarm": [(each and each.alarm_kind) or None for each in results],
             "Id": [run.id for run in runs],
         }
     )

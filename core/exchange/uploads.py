@@ -25,6 +25,7 @@ from core import places
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.exchange.archives import MEGABYTE, UNPACKED_BYTES, UploadError, members, opened, shown, unpack, zip_of
+from core.learning.alarms import Kind
 from core.learning.states import Status
 from core.runs import store, writing
 from core.runs.files import StoreError
@@ -262,10 +263,12 @@ def _training(run: Run, network):
         raise UploadError("means that do not fit each other")
     for row in (*rows, pending, pending_counts, sums, counts):
         for name, value in row.items():
-            if name != "alarm" and not (_COLUMN.fullmatch(name) and _possible(name, value)):
+            if name not in ("alarm", "alarm_kind") and not (_COLUMN.fullmatch(name) and _possible(name, value)):
                 raise UploadError("names or numbers that cannot be in a history")
     for row in rows:
         row["alarm"] = shown(row["alarm"], 500)
+        if row.get("alarm_kind", "") not in ("", *Kind):
+            raise UploadError("an alarm of no kind")
     if not 1 <= len(rows) <= run.config.epochs or [row["epoch"] for row in rows] != [*range(1, len(rows) + 1)]:
         raise UploadError("a history without the epochs of the run")
     epoch, steps = rows[-1]["epoch"], rows[-1]["steps"]

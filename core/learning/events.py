@@ -29,6 +29,7 @@ class EpochDone:
     test_accuracy: float  # fraction of the test images
     diagnostics: dict[str, float | None]  # means over the steps that could tell
     alarm: str = ""  # what has gone wrong, with the remedy, see core/learning/alarms.py
+    alarm_kind: str = ""  # one of alarms.Kind
 
 
 @dataclass(frozen=True, kw_only=True)

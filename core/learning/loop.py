@@ -243,4 +243,4 @@ def _epoch_done(
         diagnostics=training.diagnostics.now(),
     )
     found = alarms.alarm(config, done, len(evaluation.train_confusion), equal_images)
-    return replace(done, alarm=found.text if found else "")
+    return replace(done, alarm=found.text, alarm_kind=found.kind.value) if found else done

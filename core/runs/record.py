@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from core.dataset.loader import DataSet
+from core.learning.alarms import Kind
 from core.learning.states import Status
 from core.runs.checks import check, checked_name, content_of, is_text
 from core.settings.config import RunConfig, from_dict, to_dict
@@ -65,7 +66,13 @@ def _none_if_empty(value: Any) -> Any:
     return None if value == {} and isinstance(value, dict) else value
 
 
+def _alarm_kind(text: str) -> str:
+    check(text in ("", *Kind), f"{text!r} is no kind of alarm")
+    return text
+
+
 Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_text)]
+AlarmKind = Annotated[str, AfterValidator(_alarm_kind)]
 Share = Annotated[float, Field(ge=0, le=1)]  # a fraction
 Count = Annotated[int, Field(ge=0, lt=_LARGEST_NUMBER)]
 AtLeastOne = Annotated[int, Field(ge=1, lt=_LARGEST_NUMBER)]
@@ -156,6 +163,7 @@ class Result(Record):
     test_accuracy: Share
     best_test_accuracy: Share  # of all whole epochs: chosen by the test images, never the headline
     alarm: Text = ""  # what has gone wrong, with the remedy, see core/learning/alarms.py
+    alarm_kind: AlarmKind = ""  # empty without an alarm, and in runs of before it was kept
     mistakes: Count  # misclassified test images
 
     @classmethod

@@ -215,7 +215,7 @@ def history(run: Run) -> pd.DataFrame:
     """A row an evaluated epoch: the fields of EpochDone, its diagnostics, and `seconds` since the start."""
     numbers = ("epoch", "steps", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds")
     with _file_named(run.folder / "history.csv") as file:
-        return checked_numbers(file, numbers, may_lack=("test_loss",), text=("alarm",))
+        return checked_numbers(file, numbers, may_lack=("test_loss",), text=("alarm", "alarm_kind"))
 
 
 def steps(run: Run) -> pd.DataFrame:

@@ -114,6 +114,7 @@ def test_the_numbers_agree(done, digits):
         "best_test_accuracy": history.test_accuracy.max(),
         "validation_accuracy": None,
         "alarm": "",
+        "alarm_kind": "",
         "mistakes": len(mistakes),
     }
     assert accuracy == last.test_accuracy == finished.test_accuracy == pytest.approx(1 - len(mistakes) / 24)

@@ -31,6 +31,7 @@ def test_its_files_are_read(old):
     assert history.test_accuracy.iloc[-1] == pytest.approx(0.5276, abs=1e-4)
     assert len(steps) == 58
     assert len(mistakes) == old.result.mistakes == 274
+    assert (old.result.alarm, old.result.alarm_kind) == ("", "")  # the kind was not kept then
     embedded = store.embedded(old, 2)
     assert embedded.train.shape == (1160, 4)
     assert old.result.test_accuracy == history.test_accuracy.iloc[-1]

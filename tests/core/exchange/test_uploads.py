@@ -584,6 +584,7 @@ CHECKPOINTS = {
     "a column less": (lambda state: [each.pop("train_loss") for each in state["progress"]["history"]], "no column"),
     "name in history": (lambda state: row(state).update({"<b>": 1}), "cannot be in a history"),
     "text in history": (lambda state: row(state).update(train_loss="=1"), "cannot be in a history"),
+    "alarm of no kind": (lambda state: row(state).update(alarm_kind="<b>"), "of no kind"),
     "list in history": (lambda state: row(state).update(train_loss=[1]), "cannot be in a history"),
     "name in pending": (
         lambda state: state["progress"]["steps"].update(pending={"<b>": 1}, pending_counts={"<b>": 1}),

@@ -9,7 +9,7 @@ import pytest
 from core import experiment
 from core.dataset import loader
 from core.learning.events import EpochDone, StepDone
-from core.runs import writing
+from core.runs import store, writing
 from core.settings import config, presets
 from core.settings.choices import ARCHITECTURES, SAMPLINGS
 from core.settings.config import ConfigError, RunConfig
@@ -92,8 +92,12 @@ def test_a_preset_makes_two_steps(name, few_images, tmp_path):
 def test_a_preset_that_fails_on_purpose_raises_its_alarm(name, alarm, changes, few_images, tmp_path):
     made = from_preset(name, threads=1, **changes)
     with writing.create(made, few_images, tmp_path) as writer:
-        alarms = (event.alarm for event in experiment.run(writer, few_images) if isinstance(event, EpochDone))
-        assert any(text.startswith(f"{alarm}: ") for text in alarms)
+        done = [event for event in experiment.run(writer, few_images) if isinstance(event, EpochDone)]
+    assert alarm in [event.alarm_kind for event in done]
+    assert all(event.alarm.startswith(f"{event.alarm_kind}: ") for event in done if event.alarm_kind)
+    run = store.read(writer.folder)
+    assert run.result.alarm_kind == done[-1].alarm_kind
+    assert store.history(run)["alarm_kind"].fillna("").tolist() == [event.alarm_kind for event in done]
 
 
 @pytest.fixture(scope="module")
