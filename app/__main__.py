@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from app.guard import Guard
 from core import control, places
 from core.dataset import bar, loader, sources
-from core.dataset.loader import DataError
+from core.dataset.loader import DataError, DataSet
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.queue import queue
@@ -145,10 +145,18 @@ def _resume_interrupted() -> None:
     for run in reversed(store.list_runs(places.runs_folder())):
         if run.status == "interrupted" and not run.archived:
             try:
-                control.resume(run, loader.load(Path(run.data.folder)))
+                control.resume(run, _images_of(run))
                 print(f"Run {run.id} goes on.", flush=True)
             except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
                 print(f"Run {run.id} cannot go on: {error}", file=sys.stderr, flush=True)
+
+
+def _images_of(run: store.Run) -> DataSet:
+    """The images of a run: those in use if they are the same, else from where they were."""
+    with suppress(DataError):
+        if (images := loader.load(places.data_folder())).fingerprint == run.data.fingerprint:
+            return images
+    return store.data_of(run)
 
 
 def _has_screen() -> bool:

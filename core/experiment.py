@@ -22,6 +22,7 @@ from core.analysis.embedded import Embedded
 from core.dataset import loader
 from core.dataset.images import Reading
 from core.dataset.loader import DataSet, Split
+from core.dataset.survey import other_brightness
 from core.learning import evaluate, footprint, loop, machine, sampling
 from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, Event, Finished, Resumed, StepDone
@@ -326,20 +327,24 @@ def evaluate_run(
     classifier: str | None,
     neighbours: int | None,
     progress: Reading = lambda done, total: None,
+    images: DataSet | None = None,
 ) -> dict:
     """Accuracy, confusion matrix and retrieval metrics of a run's last weights on images of any folder.
 
-    `folder` holds class folders in the layout of `test/`; None takes the run's own test images. `classifier` is one
-    of choices.CLASSIFIERS, by default the run's own rule; `neighbours` is the k of kNN, by default the run's. The
-    gallery is always the run's own training images. Accuracies are fractions, rows of the confusion matrix true
-    classes, `per_class` is in their order (None for a class without images). `progress` as in data.load.
+    `folder` holds class folders in the layout of `test/`; None takes the run's own test images. Of images without
+    class folders, or of one file, only the predictions are given. `classifier` is one of choices.CLASSIFIERS, by
+    default the run's own rule; `neighbours` is the k of kNN, by default the run's. The gallery is always the run's own
+    training images: those of `images`, by default from where they were. Accuracies are fractions, rows of the confusion
+    matrix true classes, `per_class` is in their order (None for a class without images). What should be known about
+    images of a folder is in `notes`, if there is anything. `progress` as in data.load.
     """
     config = run.config
     classifier, neighbours = classifier or config.predicts, neighbours or config.neighbours
     if classifier == "softmax" and not OBJECTIVES[config.objective].classifies:
         raise ConfigError(f"run {run.id} learnt distances and has no class head; use --classifier knn or centre")
-    images = store.data_of(run, progress)
-    asked = labelled(images, loader.load_images(folder, images.classes) if folder else images.test)
+    images = images or store.data_of(run, progress)
+    asked = loader.load_images(folder, images.classes) if folder else images.test
+    queries = torch.tensor(asked.images)
     checkpoint = store.load_checkpoint(run)
     used = machine.choose(replace(config, precision=run.machine.precision))  # queries like the stored gallery
     network = build.build(config, len(images.classes))
@@ -351,18 +356,34 @@ def evaluate_run(
             raise
         raise StoreError(f"{run.folder / 'last.pt'} does not fit the run's settings; train the run again") from error
     network.to(used.device, memory_format=torch.channels_last)
-    if not _trusted(used, network, config, asked.images):
+    if not _trusted(used, network, config, queries):
         used = machine.choose(replace(config, precision="float32"))
-    outputs = evaluate.embed_all(network, asked.images, config, used)
+    outputs = evaluate.embed_all(network, queries, config, used)
     gallery_labels = torch.tensor(images.train.labels)
     if classifier in ("knn", "knn_weighted") and neighbours > len(gallery):
         raise ConfigError(f"--neighbours {neighbours}: there are only {len(gallery)} training images")
     prediction = classify.predict(classifier, outputs, gallery, gallery_labels, neighbours)
-    confusion = metrics.confusion_matrix(prediction.labels, asked.labels, len(images.classes))
-    return {
-        "accuracy": metrics.accuracy(prediction.labels, asked.labels),
-        "correct": int((prediction.labels == asked.labels).sum()),
-        "total": len(asked.labels),
-        "confusion": confusion.tolist(),
-        "per_class": metrics.per_class(confusion),
-    } | asdict(metrics.retrieval(outputs.embeddings, asked.labels, gallery, gallery_labels))
+    notes = [found] if folder and (found := other_brightness(images.train.images, asked.images)) else []
+    told = {"notes": notes} if notes else {}
+    if not len(asked.labels):
+        return _predictions(images, asked, prediction) | told
+    labels = torch.tensor(asked.labels)
+    confusion = metrics.confusion_matrix(prediction.labels, labels, len(images.classes))
+    return (
+        {
+            "accuracy": metrics.accuracy(prediction.labels, labels),
+            "correct": int((prediction.labels == labels).sum()),
+            "total": len(labels),
+            "confusion": confusion.tolist(),
+            "per_class": metrics.per_class(confusion),
+        }
+        | asdict(metrics.retrieval(outputs.embeddings, labels, gallery, gallery_labels))
+        | told
+    )
+
+
+def _predictions(images: DataSet, asked: Split, prediction: classify.Prediction) -> dict:
+    """What images of unknown classes were called, by the integers of the CSV, and with which score, a fraction."""
+    called = zip(asked.ids, prediction.labels.tolist(), prediction.scores.tolist(), strict=True)
+    found = [{"id": each, "predicted": images.class_numbers[label], "score": score} for each, label, score in called]
+    return {"total": len(found), "predictions": found}

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from core import places
 from core.commands import Commands, Result, find_run, images_of, one_of, positive, say
-from core.dataset import bar
 from core.runs import store
 from core.runs.files import StoreError
 from core.settings.choices import CLASSIFIERS
@@ -13,7 +12,8 @@ from core.settings.choices import CLASSIFIERS
 def add(commands: Commands) -> None:
     """Adds this group's commands."""
     added = commands.add("evaluate", evaluate, "Test a run's network on its own or on other images.").run()
-    added.option("--images", type=Path, metavar="DIR", help="class folders of images (default: the test set)")
+    about = "class folders of images, or images without classes (default: the test set)"
+    added.data_of_run().option("--images", type=Path, metavar="DIR", help=about)
     added.option("--classifier", type=one_of(CLASSIFIERS, "classifier"), help="default: as the run was trained")
     added.option("--neighbours", type=positive, metavar="K", help="k of knn (default: as the run was trained)")
     added = commands.add("mistakes", mistakes, "Export each misclassified test image with its two neighbours.").run()
@@ -27,9 +27,15 @@ def evaluate(options) -> Result:
     run = find_run(options)
     from core import experiment
 
-    with bar.reading() as reading:
-        result = experiment.evaluate_run(run, options.images, options.classifier, options.neighbours, reading)
-    if not options.json:
+    images = images_of(run, options)
+    result = experiment.evaluate_run(run, options.images, options.classifier, options.neighbours, images=images)
+    for note in result.get("notes", ()):
+        say(f"note: {note}")
+    if not options.json and "predictions" in result:
+        names = dict(zip(images.class_numbers, images.classes, strict=True))
+        for each in result["predictions"]:
+            print(f"{each['id']}: {names[each['predicted']]} ({each['score']:.0%})")
+    elif not options.json:
         print(f"accuracy {result['accuracy']:.2%} ({result['correct']} of {result['total']})")
         print(f"precision@1 {result['precision_at_1']:.4f}, R-precision {result['r_precision']:.4f}, ", end="")
         print(f"MAP@R {result['map_at_r']:.4f}")

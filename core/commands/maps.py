@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from core import maps
-from core.commands import Commands, Result, find_run, one_of, say
+from core.commands import Commands, Result, find_run, images_of, one_of, say
 from core.runs.files import replacing
 
 
 def add(commands: Commands) -> None:
     """Names the command of this file."""
-    drawing = commands.add("map", draw, "draw a run's embeddings in two dimensions, as .npz files").run()
+    drawing = commands.add("map", draw, "draw a run's embeddings in two dimensions, as .npz files").run().data_of_run()
     drawing.option("--method", type=one_of(maps.METHODS, "method"), default="umap", help="umap or pca (default: umap)")
     which = one_of(("last", "all"), "choice of epochs")
     drawing.option("--epochs", type=which, default="last", help="last or all (default: last)")
@@ -22,6 +22,8 @@ def add(commands: Commands) -> None:
 def draw(options: argparse.Namespace) -> Result:
     """A file an epoch with `train` (N, 2) and `test` (Q, 2), and how far each can be trusted."""
     run = find_run(options)
+    if options.data:  # a map needs the embeddings only, but nobody shall name other images than the run's in vain
+        images_of(run, options)
     epochs = maps.epochs(run)
     folder: Path = options.out or run.folder / "maps"
     folder.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,11 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
+def images_in(folder: Path) -> list[Path]:
+    """The images straight in a folder, sorted by name."""
+    return [folder / name for name in sorted(_shown(folder, folders=False)) if is_image(name)]
+
+
 class Finder:
     """Finds the images that the rows of a CSV mean, below one folder; each class folder is listed once."""
 

@@ -59,6 +59,14 @@ class DataSet:
     fingerprint: str  # SHA-256, hexadecimal
 
 
+class NoSet(DataError):
+    """There is no data set in a folder; `found` says what is there instead."""
+
+    def __init__(self, folder: Path, found: str, remedy: str):
+        super().__init__(f"{folder}: {found}; {remedy}")
+        self.found = found
+
+
 class Row(NamedTuple):
     """One image before it is read; `where` is what an error about it names."""
 
@@ -104,7 +112,7 @@ def load(folder: str | Path, progress: Reading = lambda done, total: None) -> Da
     """
     folder = absolute(folder)
     if not exists(folder):
-        raise DataError(f"{folder}: {_why_none(folder)}")
+        raise NoSet(folder, *_why_none(folder))
     with _cache_lock:
         signature = _signature(folder)
         cached_signature, data = _cache.pop(folder, (None, None))
@@ -124,27 +132,34 @@ def load(folder: str | Path, progress: Reading = lambda done, total: None) -> Da
     return data
 
 
-def _why_none(folder: Path) -> str:
-    """Why there is no set in a folder, and what to do."""
+def _why_none(folder: Path) -> tuple[str, str]:
+    """What is in a folder instead of a set, and what to do."""
     if (folder / PREPARED).exists():
-        return f"the data set is unfinished; run `python -m core data --data {folder}` to finish it"
+        return "the data set is unfinished", f"run `python -m core data --data {folder}` to finish it"
     if not folder.exists():
-        return "no such folder; check the path"
+        return "no such folder", "check the path"
     if not folder.is_dir():
-        return "a file, not a folder; name the folder that holds train/ and test/"
+        return "a file, not a folder", "name the folder that holds train/ and test/"
     if found := holds(folder):
-        return f"holds {found}, but no train/ and test/ with a folder for each class; name a folder that has them"
-    return "an empty folder; put train/CLASS/ID.png and test/CLASS/ID.png there"
+        return (
+            f"holds {found}, but no train/ and test/ with a folder for each class",
+            "name a folder that has them",
+        )
+    return "an empty folder", "put train/CLASS/ID.png and test/CLASS/ID.png there"
 
 
 def load_images(folder: str | Path, classes: Sequence[str]) -> Split:
     """The images in the class folders of `folder`, for a run that knows `classes`; not every class need be there.
 
-    Labels are positions in `classes`. Raises DataError for a folder that is none of them, a file that is not an
-    image, and if there is no image at all.
+    Labels are positions in `classes`; a folder of images without class folders, or one image file, has none: (0,).
+    Raises DataError for a class folder that is none of them, a file that is not an image, and if there is no image.
     """
     folder = absolute(folder)
+    if folder.is_file():
+        return _unlabelled([folder])
     found = layout.class_folders(folder)
+    if not any(found.values()) and (images := layout.images_in(folder)):
+        return _unlabelled(images)
     if unknown := [name for name in found if name not in classes]:
         raise DataError(f"{folder / unknown[0]}: the run knows no class {unknown[0]!r}; it knows {', '.join(classes)}")
     rows = _folder_rows(found, {name: label for label, name in enumerate(classes)})
@@ -152,6 +167,11 @@ def load_images(folder: str | Path, classes: Sequence[str]) -> Split:
     if not rows:
         raise DataError(f"{folder}: no image there; put images into folders named {', '.join(classes)}")
     return _split_of(read_all([row.file for row in rows]), [row.number for row in rows], rows)
+
+
+def _unlabelled(files: Sequence[Path]) -> Split:
+    """Images of unknown classes, called by their file names."""
+    return _split(read_all(files), np.empty(0, np.int64), (layout.composed(file.name) for file in files), files)
 
 
 def assemble(

@@ -30,7 +30,7 @@ import pandas as pd
 
 from core.analysis.embedded import Embedded
 from core.dataset.images import Reading
-from core.dataset.loader import DataSet, load
+from core.dataset.loader import DataError, DataSet, NoSet, load
 from core.learning.states import OF_OTHERS, Request, Status
 from core.runs.checks import check, checked_mistakes, checked_name, checked_numbers
 from core.runs.files import StoreError, not_written, replacing, why
@@ -197,7 +197,13 @@ def data_of(run: Run, progress: Reading = lambda done, total: None) -> DataSet:
 
     Raises DataError if it cannot be used, StoreError if its folder now holds other images.
     """
-    found = load(Path(run.data.folder), progress)
+    try:
+        found = load(Path(run.data.folder), progress)
+    except NoSet as error:
+        raise DataError(
+            f"{run.data.folder}: {error.found}, where run {run.id} had its images; put them back, or name the folder "
+            "that holds them now with --data"
+        ) from error
     check_same_data(run, found)
     return found
 
@@ -207,7 +213,8 @@ def check_same_data(run: Run, images: DataSet) -> None:
     if images.fingerprint != run.data.fingerprint:
         raise StoreError(
             f"run {run.id} was trained on other images than {images.folder} holds now "
-            f"(fingerprint {run.data.fingerprint[:12]}, found {images.fingerprint[:12]}); put the data set back"
+            f"(fingerprint {run.data.fingerprint[:12]}, found {images.fingerprint[:12]}); put them back, or name the "
+            "folder that holds them now with --data"
         )
 
 
