@@ -131,6 +131,13 @@ def frames(run: Run, method: str, epochs: list[int]) -> Iterator[Frame]:
         before = drawn
 
 
+def known(run: Run, method: str) -> np.ndarray | None:
+    """The map (N + Q, 2) of the last epoch, if it is there or made at once; None for a UMAP that was not drawn yet."""
+    if method == "umap":
+        return kept(run, run.result.epochs)
+    return projection.pca(np.concatenate(store.embedded(run, run.result.epochs)[:2]))
+
+
 def kept(run: Run, epoch: int) -> np.ndarray | None:
     """The stored UMAP frame (N + Q, 2) of this epoch, or None, also if the epoch's embeddings were written since."""
     checksum, frame = _all_kept(run).get(epoch, (None, None))

@@ -125,6 +125,21 @@ def nearest_mean(
     return softmax(-distances)
 
 
+def scores_by_class(rule: str, outputs: Outputs, gallery: Tensor, gallery_labels: Tensor, k: int) -> Tensor:
+    """What `predict` gives a score for, for every class: (Q, C) fractions that add up to 1."""
+    if rule == "softmax":
+        return outputs.logits.float().softmax(dim=1)
+    queries, class_count = outputs.embeddings, int(gallery_labels.max()) + 1
+    if rule == "centre":
+        return (-pairwise_distances(queries, gallery[representatives(gallery, gallery_labels)])).softmax(dim=1)
+    if rule == "nearest_mean":
+        return (-pairwise_distances(queries, class_means(gallery, gallery_labels))).softmax(dim=1)
+    distance, index = nearest(queries, gallery, k)  # (Q, k)
+    weight = _votes(distance) if rule == "knn_weighted" else torch.ones_like(distance)
+    votes = torch.zeros(len(queries), class_count).scatter_add(1, gallery_labels[index], weight)
+    return votes / votes.sum(dim=1, keepdim=True)
+
+
 def predict(
     rule: str,
     outputs: Outputs,

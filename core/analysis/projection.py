@@ -202,6 +202,13 @@ def nearest_of(points: np.ndarray, index: int, training: int, k: int) -> tuple[n
     return nearest, distance[nearest]
 
 
+def weighted_place(places: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """The mean (2,) of places (k, 2) on a map, each weighted by 1 / distance (k,); of those at distance 0 alone."""
+    same = distances == 0
+    weights = same.astype(np.float64) if same.any() else 1 / distances
+    return (places * (weights / weights.sum())[:, None]).sum(axis=0)
+
+
 def aligned(frame: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, float]:
     """`frame` (N, 2) turned and moved onto `before` (N, 2), and the motion that is left: the root mean square distance
     that a point still moves, as a share of the drawing's size.

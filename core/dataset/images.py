@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 from core import places
 
 LARGEST_SIDE = 512  # pixels
+LARGEST_PHOTOGRAPH = 25_000_000  # pixels of a picture that is made smaller
 LARGEST_FILE = 1 << 26  # bytes; twenty times what an image of that size takes
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")  # Pillow's names, found by content whatever the ending
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")  # in any case
@@ -71,35 +72,51 @@ def read_all(files: Sequence[Path], progress: Reading = lambda done, total: None
 
 def read(file: Path) -> np.ndarray:
     """One image in grey, upright, on paper: (H, W) uint8; of several frames the first. Raises DataError."""
+    return decoded(content(file), file)
+
+
+def content(file: Path) -> bytes:
+    """The bytes of a file of an image. Raises DataError."""
     try:
-        content = _content(file)
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if max(image.size) > LARGEST_SIDE:
-                raise DataError(f"{file}: {image.width}x{image.height} pixels; at most {LARGEST_SIDE} a side are read")
-            if image.mode not in (*MODES, *PRINT_MODES, *GREY_16):
-                raise DataError(f"{file}: Pillow's mode {image.mode} is not supported; save it with 8 bits a channel")
-            plain = image.format == "PNG" and _PLAIN_CHUNKS.issuperset(_checked_chunks(content))
-            image.load()
-            return _grey(image if plain else ImageOps.exif_transpose(image))
-    except DataError:
-        raise
+        with open(file, "rb", buffering=0) as opened:
+            if os.fstat(opened.fileno()).st_size > LARGEST_FILE:  # read(LARGEST_FILE) would make room for so many bytes
+                raise DataError(f"{file}: above {LARGEST_FILE >> 20} MB; save the image as a PNG")
+            return opened.readall()
     except (FileNotFoundError, NotADirectoryError) as error:
         if file.is_symlink():
             raise DataError(f"{file}: a link to a file that is not there; remove the link or mend it") from error
         raise DataError(f"{file}: no such file; add the image or remove its row from the CSV") from error
+    except OSError as error:
+        raise DataError(f"{file}: not an image that can be read ({error}); replace it or remove it") from error
+
+
+def decoded(held: bytes, file: Path | str, *, shrink: bool = False) -> np.ndarray:
+    """The same from the bytes of a file, which is named in errors; with `shrink` a photograph is made small enough."""
+    most = 4 * LARGEST_PHOTOGRAPH if shrink else _MOST_INFLATED
+    try:
+        with Image.open(io.BytesIO(held), formats=FORMATS) as image:
+            if max(image.size) > LARGEST_SIDE and not shrink:
+                raise DataError(f"{file}: {image.width}x{image.height} pixels; at most {LARGEST_SIDE} a side are read")
+            if image.width * image.height > LARGEST_PHOTOGRAPH:
+                raise DataError(f"{file}: {image.width}x{image.height} pixels; make the picture smaller")
+            if image.mode not in (*MODES, *PRINT_MODES, *GREY_16):
+                raise DataError(f"{file}: Pillow's mode {image.mode} is not supported; save it with 8 bits a channel")
+            plain = image.format == "PNG" and _PLAIN_CHUNKS.issuperset(_checked_chunks(held, most))
+            if shrink:
+                image.draft(None, (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is read in a smaller size at once
+            image.load()
+            upright = image if plain else ImageOps.exif_transpose(image)
+            if max(upright.size) > LARGEST_SIDE:
+                upright.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+            return _grey(upright)
+    except DataError:
+        raise
     except Exception as error:  # damaged files raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
         reason = "" if isinstance(error, Image.UnidentifiedImageError) else f" ({error})"
         raise DataError(f"{file}: not an image that can be read{reason}; replace it or remove it") from error
 
 
-def _content(file: Path) -> bytes:
-    with open(file, "rb", buffering=0) as opened:
-        if os.fstat(opened.fileno()).st_size > LARGEST_FILE:  # read(LARGEST_FILE) would make room for that many bytes
-            raise DataError(f"{file}: above {LARGEST_FILE >> 20} MB; save the image as a PNG")
-        return opened.readall()
-
-
-def _checked_chunks(content: bytes) -> set[bytes]:
+def _checked_chunks(content: bytes, most: int) -> set[bytes]:
     """The kinds of chunks in a PNG. Raises ValueError where a checksum is wrong: of a chunk, or of all the pixels.
 
     Pillow does not ask for every one of them, and would give other pixels for a changed byte.
@@ -116,7 +133,7 @@ def _checked_chunks(content: bytes) -> set[bytes]:
         kinds.add(kind)
         place = end + 4
     inflating = zlib.decompressobj()
-    inflating.decompress(b"".join(packed), _MOST_INFLATED)
+    inflating.decompress(b"".join(packed), most)
     if not inflating.eof:
         raise ValueError("its pixels are cut off")
     return kinds
