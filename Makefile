@@ -14,7 +14,7 @@ run: setup
 	$(BIN)/python -m app --port $(PORT) $(if $(DATA),--data $(DATA))
 
 test: setup-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-import core  # noqa: F401  before torch: it sets what PyTorch reads when it is loaded
+"""What is measured, and the tables made of it: see docs/speed.md and docs/recipes.md."""

@@ -2,7 +2,7 @@
 
 The baseline (benchmarks/baseline.py) is timed as a sample and extrapolated; the runs it is compared with are whole. Of
 DenseNet-52 and ResNeXt-32 both sides are samples of the same number of steps, in turns. The table goes to
-results/bench.csv and results/bench.md; `--only` measures some rows anew. Accuracies that take hours (the sheet's
+results/bench.csv; `--only` measures some rows anew. Accuracies that take hours (the sheet's
 classifiers, the most accurate presets) and what a GPU took are those that `python -m benchmarks.presets` has kept.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import baseline, kernels, large, overhead, presets, tables
+from benchmarks import baseline, kernels, large, overhead, presets, results
 from core import experiment, places
 from core.analysis import mistakes
 from core.dataset import loader
@@ -34,7 +34,7 @@ from core.settings.presets import from_preset
 
 SAMPLED_STEPS = 8
 PAIRS = 3
-RESULTS = Path(__file__).parent / "results"
+RESULTS = results.FOLDER / "bench.csv"
 FACENET_EPOCHS = 4  # of the baseline: it passes 98 % in the fourth
 BEST = {"facenet-best": 0.994, "densenet52-best": 0.992, "resnext32-best": 0.992}  # of the whole MNIST test set
 BEST_MINUTES = 15
@@ -73,33 +73,24 @@ def main() -> None:
             _keep((before | found).values())  # at once: the whole takes long
     if not options.only:
         _keep(found.values())
-    print((RESULTS / "bench.md").read_text(encoding="utf-8"))
+    print("\n".join(results.bench()))
 
 
 def _kept() -> list[Row]:
     """The rows of earlier calls."""
-    if not (RESULTS / "bench.csv").exists():
-        return []
-    with (RESULTS / "bench.csv").open(newline="", encoding="utf-8") as file:
-        return [Row(**values) for values in csv.DictReader(file)]
+    return [Row(*row) for row in results.read("bench").itertuples(index=False)]
 
 
 def _keep(rows: Iterable[Row]) -> None:
     rows = list(rows)
-    with (RESULTS / "bench.csv").open("w", newline="", encoding="utf-8") as file:
+    with RESULTS.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
         writer.writeheader()
         writer.writerows(map(dataclasses.asdict, rows))
-    (RESULTS / "bench.md").write_text("\n".join([*table(), ""]), encoding="utf-8")
 
 
-def table() -> list[str]:
-    """Markdown: the newest measurement of each row, and where they were made."""
-    rows = _kept()
-    lines = ["| what | target | measured | on a GPU, without Python's start | met | how |", "|---|---|---|---|---|---|"]
-    lines += [f"| {row.what} | {row.target} | {row.measured} | {row.gpu} | {row.met} | {row.how} |" for row in rows]
-    where = sorted({f"{row.date}, {row.machine}" for row in rows}) + presets.gpus()
-    return [*lines, "", *where]
+def _on_gpu(entry: str, fingerprint: str) -> str:
+    return results.on_gpu(entry, results.settings_text(presets.config_of(entry)), fingerprint)
 
 
 def _yes(met: bool) -> str:
@@ -122,7 +113,7 @@ def facenet_speed(entry: str, seeds: int, target: int, images: loader.DataSet) -
         f"with Python's start; baseline {sheet:.0f} s = {FACENET_EPOCHS} x ({costs.steps} steps of {costs.step:.2f} s "
         f"+ {costs.evaluation:.0f} s), extrapolated from {SAMPLED_STEPS} steps (and {costs.mistake:.1f} s for each "
         "mistake)",
-        presets.on_gpu(entry, images.fingerprint),
+        _on_gpu(entry, images.fingerprint),
     )
 
 
@@ -139,7 +130,7 @@ def classifier_speed(preset: str, images: loader.DataSet) -> Iterator[Row]:
         roofs.append(matrix_product_rate())
     speed, roof = config.batch_size / statistics.median(ours), statistics.median(roofs)
     work = 6 * build.summarise(config).multiply_adds / 1e9  # forward once, backward twice, two operations each
-    kept = presets.rows(preset, images.fingerprint)
+    kept = results.of_preset(preset, images.fingerprint)
     accuracy = kept["test_accuracy"].mean() if len(kept) else None
     known = f"{accuracy:.2%} over {len(kept)} seeds" if accuracy else "accuracy not measured yet"
     spent = ", ".join(f"{share:.0%} {kind}" for kind, share in list(kernels.shares(config).items())[:3])
@@ -151,7 +142,7 @@ def classifier_speed(preset: str, images: loader.DataSet) -> Iterator[Row]:
         f"{PAIRS} pairs of {SAMPLED_STEPS} steps in turns: {min(ratios):.2f} to {max(ratios):.2f} x; {speed:.0f} "
         f"images/s = {speed * work:.0f} Gflop/s, where a float32 matrix product of 2,048 makes {roof:.0f} on {threads} "
         f"threads; the time of a step: {spent}",
-        presets.on_gpu(preset, images.fingerprint),
+        _on_gpu(preset, images.fingerprint),
     )
 
 
@@ -225,7 +216,7 @@ def _overhead(what: str, found: dict) -> Row:
     target = f"at most {found['limit'] - 1:.0%} slower"
     if found["missing"]:
         return Row(what, target, found["missing"], "no", "")
-    tables.append(overhead.RESULTS, found["rows"])  # or nobody could check the median
+    results.append("overhead", found["rows"])  # or nobody could check the median
     how = f"median of {len(found['rows'])} pairs in turns: {found['lowest'] - 1:+.1%} to {found['highest'] - 1:+.1%}"
     if found["processor"]:
         how += f"; the processor's own seconds {found['processor'] - 1:+.1%}"
@@ -253,8 +244,8 @@ def large_set(images: loader.DataSet) -> Iterator[Row]:
 def best(images: loader.DataSet) -> Iterator[Row]:
     """What the most accurate presets have reached on the largest set of test images that they were asked for."""
     for name, target in BEST.items():
-        asked = presets.most_asked(name)
-        kept = presets.rows(name, asked)
+        asked = results.most_asked(name)
+        kept = results.of_preset(name, asked)
         if not len(kept):
             continue
         accuracy = kept["test_accuracy"].mean()
@@ -262,10 +253,10 @@ def best(images: loader.DataSet) -> Iterator[Row]:
         yield Row(
             f"`{name}`, last epoch",
             f"{target:.1%} of MNIST's 10,000, in {BEST_MINUTES} minutes",
-            f"{presets.spread(kept['test_accuracy'])} of {kept['test_images'].iloc[0]:,}; {minutes:.0f} minutes",
+            f"{results.spread(kept['test_accuracy'])} of {kept['test_images'].iloc[0]:,}; {minutes:.0f} minutes",
             _yes(accuracy >= target and minutes <= BEST_MINUTES),
             f"{len(kept)} seed(s), one network, no choice by test images (benchmarks/results/presets.csv)",
-            presets.on_gpu(name, asked),
+            _on_gpu(name, asked),
         )
 
 

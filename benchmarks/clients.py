@@ -8,7 +8,6 @@ appends one row to results/clients.csv.
 """
 
 import argparse
-import csv
 import sys
 import tempfile
 import threading
@@ -20,14 +19,14 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
+from benchmarks import results
+from benchmarks.browser import serve
 from core import places
 from core.dataset import loader
 from core.runs import store, writing
 from core.runs.store import Run
 from core.settings.presets import from_preset
-from tests.app.browser import ROOT, free_port, start_server
 
-RESULTS = Path(__file__).parent / "results" / "clients.csv"
 PATIENCE = 60.0  # seconds for one answer
 
 
@@ -73,11 +72,9 @@ class Client(threading.Thread):
 def measure(clients: int, seconds: float, folder: Path) -> dict:
     """A row of the table."""
     with tempfile.TemporaryDirectory(prefix="tripletlab-clients-") as name:
-        runs, port = Path(name), free_port()
+        runs = Path(name) / "runs"
         writing.create(from_preset("quick", epochs=500), loader.load(folder), runs).close()
-        command = [sys.executable, "-m", "app", "--no-browser", "--resume", "--port", str(port)]
-        command += ["--data", str(folder), "--runs", str(runs)]
-        with start_server(ROOT / "app" / "main.py", port=port, command=command) as url:
+        with serve(folder, runs, "--resume") as url:
             (run,) = store.list_runs(runs)
             _until_it_trains(run)
             alone = [_speed(run, seconds / 2)]
@@ -92,7 +89,6 @@ def measure(clients: int, seconds: float, folder: Path) -> dict:
             alone.append(_speed(run, seconds / 2))
     redraws = [taken for browser in browsers for taken in browser.redraws]
     return {
-        "date": time.strftime("%Y-%m-%d"),
         "clients": clients,
         "seconds": seconds,
         "redraws": len(redraws),
@@ -102,6 +98,7 @@ def measure(clients: int, seconds: float, folder: Path) -> dict:
         "steps/s alone": round(np.mean(alone), 2),
         "steps/s watched": round(watched, 2),
         "slower %": round(100 * (1 - watched / np.mean(alone)), 1),
+        **results.circumstances(),
     }
 
 
@@ -132,17 +129,11 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--data", type=Path, default=places.data_folder())
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the table that gets a row")
     options = parser.parse_args()
     row = measure(options.clients, options.seconds, options.data)
     for name, value in row.items():
         print(f"{name:16} {value}")
-    fresh = not options.out.exists()
-    with open(options.out, "a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    results.append("clients", [row])
     return int(row["errors"] > 0)
 
 

@@ -7,8 +7,6 @@ the settings that were tried on all five parts, and says which images all of the
 """
 
 import argparse
-import datetime
-import json
 import statistics
 import tempfile
 from pathlib import Path
@@ -16,16 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import tables
+from benchmarks import results
 from core import experiment, places
 from core.dataset import loader
 from core.dataset.loader import DataSet, Split
-from core.learning import machine
 from core.runs import store, writing
 from core.settings import presets
-from core.settings.config import parse_setting, to_dict
+from core.settings.config import parse_setting, written
 
-RESULTS = Path(__file__).parent / "results" / "crossval.csv"
 FOLDS = 5
 SEED = 0
 
@@ -39,7 +35,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=places.data_folder(), help="the data set")
     options = parser.parse_args()
     if not options.preset:
-        print(comparison(pd.read_csv(RESULTS, keep_default_na=False)))
+        print(comparison(results.read("crossval")))
         return
     images = loader.load(options.data)
     config = presets.from_preset(options.preset, **dict(map(parse_setting, options.set)))
@@ -54,20 +50,18 @@ def main() -> None:
         accuracies.append(finished.test_accuracy)
         row = {
             "preset": options.preset,
-            "changes": json.dumps(presets.changes(config)),
+            "changes": "; ".join(f"{name}={written(value)}" for name, value in presets.changes(config).items()),
             "fold": fold,
             "seed": config.seed,
             "accuracy": finished.test_accuracy,
             "images": len(part.test.ids),
             "seconds": round(finished.seconds, 1),
             "threads": run.record.machine.threads,
-            "date": datetime.date.today().isoformat(),
             "data": images.fingerprint[:12],
-            **machine.versions(),
-            "settings": json.dumps(to_dict(run.record.config), sort_keys=True),
+            **results.circumstances(),
             "missed": " ".join(f"{row.id}={row.predicted}" for row in wrong.itertuples()),
         }
-        tables.append(RESULTS, [row])
+        results.append("crossval", [row])
         print(f"fold {fold}: {finished.test_accuracy:.2%} in {finished.seconds:.0f} s", flush=True)
     print(f"{options.preset} {row['changes']}: {statistics.mean(accuracies):.2%} of {len(accuracies)} folds")
 

@@ -16,7 +16,6 @@ range of several such pairs go to standard output as Markdown; a row a pair is a
 """
 
 import argparse
-import datetime
 import itertools
 import os
 import statistics
@@ -32,7 +31,7 @@ import psutil
 import torch
 import torch.nn.functional as F
 
-from benchmarks import tables
+from benchmarks import browser, results
 from core import experiment, places
 from core.dataset import loader
 from core.dataset.loader import DataSet
@@ -46,9 +45,7 @@ from core.runs import store, writing
 from core.runs.store import Run
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
-from tests.app import browser
 
-RESULTS = Path(__file__).parent / "results" / "overhead.csv"
 LIMITS = {"loop": 1.02, "dashboard": 1.03}  # ratios that shall not be exceeded
 WARM_UP_STEPS = 20
 SLOWEST_MAP = 180_000  # milliseconds until UMAP has been compiled
@@ -172,12 +169,8 @@ def measure_dashboard(
         return _summary("dashboard", [], "not measured: no browser is installed")
     folder, config, rows = folder or places.data_folder(), _config(preset, epochs or 1 + 2 * TURN), []
     with tempfile.TemporaryDirectory(prefix="tripletlab-overhead-") as name:
-        lab, port = Path(name), browser.free_port()
-        command = [sys.executable, "-m", "app", "--no-browser", "--port", str(port)]
-        command += ["--data", str(folder), "--runs", str(lab / "dashboard")]
-        others = {"TRIPLETLAB_PICS": str(lab / "pics"), "TRIPLETLAB_UPLOADS": str(lab / "uploads")}
-        script = browser.ROOT / "app" / "main.py"
-        with browser.start_server(script, port=port, command=command, env=others) as url:
+        lab = Path(name)
+        with browser.serve(folder, lab / "dashboard") as url:
             _warm_up(url, lab / "dashboard")
             for _ in range(pairs):
                 load = os.getloadavg()[0]
@@ -187,7 +180,7 @@ def measure_dashboard(
 
 def _warm_up(url: str, runs: Path) -> None:
     """A short run and its map: afterwards nothing is left for the server to load or to compile in the background."""
-    with browser.open_page(f"{url}/train", 1440, 900) as page:
+    with browser.open_page(f"{url}/train") as page:
         _press_start(page, runs, from_preset("quick", epochs=1))
         page.get_by_role("link", name="See the embedding").click(timeout=SLOWEST_MAP)
         page.locator(".js-plotly-plot").first.wait_for(timeout=SLOWEST_MAP)
@@ -224,7 +217,7 @@ def _side_by_side(url: str, lab: Path, folder: Path, config: RunConfig) -> tuple
     command = [sys.executable, "-m", "core", "train", config.preset, "--set", f"epochs={config.epochs}"]
     command += ["--data", str(folder), "--runs", str(lab / "command line")]
     silent = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with browser.open_page(f"{url}/train", 1440, 900) as page:
+    with browser.open_page(f"{url}/train") as page:
         run = _press_start(page, lab / "dashboard", config)
         server_and_browser = psutil.Process().children()
         ours, before = _epochs(run, server_and_browser), _ids(lab / "command line")
@@ -290,8 +283,7 @@ def _row(what: str, config: RunConfig, ours: float, other: float, load: float) -
         "ratio": round(ours / other, 4),
         "processor_ratio": None,  # the server's other threads would count as well: for the loop only
         "load_before": round(load, 2),
-        "date": datetime.date.today().isoformat(),
-        **machine.versions(),
+        **results.circumstances(),
     }
     print(f"{what}: {ours:.2f} s against {other:.2f} s, load {load:.2f} before", file=sys.stderr, flush=True)
     return row
@@ -353,7 +345,7 @@ def main() -> int:
     for what in options.what or measures:
         found = measures[what](options.preset, options.epochs, options.pairs, options.data)
         if found["rows"]:
-            tables.append(RESULTS, found["rows"])
+            results.append("overhead", found["rows"])
         summaries.append(found)
     print(table(summaries))
     return 0

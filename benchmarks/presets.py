@@ -2,7 +2,7 @@
 
 Every run is one `python -m core train` of its own; a row each is added to results/presets.csv as soon as it has ended.
 Runs that are there already, with the same settings, data and seed, are not repeated: a benchmark that was cut off goes
-on where it was. The table of what is there is printed at the end and kept in results/presets.md.
+on where it was. The table of what is there is printed at the end.
 
 `--together 2` trains two at once with one thread each, which takes less time for both on two cores; the seconds of such
 a run are in the table only where there are no others, marked as those of one thread.
@@ -11,7 +11,6 @@ On a machine with a GPU the same command trains the same presets there; the tabl
 """
 
 import argparse
-import datetime
 import json
 import os
 import subprocess
@@ -24,16 +23,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import tables
+from benchmarks import results
 from core import places
 from core.dataset import loader
 from core.learning import machine, sampling
-from core.settings.config import RunConfig, to_dict, written
+from core.settings.config import RunConfig, written
 from core.settings.presets import PRESETS, changes, from_preset
 
-RESULTS = Path(__file__).parent / "results"
-ROWS = RESULTS / "presets.csv"
-SHEET = {"facenet": 0.98, "densenet52": 0.942, "resnext32": 0.955}  # what the lab sheet states
 # The sheet's bonus question: ways to find triplets, with the same slim network and the same number of images seen
 SLIM = {"width": 16, "channels": 1, "image_size": 28, "epochs": 10, "schedule": "cosine"}
 # The sheet's ResNet-18, to be trained as fast as possible
@@ -80,62 +76,30 @@ def main() -> None:
     images = loader.load(options.data)
     wanted = [(name, seed) for seed in range(options.seeds) for name in options.only or ENTRIES]
     device = machine.choose(RunConfig()).device
-    missing = [] if options.table else [each for each in wanted if not _known(*each, images.fingerprint, device)]
+    missing = [] if options.table else [each for each in wanted if not known(*each, images.fingerprint, device)]
     threads = 1 if options.together > 1 else 0
     with ThreadPoolExecutor(options.together) as pool:
         for run in as_completed(pool.submit(measure, *each, options.data, images, threads) for each in missing):
-            tables.append(ROWS, [run.result()])
-    made = "\n".join([*table(images.fingerprint), "", *gpus()])
-    print(made)
-    (RESULTS / "presets.md").write_text(made + "\n", encoding="utf-8")
+            results.append("presets", [run.result()])
+    print("\n".join([*results.presets(images.fingerprint), "", *results.gpus()]))
 
 
-def _settings(config: RunConfig) -> str:
-    return _text(to_dict(config))
+def known(name: str, seed: int, fingerprint: str, device: str) -> bool:
+    """Whether an entry has been trained with its settings of now."""
+    kept = results.of_preset(name, fingerprint, device)
+    now = results.settings_text(config_of(name))
+    return len(kept) > 0 and bool(((kept["seed"] == seed) & (kept["settings"] == now)).any())
 
 
-def _text(values: dict) -> str:
-    """Settings as they are compared. Where a row is older than a setting, it has what is the default now."""
-    left_out = ("seed", "threads")
-    values = to_dict(RunConfig()) | values
-    return json.dumps({key: value for key, value in values.items() if key not in left_out}, sort_keys=True)
-
-
-def _all_rows() -> pd.DataFrame:
-    if ROWS.exists():
-        return pd.read_csv(ROWS)
-    needed = "name data device settings test_accuracy seconds date processor precision torch"
-    return pd.DataFrame(columns=needed.split())
-
-
-def rows(name: str, fingerprint: str, device: str = "cpu") -> pd.DataFrame:
-    """What results/presets.csv holds of an entry on a data set and a device: its newest settings, a row a seed."""
-    kept = _all_rows()
-    kept = kept[(kept["name"] == name) & (kept["data"] == fingerprint[:12]) & (kept["device"] == device)]
-    kept = kept.assign(settings=[_text(json.loads(settings)) for settings in kept["settings"]])
-    return kept[kept["settings"] == kept["settings"].iloc[-1]] if len(kept) else kept
-
-
-def most_asked(name: str) -> str:
-    """The fingerprint of the data set with the most test images that cores were asked for; empty if there is none."""
-    kept = _all_rows()
-    kept = kept[(kept["name"] == name) & (kept["device"] == "cpu")]
-    return kept["data"][kept["test_images"].idxmax()] if len(kept) else ""
-
-
-def _known(name: str, seed: int, fingerprint: str, device: str) -> bool:
-    kept = rows(name, fingerprint, device)
-    return len(kept) > 0 and bool(((kept["seed"] == seed) & (kept["settings"] == _settings(_config(name)))).any())
-
-
-def _config(name: str, **more) -> RunConfig:
+def config_of(name: str, **more) -> RunConfig:
+    """The settings of an entry."""
     preset, changes = ENTRIES[name]
     return from_preset(preset, **changes, **more)
 
 
 def measure(name: str, seed: int, folder: Path, images: loader.DataSet, threads: int = 0) -> dict:
     """Trains an entry in a process of its own: a row for the CSV. `images` is the set in `folder`."""
-    config = _config(name, seed=seed, threads=threads)
+    config = config_of(name, seed=seed, threads=threads)
     print(f"{name}, seed {seed} …", file=sys.stderr, flush=True)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as runs:
@@ -164,11 +128,10 @@ def measure(name: str, seed: int, folder: Path, images: loader.DataSet, threads:
         "threads": facts["machine"].get("threads"),
         "precision": facts["machine"].get("precision"),
         "device": facts["machine"].get("device"),
-        "date": datetime.date.today().isoformat(),
-        **machine.versions(),
+        **results.circumstances(),
         "data": images.fingerprint[:12],
         "test_images": len(images.test.ids),
-        "settings": _settings(config),
+        "settings": results.settings_text(config),
     }
 
 
@@ -176,51 +139,6 @@ def _images_an_epoch(config: RunConfig, images: loader.DataSet) -> int:
     labels = torch.tensor(images.train.labels)
     labels = labels[~sampling.held_out(config, labels)]
     return sum(len(batch) for batch in sampling.batches(config, labels, images.class_numbers, None, epoch=1))
-
-
-def gpus() -> list[str]:
-    """Which GPUs the rows are of, a line each."""
-    kept = _all_rows()
-    kept = kept[kept["device"] == "cuda"].drop_duplicates(["date", "processor", "precision", "torch"])
-    return [f"{row.date}, GPU: {row.processor}, {row.precision}, PyTorch {row.torch}" for row in kept.itertuples()]
-
-
-def table(fingerprint: str) -> list[str]:
-    """Markdown: the newest settings of each entry that cores have trained, mean and deviation over its seeds."""
-    lines = [
-        "| preset | seeds | images seen | test accuracy, last epoch | the sheet | seconds | on a GPU |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name in ENTRIES:
-        mine = rows(name, fingerprint)
-        if not len(mine):
-            continue
-        most = mine["threads"].max()
-        accuracy, seconds = mine["test_accuracy"].dropna(), mine["seconds"][mine["threads"] == most].dropna()
-        outcome = spread(accuracy) if len(accuracy) else "none"
-        alarms = mine["alarm"].replace("", None).value_counts()
-        rang = [name + f" in {count} of {len(mine)}" * (count < len(mine)) for name, count in alarms.items()]
-        outcome += f" (alarm: {', '.join(rang)})" * (len(rang) > 0)
-        sheet = f"{SHEET[name]:.1%}" if name in SHEET else ""
-        time = f"{seconds.mean():.0f}" + " (one thread)" * int(most == 1) if len(seconds) else ""
-        cells = [name, len(mine), f"{mine['images_seen'].iloc[-1]:,}", outcome, sheet, time, on_gpu(name, fingerprint)]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return lines
-
-
-def spread(accuracy: pd.Series) -> str:
-    """Mean and, of several seeds, standard deviation."""
-    return f"{accuracy.mean():.2%}" + f" ± {accuracy.std():.2%}" * (len(accuracy) > 1)
-
-
-def on_gpu(name: str, fingerprint: str) -> str:
-    """What an entry, as it is now, took and reached on a GPU; empty where it has not been tried."""
-    kept = rows(name, fingerprint, "cuda").dropna(subset=["test_accuracy", "seconds"])
-    kept = kept[kept["settings"] == _settings(_config(name))]
-    if not len(kept):
-        return ""
-    how = f"{len(kept)} seed" + "s" * (len(kept) > 1) + ", several runs at once" * bool((kept["threads"] == 1).any())
-    return f"{kept['seconds'].mean():.0f} s, {spread(kept['test_accuracy'])} ({how})"
 
 
 if __name__ == "__main__":

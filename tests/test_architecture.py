@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "core").rglob("*.py"))
 APP = sorted((ROOT / "app").rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 VIEWS = sorted((ROOT / "app" / "views").rglob("*.py"))
 # Each part of core may import itself and those before it, never those after
 CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "maps", "classifying"]
@@ -61,6 +64,11 @@ def wrong_imports(file: Path, root: Path) -> set[str]:
     return {each for each in from_package(file, "core") if each != "core" and chapter(each) not in before}
 
 
+def found(files: Iterable[Path], rule: Callable[[Path], Collection]) -> dict[str, Collection]:
+    """What a rule finds, by the file that breaks it."""
+    return {name(file): broken for file in files if (broken := rule(file))}
+
+
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
     """What a fresh interpreter has loaded once it has imported all that pages read with."""
@@ -85,14 +93,19 @@ def test_the_files_are_there():
     assert {"app/session.py", "app/cached.py", "app/main.py"} <= {name(file) for file in APP}
 
 
-@pytest.mark.parametrize("file", CORE, ids=name)
-def test_core_knows_neither_streamlit_nor_app(file):
-    assert not from_package(file, "streamlit", "app", "plotly")
+def test_core_knows_neither_streamlit_nor_app():
+    assert not found(CORE, lambda file: from_package(file, "streamlit", "app", "plotly"))
 
 
-@pytest.mark.parametrize("file", CORE, ids=name)
-def test_chapters_import_upwards_only(file):
-    assert not wrong_imports(file, ROOT)
+def test_chapters_import_upwards_only():
+    assert not found(CORE, lambda file: wrong_imports(file, ROOT))
+
+
+def test_benchmarks_and_tests_do_not_use_each_other():
+    """Only the tests of the benchmarks import them."""
+    assert not found(BENCHMARKS, lambda file: from_package(file, "tests"))
+    using = found(TESTS, lambda file: from_package(file, "benchmarks"))
+    assert set(using) <= {"tests/test_benchmarks.py", "tests/test_documents.py"}
 
 
 def test_a_wrong_import_in_any_folder_is_found(tmp_path):
@@ -105,9 +118,8 @@ def test_a_wrong_import_in_any_folder_is_found(tmp_path):
     assert wrong_imports(file, tmp_path) == {"core.control", "core.networks.build"}
 
 
-@pytest.mark.parametrize("file", VIEWS, ids=name)
-def test_views_hold_no_torch(file):
-    assert not from_package(file, "torch", "torchvision", "sklearn", "umap")
+def test_views_hold_no_torch():
+    assert not found(VIEWS, lambda file: from_package(file, "torch", "torchvision", "sklearn", "umap"))
 
 
 @pytest.mark.parametrize("network", ["densenet", "resnext", "resnet"])
@@ -124,8 +136,8 @@ def test_a_network_can_be_copied_onto_a_slide(network):
     ids=["triplets", "augment"],
 )
 def test_mathematics_needs_torch_and_the_names_only(file, allowed):
-    for found in imports(ROOT / "core" / "learning" / f"{file}.py"):
-        assert any(found == each or found.startswith(f"{each}.") for each in allowed), found
+    for used in imports(ROOT / "core" / "learning" / f"{file}.py"):
+        assert any(used == each or used.startswith(f"{each}.") for each in allowed), used
 
 
 def test_what_pages_read_with_loads_no_torch(loaded):
@@ -138,42 +150,43 @@ def test_the_queue_knows_nothing_of_learning():
     assert all(each.startswith("core.learning.states") for each in used)
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "app" / "drawing").rglob("*.py")), ids=name)
-def test_figures_are_made_without_streamlit(file):
-    assert not from_package(file, "streamlit")
+def test_figures_are_made_without_streamlit():
+    drawing = (ROOT / "app" / "drawing").rglob("*.py")
+    assert not found(drawing, lambda file: from_package(file, "streamlit"))
 
 
-@pytest.mark.parametrize("file", APP, ids=name)
-def test_session_and_caches_have_a_door_each(file):
-    used = attributes_of(file, "st") | attributes_of(file, "streamlit") | imports(file)
-    doors = {"session_state": "session.py", "query_params": "session.py"}
-    doors |= {"cache_data": "cached.py", "cache_resource": "cached.py"}
-    touched = {each.split(".")[-1] for each in used} & set(doors)
-    assert {doors[each] for each in touched} <= {name(file).removeprefix("app/")}
+def test_session_and_caches_have_a_door_each():
+    doors = {"session_state": "app/session.py", "query_params": "app/session.py"}
+    doors |= {"cache_data": "app/cached.py", "cache_resource": "app/cached.py"}
+
+    def used_elsewhere(file: Path) -> set[str]:
+        used = attributes_of(file, "st") | attributes_of(file, "streamlit") | imports(file)
+        return {each for each in {each.split(".")[-1] for each in used} & set(doors) if doors[each] != name(file)}
+
+    assert not found(APP, used_elsewhere)
 
 
-@pytest.mark.parametrize("file", VIEWS, ids=name)
-def test_a_view_draws_nothing_at_import(file):
+def test_a_view_draws_nothing_at_import():
     """So that its functions can be tested without a page: the top of the file holds definitions and constants only."""
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-    _doc, *others = ast.parse(file.read_text(encoding="utf-8")).body or [None]
-    assert all(isinstance(node, kinds) for node in others)
-    if others:
-        assert "page" in {node.name for node in others if isinstance(node, ast.FunctionDef)}
+    for file in VIEWS:
+        _doc, *others = ast.parse(file.read_text(encoding="utf-8")).body or [None]
+        assert all(isinstance(node, kinds) for node in others), file
+        functions = {node.name for node in others if isinstance(node, ast.FunctionDef)}
+        assert "page" in functions or not others, file
 
 
-@pytest.mark.parametrize("file", APP, ids=name)
-def test_no_raw_html_and_no_outdated_option(file):
-    text = file.read_text(encoding="utf-8")
-    assert "unsafe_allow_html" not in text
-    assert "use_container_width" not in text
+def test_no_raw_html_and_no_outdated_option():
+    outdated = {"unsafe_allow_html", "use_container_width"}
+    assert not found(APP, lambda file: {each for each in outdated if each in file.read_text(encoding="utf-8")})
 
 
-@pytest.mark.parametrize("file", [*CORE, *APP], ids=name)
-def test_a_module_says_what_it_is(file):
-    text = file.read_text(encoding="utf-8")
-    if text:
-        assert ast.get_docstring(ast.parse(text))
+def test_a_module_says_what_it_is():
+    def silent(file: Path) -> bool:
+        text = file.read_text(encoding="utf-8")
+        return bool(text) and not ast.get_docstring(ast.parse(text))
+
+    assert not found([*CORE, *APP, *BENCHMARKS], silent)
 
 
 def test_no_import_in_a_circle():

@@ -7,14 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import baseline, batchnorm, bench, crossval, kernels, overhead, tables
+from benchmarks import baseline, bench, crossval, kernels, overhead, results
 from benchmarks import presets as preset_runs
-from core import experiment
 from core.analysis import mistakes
 from core.analysis.embedded import Embedded
 from core.learning import machine
-from core.networks import build
 from core.settings import presets
+from core.settings.config import RunConfig
 
 SMALL = dict(width=8, blocks=(1, 1), image_size=32, norm_momentum=0.5)
 
@@ -46,17 +45,6 @@ def test_the_plain_loop_finds_the_neighbours_that_the_lab_finds(digits):
     for row in mistakes.find(digits, embedded).itertuples():
         found = loop.neighbours(row.test_index, int(predicted[row.test_index]))
         assert found == [row.nearest_true_index, row.nearest_predicted_index]
-
-
-def test_statistics_counted_anew_are_the_mean_of_the_batches(digits):
-    config = presets.from_preset("densenet39", architecture="resnet", **SMALL, augmentation="none", batch_size=48)
-    network, learnt = build.build(config, 4), experiment.labelled(digits, digits.train)
-    weights = [each.clone() for each in network.parameters()]
-    batchnorm.count_anew(network, learnt, config)
-    first = network.backbone.stem(build.prepare(learnt.images, config.channels, config.image_size))  # one batch of all
-    torch.testing.assert_close(network.backbone.norm.running_mean, first.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(network.backbone.norm.running_var, first.var(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
-    assert all(map(torch.equal, weights, network.parameters()))
 
 
 @pytest.mark.parametrize("preset", ["facenet", "densenet39"])
@@ -110,43 +98,51 @@ def test_images_that_all_settings_miss():
     ]
 
 
-def test_the_table_of_the_bench(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "RESULTS", tmp_path)
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Nothing has been measured yet."""
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "bench.csv")
+
+
+def test_the_table_of_the_bench(measured):
     first = bench.Row("a", "3 x", "4 x", "yes", "said, how", gpu="5 s", machine="here")
     rows = [first, bench.Row("b", "1", "2", "no", "")]
     bench._keep(rows)
     assert bench._kept() == rows
-    assert "| a | 3 x | 4 x | 5 s | yes | said, how |" in (tmp_path / "bench.md").read_text()
+    assert results.bench()[2] == "| a | 3 x | 4 x | 5 s | yes | said, how |"
 
 
-def test_what_a_gpu_did_stands_beside_what_the_cores_did(tmp_path, monkeypatch):
-    monkeypatch.setattr(preset_runs, "ROWS", tmp_path / "presets.csv")
-    assert preset_runs.on_gpu("quick", "lab") == preset_runs.most_asked("quick") == ""
-    assert preset_runs.gpus() == []
-    settings = preset_runs._settings(preset_runs._config("quick"))
-    row = {
-        "name": "quick",
-        "test_accuracy": 0.98,
-        "seconds": 20.0,
-        "threads": 2,
-        "settings": settings,
-        "images_seen": 9,
-    }
+def test_settings_are_told_apart_by_what_is_not_the_default():
+    assert results.settings_text(RunConfig(seed=3, threads=2)) == ""
+    text = results.settings_text(presets.from_preset("quick", epochs=7, positive_classes=(3, 4), seed=1))
+    assert "epochs=7; " in text
+    assert "positive_classes=3, 4; preset=quick; " in text
+    assert "seed" not in text
+
+
+def test_what_a_gpu_did_stands_beside_what_the_cores_did(measured):
+    now = results.settings_text(preset_runs.config_of("quick"))
+    assert results.on_gpu("quick", now, "lab") == results.most_asked("quick") == ""
+    assert results.gpus() == []
+    assert len(results.presets("lab")) == 2
+    row = {"name": "quick", "test_accuracy": 0.98, "seconds": 20.0, "threads": 2, "settings": now, "images_seen": 9}
     row |= {"alarm": "", "date": "today", "precision": "float32", "torch": "2", "processor": "a laptop"}
     for seed, device, data, asked in ((0, "cpu", "lab", 10), (0, "cuda", "lab", 10), (1, "cuda", "lab", 10)):
         more = {"seed": seed, "device": device, "data": data, "test_images": asked}
         on_gpu = {"seconds": 3.0 + seed, "test_accuracy": 0.97} if device == "cuda" else {}
-        tables.append(preset_runs.ROWS, [row | more | on_gpu])
+        results.append("presets", [row | more | on_gpu])
     failed = {"seed": 2, "device": "cuda", "data": "lab", "test_images": 10, "test_accuracy": None, "seconds": None}
-    tables.append(preset_runs.ROWS, [row | failed])
-    assert preset_runs.on_gpu("quick", "lab") == "4 s, 97.00% ± 0.00% (2 seeds)"
-    assert preset_runs.on_gpu("quick", "another set") == preset_runs.on_gpu("facenet", "lab") == ""
-    assert preset_runs.table("lab")[-1] == ("| quick | 1 | 9 | 98.00% |  | 20 | 4 s, 97.00% ± 0.00% (2 seeds) |")
-    assert preset_runs._known("quick", 1, "lab", "cuda")
-    assert not preset_runs._known("quick", 1, "lab", "cpu")
-    tables.append(preset_runs.ROWS, [row | {"seed": 0, "device": "cpu", "data": "whole", "test_images": 99}])
-    assert preset_runs.most_asked("quick") == "whole"
-    assert preset_runs.most_asked("facenet") == ""
+    results.append("presets", [row | failed])
+    assert results.on_gpu("quick", now, "lab") == "4 s, 97.00% ± 0.00% (2 seeds)"
+    assert results.on_gpu("quick", now, "another set") == results.on_gpu("facenet", now, "lab") == ""
+    assert results.on_gpu("quick", "epochs=2", "lab") == ""
+    assert results.presets("lab")[-1] == "| quick | 1 | 9 | 98.00% |  | 20 | 4 s, 97.00% ± 0.00% (2 seeds) |"
+    assert preset_runs.known("quick", 1, "lab", "cuda")
+    assert not preset_runs.known("quick", 1, "lab", "cpu")
+    results.append("presets", [row | {"seed": 0, "device": "cpu", "data": "whole", "test_images": 99}])
+    assert results.most_asked("quick") == "whole"
+    assert results.most_asked("facenet") == ""
 
 
 def test_trainings_in_turns_have_their_own_seconds():

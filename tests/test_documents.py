@@ -5,29 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import documents
+from benchmarks import results
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("document", documents.documents(), ids=lambda file: file.name)
+@pytest.mark.parametrize("document", results.documents(), ids=lambda file: file.name)
 def test_tables_are_what_was_measured(document):
-    """If this fails: python -m benchmarks.documents."""
+    """If this fails: python -m benchmarks.results."""
     text = document.read_text(encoding="utf-8")
-    assert documents.filled(text) == text
+    assert results.filled(text) == text
 
 
 def test_a_stale_table_is_found():
     stale = "before\n<!-- generated: overhead -->\n| old |\n<!-- end -->\nafter\n"
-    made = documents.filled(stale)
+    made = results.filled(stale)
     assert made.startswith("before\n<!-- generated: overhead -->\n| what |")
     assert made.endswith("<!-- end -->\nafter\n")
     assert "old" not in made
     with pytest.raises(KeyError):
-        documents.filled(stale.replace("overhead", "unknown"))
+        results.filled(stale.replace("overhead", "unknown"))
 
 
-@pytest.mark.parametrize("document", [*documents.documents(), ROOT / "CONTRIBUTING.md"], ids=lambda file: file.name)
+@pytest.mark.parametrize("document", [*results.documents(), ROOT / "CONTRIBUTING.md"], ids=lambda file: file.name)
 def test_links_lead_to_files(document):
     targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8"))
     assert not [each for each in targets if not (document.parent / each).exists()]

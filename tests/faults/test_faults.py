@@ -1,4 +1,4 @@
-"""The short version of benchmarks/faults.py: kills, two writers, full disk, damaged files, in real processes."""
+"""The short version of tests/faults: kills, two writers, full disk, damaged files, in real processes."""
 
 import csv
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_no_fault_costs_a_result(tmp_path):
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "benchmarks.faults", "--short"]
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.faults", "--short"]
     done = subprocess.run(
         [*command, "--csv", tmp_path / "faults.csv"], cwd=ROOT, capture_output=True, text=True, timeout=600
     )

@@ -1,7 +1,7 @@
-"""Everything that may happen to a run, done to real processes on a real disk: python -m benchmarks.faults
+"""Everything that may happen to a run, done to real processes on a real disk: python -m tests.faults
 
 Each row of the table is a fault and what became of the run. The table goes to standard output as Markdown and into
-benchmarks/results/faults.csv; the exit status is 1 if a row failed. `--short` is what `make test` runs.
+tests/faults/results.csv; the exit status is 1 if a row failed. `--short` is what `make test` runs.
 
 A training happens in a child process (deadly.py). A kill is SIGKILL: from outside after a random time, or by the child
 itself at a random one of its file operations, some of them halfway through a write. Afterwards the run is resumed until
@@ -28,7 +28,6 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import deadly
 from core import control, experiment
 from core.dataset.loader import DataSet
 from core.runs import store, writing
@@ -37,8 +36,9 @@ from core.runs.queue import queue
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
 from tests.conftest import write_digits
+from tests.faults import deadly
 
-RESULTS = Path(__file__).parent / "results" / "faults.csv"
+RESULTS = Path(__file__).parent / "results.csv"
 TINY = dict(blocks=(1, 1), width=8, embedding_size=8, triplets=48, batch_size=8, epochs=3, neighbours=3)
 SMALL = dict(epochs=2, triplets=32, batch_size=16, images_per_class=4, width=8, cardinality=2, bottleneck_width=4)
 EXACT = dict(precision="float32", threads=1)
@@ -421,7 +421,7 @@ def all_faults(short: bool, images: DataSet, runs: Path, seed: int, only: str = 
 
 def main() -> int:
     """Tries every fault and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="a minute instead of ten")
     parser.add_argument("--seed", type=int, default=0, help="of the random instants")
     parser.add_argument("--only", default="", help="one function of this file, e.g. full_disk")

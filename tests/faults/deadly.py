@@ -1,7 +1,7 @@
 """Trainings that die: child processes that are killed at a file operation of theirs, and what they leave.
 
 A child is forked from here where one thread computes (this process holds torch, but never computes itself), and begun
-anew for the presets: `python -m benchmarks.deadly` is such a child.
+anew for the presets: `python -m tests.faults.deadly` is such a child.
 """
 
 import builtins
@@ -140,7 +140,7 @@ def begin_child(folder: Path, images: DataSet, die_at: int | None = None, count_
     """Goes on with a run in a child process, see `train_on`; returns its id."""
     if store.read(folder).config.threads == 1:
         return fork(lambda: train_on(folder, images, die_at, count_into))
-    command = [sys.executable, "-m", "benchmarks.deadly", str(folder), str(images.folder)]  # OpenMP: no fork
+    command = [sys.executable, "-m", "tests.faults.deadly", str(folder), str(images.folder)]  # OpenMP: no fork
     command += [str(die_at or ""), str(count_into or "")]
     return os.posix_spawn(sys.executable, command, os.environ)
 
