@@ -16,12 +16,9 @@ from starlette.middleware import Middleware
 
 from app.guard import Guard
 from core import control, places
-from core.dataset import bar, loader, sources
-from core.dataset.loader import DataError, DataSet
-from core.runs import store
-from core.runs.files import StoreError
+from core.dataset import bar, sources
+from core.dataset.loader import DataError
 from core.runs.queue import queue
-from core.settings.config import ConfigError
 
 HANDLES = 8192  # files and connections; forty browsers need some hundred
 
@@ -127,7 +124,7 @@ def _serve(options) -> None:
         if _has_screen() and not options.no_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         if options.resume:
-            _resume_interrupted()
+            control.resume_interrupted(places.runs_folder(), _say)
         yield
         queue().shutdown()  # saves the run in progress; a signal may end the process before atexit has its turn
 
@@ -140,23 +137,8 @@ def _serve(options) -> None:
         st.App(page, lifespan=when_served, middleware=[guard]).run(config=settings)
 
 
-def _resume_interrupted() -> None:
-    """Puts every run whose process has ended back into the queue, the oldest first; says what became of each."""
-    for run in reversed(store.list_runs(places.runs_folder())):
-        if run.status == "interrupted" and not run.archived:
-            try:
-                control.resume(run, _images_of(run))
-                print(f"Run {run.id} goes on.", flush=True)
-            except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
-                print(f"Run {run.id} cannot go on: {error}", file=sys.stderr, flush=True)
-
-
-def _images_of(run: store.Run) -> DataSet:
-    """The images of a run: those in use if they are the same, else from where they were."""
-    with suppress(DataError):
-        if (images := loader.load(places.data_folder())).fingerprint == run.data.fingerprint:
-            return images
-    return store.data_of(run)
+def _say(text: str, good: bool) -> None:
+    print(text, file=sys.stdout if good else sys.stderr, flush=True)
 
 
 def _has_screen() -> bool:

@@ -93,6 +93,11 @@ def failure(run: Run) -> str:
     return control.failure(run)
 
 
+def given_up(run: Run) -> str:
+    """Why an interrupted run is resumed by hand only; empty if it can go on by itself."""
+    return control.given_up(run)
+
+
 def mine(run: Run) -> bool:
     """Whether this process trains the run."""
     return control.mine(run)

@@ -4,23 +4,31 @@ A run is trained by this process's queue, or by another process: another dashboa
 through a small file in the run's folder. Renaming, archiving and deleting need neither: see core/runs/store.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from core.dataset.loader import DataSet
-from core.learning import memory
-from core.learning.states import Control, Request
+from core import places
+from core.dataset import loader
+from core.dataset.loader import DataError, DataSet
+from core.learning import footprint, memory
+from core.learning.states import Control, Request, Status
 from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.runs.store import Run
 from core.runs.writing import RunWriter
-from core.settings.config import RunConfig
+from core.settings.config import ConfigError, RunConfig
+
+DEADLY = 2  # starts in a row that ended with the process, after which a run is left alone
 
 
 def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "") -> str:
-    """Puts a new run into the queue and returns its id. Raises ConfigError or StoreError."""
+    """Puts a new run into the queue and returns its id.
+
+    Raises StoreError, or ConfigError also for one that needs more memory than there is.
+    """
+    footprint.check(config, len(images.classes))
     writer = writing.create(config, images, runs, name)
     _submit(writer, images)
     return writer.id
@@ -32,6 +40,43 @@ def resume(run: Run, images: DataSet, add_epochs: int = 0) -> None:
     `images` are those it was trained on. A run that is done needs `add_epochs`.
     """
     _submit(writing.reopen(run, images, add_epochs), images)
+
+
+def resume_interrupted(runs: Path, say: Callable[[str, bool], None]) -> None:
+    """Puts every run whose process has ended back into the queue, the oldest first.
+
+    `say` is told what becomes of each, and whether it goes on.
+    """
+    for run in reversed(store.list_runs(runs)):
+        if run.status != Status.INTERRUPTED or run.archived:
+            continue
+        if reason := given_up(run):
+            say(f"Run {run.id} is not resumed by itself: {reason}", False)
+            continue
+        try:
+            resume(run, _images_of(run))
+            say(f"Run {run.id} goes on.", True)
+        except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
+            say(f"Run {run.id} cannot go on: {error}", False)
+
+
+def _images_of(run: Run) -> DataSet:
+    """The images of a run: those in use if they are the same, else from where they were."""
+    with suppress(DataError):
+        if (images := loader.load(places.data_folder())).fingerprint == run.data.fingerprint:
+            return images
+    return store.data_of(run)
+
+
+def given_up(run: Run) -> str:
+    """Why an interrupted run is resumed by hand only, and how; empty if it can go on by itself."""
+    if run.starts < DEADLY:
+        return ""
+    return (
+        f"its process died {run.starts} times in a row before anything was saved, as it does when memory runs out. "
+        f"Begin anew with a lower {footprint.to_lower(run.config)}; or try once more: Resume on its page, or python -m "
+        f"core resume {run.id}"
+    )
 
 
 def pause(run: Run) -> None:

@@ -26,6 +26,7 @@ from core.dataset.survey import other_brightness
 from core.learning import evaluate, footprint, loop, machine, sampling
 from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, Event, Finished, Resumed, StepDone
+from core.learning.interrupt import Interruptible
 from core.learning.loop import Training
 from core.learning.states import Control, Request, Status
 from core.networks import build
@@ -43,7 +44,7 @@ _LOOKED_AT = 8  # images that a network is tried with
 
 
 class _Left(Exception):
-    """An evaluation that need not be waited for: the run is paused or its process ends."""
+    """What need not be waited for: an evaluation if the run is paused or its process ends, and building a network."""
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Progress:
         return self.history + [self.partial] * bool(self.partial)
 
 
+@footprint.names_lack_of_memory
 def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> Iterator[Event]:
     """Trains the run that `writer` was made for, from its last checkpoint if it has one; yields its events.
 
@@ -80,33 +82,10 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     resumed from that very step. The caller enters and leaves `writer`, which marks the run failed if anything is
     raised here.
     """
+    writer.update(starts=writer.record.starts + 1)
     found = store.read(writer.folder)
     checkpoint, notes = store.newest_checkpoint(found)
-    config = found.config
-    used = machine.choose(_as_before(found) if checkpoint else config)
-    training_images, test_images = labelled(images, images.train), labelled(images, images.test)
-    held = sampling.held_out(config, training_images.labels)
-    learnt = training_images.rows(~held)
-    footprint.check(config, len(images.classes), used)
-    torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
-    network = build.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
-    if not _trusted(used, network, config, learnt.images):
-        used = machine.choose(replace(config, precision="float32"))
-        notes += ["Computed in float32: a convolution of this network comes out wrong here in bfloat16."]
-    recorder = _Recorder(writer, images, Training(network, config))
-    if checkpoint:
-        notes += _differences(found, used)
-        recorder.restore(found, checkpoint)
-        checkpoint = None  # or it would take as much memory as the network for the whole run
-    training, request = recorder.training, None
-    writer.update(
-        status=Status.RUNNING,
-        machine=MachineFacts(**asdict(used), **machine.versions()),
-        steps_per_epoch=sampling.steps_per_epoch(config, learnt.labels),
-        notes=tuple(dict.fromkeys([*writer.record.notes, *notes])),
-    )
-    if recorder.resumed:
-        yield Resumed(epoch=training.epoch, step=training.step, notes=notes)
+    config, request = found.config, None
 
     def asked() -> Request | None:
         nonlocal request
@@ -116,9 +95,47 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
             request = Request(now)
         return request
 
-    def leave_evaluation(*_) -> None:
-        if not training.judged.training and asked() in (Request.PAUSE, Request.LEAVE):
+    def leave_building() -> None:
+        if asked():
             raise _Left
+
+    used = machine.choose(_as_before(found) if checkpoint else config)
+    training_images, test_images = labelled(images, images.train), labelled(images, images.test)
+    held = sampling.held_out(config, training_images.labels)
+    learnt = training_images.rows(~held)
+    try:
+        with Interruptible(leave_building):
+            footprint.check(config, len(images.classes), used)
+            torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
+            network = build.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
+    except _Left:
+        writer.update(status=request.ended, starts=0)
+        yield _finished(writer)
+        return
+    if not _trusted(used, network, config, learnt.images):
+        used = machine.choose(replace(config, precision="float32"))
+        notes += ["Computed in float32: a convolution of this network comes out wrong here in bfloat16."]
+    recorder = _Recorder(writer, images, Training(network, config))
+    if checkpoint:
+        notes += _differences(found, used)
+        recorder.restore(found, checkpoint)
+        checkpoint = None  # or it would take as much memory as the network for the whole run
+    training = recorder.training
+    writer.update(
+        status=Status.RUNNING,
+        machine=MachineFacts(**asdict(used), **machine.versions()),
+        steps_per_epoch=sampling.steps_per_epoch(config, learnt.labels),
+        notes=tuple(dict.fromkeys([*writer.record.notes, *notes])),
+    )
+    if recorder.resumed:
+        yield Resumed(epoch=training.epoch, step=training.step, notes=notes)
+
+    def before_batch(_, batch: tuple[torch.Tensor, ...]) -> None:
+        if training.judged.training:
+            return
+        if asked() in (Request.PAUSE, Request.LEAVE):
+            raise _Left
+        recorder.testing(len(batch[0]))
 
     def evaluate_epoch(epoch: int) -> Evaluation:
         if request:
@@ -133,7 +150,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         recorder.keep(epoch, evaluation)
         return evaluation
 
-    hook = training.judged.register_forward_pre_hook(leave_evaluation)
+    hook = training.judged.register_forward_pre_hook(before_batch)
     try:
         for event in loop.fit(training, learnt, config, used, evaluate_epoch, asked):
             if isinstance(event, EpochDone):
@@ -151,16 +168,21 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     if request in (Request.PAUSE, Request.LEAVE):
         recorder.save_between()
     status = request.ended if request and not training.ended(config) else Status.DONE
-    progress = recorder.progress
-    progress.seconds = recorder.seconds()
-    writer.update(status=status, seconds=round(progress.seconds, 3))
-    yield Finished(
+    writer.update(status=status, seconds=round(recorder.seconds(), 3), starts=0)
+    yield _finished(writer)
+
+
+def _finished(writer: RunWriter) -> Finished:
+    """The last event of a run, from what was written down."""
+    record = writer.record
+    result = record.result
+    return Finished(
         run=writer.id,
-        status=status,
-        epochs=progress.result.epochs if progress.result else 0,
-        train_accuracy=progress.result and progress.result.train_accuracy,
-        test_accuracy=progress.result and progress.result.test_accuracy,
-        seconds=progress.seconds,
+        status=record.status,
+        epochs=result.epochs if result else 0,
+        train_accuracy=result and result.train_accuracy,
+        test_accuracy=result and result.test_accuracy,
+        seconds=record.seconds or 0.0,
     )
 
 
@@ -201,6 +223,7 @@ class _Recorder:
         self.progress = Progress()
         self.resumed = False
         self._embedded: Embedded | None = None  # of the last evaluation
+        self._tested = 0  # images in the evaluation going on
         self._saved = (1, 0)  # epoch and step of the newest checkpoint; the very beginning needs none
         self._begin_clock()
 
@@ -243,8 +266,14 @@ class _Recorder:
         if time.perf_counter() >= self._next_save:
             self.save_between()
 
+    def testing(self, count: int) -> None:
+        """Says that so many images more are being tested."""
+        self._tested += count
+        self.writer.say_testing(self._tested, len(self.images.train.ids) + len(self.images.test.ids))
+
     def keep(self, epoch: int, evaluation: Evaluation) -> None:
         """Saves what the network makes of all images."""
+        self._tested = 0
         arrays = (evaluation.train_embeddings, evaluation.test_embeddings, *evaluation.test_prediction)
         self._embedded = Embedded(*(array.numpy() for array in arrays))
         self.writer.save_embedded(epoch, self._embedded)
@@ -274,7 +303,7 @@ class _Recorder:
         self.writer.remove("between.pt")
         save_history(self.writer, progress)
         save_predictions(self.writer, self.images, self._embedded)
-        self.writer.update(result=progress.result)
+        self.writer.update(result=progress.result, starts=0)
 
     def save_between(self) -> None:
         """Saves a checkpoint within an epoch, unless nothing has been learnt since the last one."""
@@ -283,6 +312,8 @@ class _Recorder:
         begun = time.perf_counter()
         self.progress.seconds = self.seconds()
         self.writer.save_checkpoint("between.pt", self._state())
+        if self.writer.record.starts:
+            self.writer.update(starts=0)
         self._remember_save(time.perf_counter() - begun)
 
     def _state(self) -> dict:

@@ -32,17 +32,22 @@ def progress(run: Run, steps: pd.DataFrame, age: float = 0.0) -> tuple[float, st
         return 0.0, "Waiting for its turn."
     if steps.empty:
         begun = "The first steps …" if run.steps_per_epoch else "Loading PyTorch and building the network …"
+        begun = "Ending before the first step …" if run.status in ("pausing", "stopping") else begun
         return 0.0, begun if run.active else "Ended before the first step."
     last = steps.iloc[-1]
     done = (last["epoch"] - 1 + last["step"] / max(run.steps_per_epoch, 1)) / run.config.epochs
     words = f"Epoch {last['epoch']:.0f}/{run.config.epochs}"
     if run.status == "pausing":
         return done, f"{words} · saving at the next step …"
+    tested = store.testing(run)
+    phase = f"testing {tested[0]:,} of {tested[1]:,} images" if tested else ""
     if run.status == "stopping":
-        return done, f"{words} · ending at the next step, then testing the model so far …"
+        return done, f"{words} · {phase or 'ending at the next step, then testing the model so far'} …"
     if run.status != "running":
         return done, f"{words} · {duration(run.seconds or last['seconds'])} in all"
-    phase = "evaluating" if last["step"] == run.steps_per_epoch else f"step {last['step']:.0f}/{run.steps_per_epoch}"
+    if not phase:
+        whole = last["step"] == run.steps_per_epoch
+        phase = "evaluating" if whole else f"step {last['step']:.0f}/{run.steps_per_epoch}"
     return done, f"{words} · {phase} · {duration(last['seconds'] + age)} elapsed{_left(run, steps, done, age)}"
 
 
@@ -170,6 +175,8 @@ def told(run: Run, how: str | None) -> None:
         st.error(f"This run failed: {messages.plain(reason)}")
         if how:
             st.info(how)
+    elif how and run.status == "interrupted" and (reason := reading.given_up(run)):
+        st.warning(f"This run is not resumed by itself: {messages.plain(reason)}. {how}")
     elif how and run.status == "interrupted":
         st.info(f"The process that trained it ended; nothing saved is lost. {how}")
     elif how and run.status == "stopped":

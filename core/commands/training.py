@@ -7,6 +7,7 @@ import sys
 from core import control, places
 from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say, silence
 from core.dataset import bar, loader, sources
+from core.learning import footprint
 from core.runs import store, writing
 from core.settings.config import ConfigError, applies, parse_setting, settings, without_effect
 from core.settings.presets import PRESETS, changes, from_preset
@@ -65,9 +66,8 @@ def train(options) -> Result:
             images = sources.prepare(places.data_folder(), progress=say, reading=reading)
     say(f"{images.description}; loading PyTorch …")
     from core import experiment
-    from core.learning import footprint, machine
 
-    footprint.check(config, len(images.classes), machine.choose(config))
+    footprint.check(config, len(images.classes))
 
     def begin() -> writing.RunWriter:
         return writing.create(config, images, runs_folder(options), options.name or "")

@@ -1,21 +1,37 @@
-"""What a training needs of memory, estimated before anything is allocated, and what there is."""
+"""What a training needs of memory, estimated before anything is allocated, what there is, and what to lower.
 
+No torch at import: a page asks as well, before a run is begun.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
-from torch import Tensor, nn
 
-from core.learning.machine import Machine
-from core.networks import build
 from core.settings.choices import ARCHITECTURES, TRIPLET_SAMPLINGS
-from core.settings.config import ConfigError, RunConfig, classes_a_batch
+from core.settings.config import ConfigError, RunConfig, classes_a_batch, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from core.learning.machine import Machine
 
 _NUMBER = 4  # bytes: weights, gradients and the optimiser's state are float32
 _BESIDES = 200_000_000  # bytes of the libraries' work space (measured: quick, facenet and densenet52 fit within 15 %)
 _MODEST = 3_000_000_000  # bytes free with which networks no larger than the lab sheet's need not be measured
 _CGROUP = Path("/sys/fs/cgroup")  # the limit of a container
+# What torch's allocators, and those of the libraries below it, say on the systems there are
+_EXHAUSTED = re.compile(
+    "can't allocate memory|not enough memory|out of memory|bad_?alloc|could not create a memory object|ENOMEM", re.I
+)
+
+
+class OutOfMemory(RuntimeError):
+    """A training that the system gave no more memory; the message says what to lower."""
 
 
 def images_a_batch(config: RunConfig, class_count: int) -> int:
@@ -32,6 +48,10 @@ def needed(config: RunConfig, class_count: int, precision: str, room: int) -> tu
     needs of the forward pass, and the largest of it a second time as a gradient: left out where the weights alone
     leave no room. Nothing is allocated: the network is on torch's device "meta", where tensors have shapes only.
     """
+    import torch
+
+    from core.networks import build
+
     with torch.device("meta"):
         network = build.build(config, class_count).train()
         images = torch.zeros(images_a_batch(config, class_count), config.channels, *[config.image_size] * 2)
@@ -50,12 +70,14 @@ def modest(config: RunConfig, class_count: int) -> bool:
     return all(sizes) and sum(config.blocks) <= 24 and images_a_batch(config, class_count) <= 64
 
 
-def _kept(network: nn.Module, images: Tensor) -> list[int]:
+def _kept(network: "nn.Module", images: "Tensor") -> list[int]:
     """The sizes, in numbers, of the tensors that are kept for the backward pass, each once, the weights left out."""
+    import torch
+
     own = {weights.untyped_storage()._cdata for weights in network.parameters()}
     found: dict[int, Tensor] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def keep(tensor: "Tensor") -> "Tensor":
         if tensor.untyped_storage()._cdata not in own:
             found[tensor.untyped_storage()._cdata] = tensor  # the tensor as well, or its place could be used again
         return tensor
@@ -69,6 +91,8 @@ def _kept(network: nn.Module, images: Tensor) -> list[int]:
 def free(device: str) -> int:
     """Bytes that a training can have: on a processor what the machine and its container have left."""
     if device != "cpu":
+        import torch
+
         return torch.cuda.mem_get_info()[0]
     found = [psutil.virtual_memory().available]
     with suppress(OSError, ValueError):  # no container, or one without a limit
@@ -79,19 +103,60 @@ def free(device: str) -> int:
     return min(found)
 
 
-def check(config: RunConfig, class_count: int, machine: Machine) -> None:
-    """Raises ConfigError, with what to lower, if a training needs more memory than there is."""
-    room = free(machine.device)
-    if modest(config, class_count) and room >= _MODEST:
+def check(config: RunConfig, class_count: int, machine: "Machine | None" = None) -> None:
+    """Raises ConfigError, with what to lower, if a training needs more memory than there is.
+
+    Without a `machine` it is the one that the settings choose here, and torch is loaded only for networks that have to
+    be measured.
+    """
+    if modest(config, class_count) and free(machine.device if machine else "cpu") >= _MODEST:
         return  # the first estimate of a process takes a second or two
+    if machine is None:
+        from core.learning.machine import planned
+
+        machine = planned(config)
+    room = free(machine.device)
     parameters, wanted = needed(config, class_count, machine.precision, room)
     if wanted <= room:
         return
-    batch = "images_per_class" if config.batches == "balanced" else "batch_size"
-    own = ARCHITECTURES[config.architecture].settings
-    lower = [name for name in ("width", "growth_rate", "cardinality", "bottleneck_width") if name in own]
     raise ConfigError(
         f"{parameters:,} parameters and batches of {images_a_batch(config, class_count):,} images need at least "
-        f"{wanted / 1e9:,.1f} GB of memory, and {room / 1e9:,.1f} GB are free; lower it, {', '.join(lower)} or {batch}",
+        f"{wanted / 1e9:,.1f} GB of memory, and {room / 1e9:,.1f} GB are free; lower {to_lower(config)}",
         "blocks",
     )
+
+
+def to_lower(config: RunConfig) -> str:
+    """The settings that make a training smaller, by their labels, e.g. “Width” or “Batch size”."""
+    own = ARCHITECTURES[config.architecture].settings
+    names = ["blocks", *(name for name in ("width", "growth_rate", "cardinality", "bottleneck_width") if name in own)]
+    batch = "images_per_class" if config.batches == "balanced" else "batch_size"
+    return f"{', '.join(f'“{_label(name)}”' for name in names)} or “{_label(batch)}”"
+
+
+def _label(name: str) -> str:
+    """What the form calls a setting."""
+    return next(field.metadata["label"] for field in settings() if field.name == name)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says that the system gave no more memory."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_EXHAUSTED.search(str(error))))
+
+
+def names_lack_of_memory(run: Callable[..., Iterator]) -> Callable[..., Iterator]:
+    """Decorates a generator over a run, whose writer is its first argument: it raises OutOfMemory for what means so."""
+
+    @functools.wraps(run)
+    def named(writer, *arguments, **options):
+        try:
+            yield from run(writer, *arguments, **options)
+        except Exception as error:
+            if not lacks_memory(error) or isinstance(error, OutOfMemory):
+                raise
+            raise OutOfMemory(
+                f"out of memory: close other programs and resume the run, or begin anew with a lower "
+                f"{to_lower(writer.record.config)}"
+            ) from error
+
+    return named

@@ -28,6 +28,14 @@ class Machine:
 
 def choose(config: RunConfig) -> Machine:
     """The machine for a run, with its number of threads set for the calling thread, and memory kept for reuse."""
+    machine = planned(config)
+    torch.set_num_threads(machine.threads)
+    memory.keep()
+    return machine
+
+
+def planned(config: RunConfig) -> Machine:
+    """The machine that `choose` would choose; nothing is set."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = config.precision
     if precision == "auto":
@@ -37,10 +45,7 @@ def choose(config: RunConfig) -> Machine:
         # The threads of a bfloat16 convolution's backward pass wait for each other without sleeping. With a core that
         # is busy otherwise (the browser) two threads on two cores made 14 images a second, one thread 290.
         cores = max(1, cores - 1)
-    threads = config.threads or cores
-    torch.set_num_threads(threads)
-    memory.keep()
-    return Machine(device, precision, threads)
+    return Machine(device, precision, config.threads or cores)
 
 
 def _has_bfloat16(device: str) -> bool:

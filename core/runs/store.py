@@ -8,6 +8,7 @@
       history.csv      a row an epoch           steps.csv        a row every few steps
       last.pt best.pt  see core/experiment.py   embeddings/      epoch_<n>.npz, float16, an epoch each
       between.pt       a checkpoint within an epoch, until its end
+      testing          how many images of how many an evaluation has tested, while it lasts
       predictions.csv  mistakes.csv             projection.npz   embeddings drawn by UMAP
 
 What is read is checked, see core/runs/checks.py. No torch at import: the pages read runs with this module.
@@ -41,6 +42,8 @@ from core.settings.presets import title
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _DELETED = ".deleted-"
+TESTING = "testing"
+_TESTING = re.compile(rb"([0-9]{1,9}) of ([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Run:
     error: str = ""
     diverged: bool = False  # it failed because its weights ran away
     notes: tuple[str, ...] = ()  # what a reader of its numbers should know, e.g. resumed on another processor
+    starts: int = 0  # of its training since anything was saved: more than one where its process died
     name: str = ""  # given by a user
     archived: bool = False
     format: int = FORMAT
@@ -216,6 +220,16 @@ def check_same_data(run: Run, images: DataSet) -> None:
             f"(fingerprint {run.data.fingerprint[:12]}, found {images.fingerprint[:12]}); put them back, or name the "
             "folder that holds them now with --data"
         )
+
+
+def testing(run: Run) -> tuple[int, int] | None:
+    """How many images have been tested, and of how many, while a run is evaluated; else None."""
+    try:
+        with open(run.folder / TESTING, "rb") as file:
+            found = _TESTING.fullmatch(file.read(40))
+    except OSError:
+        return None
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def history(run: Run) -> pd.DataFrame:

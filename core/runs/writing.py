@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -31,6 +32,7 @@ from core.runs.store import Run
 from core.settings.config import RunConfig, check_data
 
 ROWS_AN_EPOCH = 100  # at most, in steps.csv
+TESTING_SECONDS = 0.5  # between two words on how far an evaluation is
 
 
 class RunWriter:
@@ -46,6 +48,7 @@ class RunWriter:
         self._steps: io.RawIOBase | None = None
         self._step_rows = 0  # in steps.csv
         self._pending = Means()  # of the steps since the last row
+        self._next_word = 0.0  # on an evaluation
         self._lock = locks.locked(folder)
         try:
             file = folder / "run.json"
@@ -54,6 +57,7 @@ class RunWriter:
             self._lock.release()
             raise StoreError(f"{folder / 'run.json'} cannot be read ({error})") from error
         self._forget_requests()
+        self.remove(store.TESTING)
         self._remove_halves()
 
     def __enter__(self) -> "RunWriter":
@@ -63,7 +67,7 @@ class RunWriter:
         try:
             if isinstance(error, Exception) and self.record:  # a folder that was not begun has nothing to mark
                 with suppress(StoreError):  # on a full disk the first error says more, and reaches the caller
-                    self.update(status=Status.FAILED, error=_as_text(str(error) or kind.__name__))
+                    self.update(status=Status.FAILED, error=_as_text(str(error) or kind.__name__), starts=0)
         finally:
             self.close()
 
@@ -83,6 +87,7 @@ class RunWriter:
                     self._steps.close()
                 self._steps = None
             self._forget_requests()
+            self.remove(store.TESTING)
             self._lock.release()
 
     def _remove_halves(self) -> None:
@@ -146,6 +151,13 @@ class RunWriter:
             raise not_written(file, error) from error
         self._step_rows += 1
 
+    def say_testing(self, done: int, total: int) -> None:
+        """Says how many images of how many an evaluation has tested, from time to time; `save_embedded` ends it."""
+        if time.monotonic() >= self._next_word:
+            self._next_word = time.monotonic() + TESTING_SECONDS
+            with suppress(OSError):  # on a full disk what is saved next says so
+                (self.folder / store.TESTING).write_text(f"{done} of {total}")
+
     def steps_state(self) -> dict:
         """Where steps.csv ends now, for `restore_steps`: its rows are on the disk when this returns."""
         if self._steps:
@@ -186,6 +198,7 @@ class RunWriter:
         train, test = embedded.train.astype(np.float16), embedded.test.astype(np.float16)
         with replacing(folder / f"epoch_{epoch:04d}.npz") as file:
             np.savez(file, train=train, test=test, predicted=embedded.predicted, scores=embedded.scores)
+        self.remove(store.TESTING)
 
     def save_checkpoint(self, name: str, state: dict) -> None:
         """Writes `state` (tensors and plain values) so that torch.load(weights_only=True) reads it."""

@@ -4,11 +4,14 @@ import dataclasses
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.views import train
 from core.learning.states import Status
+from core.runs import store
 from core.runs.store import Run
 from core.settings.presets import from_preset
+from tests.app.conftest import ROOT
 from tests.app.pages import PAGES, go, open_page, texts
 
 
@@ -33,6 +36,33 @@ def test_the_time_to_go_is_told_from_the_second_row_on_and_runs_down_between_row
     assert "7 s elapsed · about 37 s to go" in train.progress(running, two, 1.0)[1]
     assert "16 s elapsed · about 28 s to go" in train.progress(running, two, 10.0)[1]
     assert "to go" not in train.progress(running, two, 1000.0)[1]  # nobody knows: nothing is said
+
+
+def test_an_evaluation_shows_how_far_it_is(running):
+    running.folder.joinpath("testing").write_text("1200 of 3000")
+    assert "Epoch 1/4 · testing 1,200 of 3,000 images · " in train.progress(running, rows((1, 10, 9.0)))[1]
+    stopping = dataclasses.replace(running, status=Status.STOPPING)
+    assert "testing 1,200 of 3,000 images …" in train.progress(stopping, rows((1, 4, 9.0)))[1]
+
+
+def test_a_run_that_kills_its_process_says_so(lab_with_runs):
+    run = next(run for run in store.list_runs(lab_with_runs) if run.status == "interrupted")
+    file = run.folder / "run.json"
+    file.write_text(file.read_text().replace('"starts": 0', '"starts": 2'))
+    shown = texts(open_page(PAGES[1], run.id))
+    assert "is not resumed by itself: its process died 2 times in a row" in shown
+    assert "Resume goes on at epoch 1, step 1." in shown
+
+
+def test_start_refuses_what_does_not_fit_into_memory_and_says_what_to_lower(lab):
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
+    app.query_params |= {"width": "128", "blocks": "64,64,64,64,64,64", "neighbours": "3"}
+    go(app.run(), PAGES[1])
+    next(button for button in app.button if button.label == "Start").click().run()
+    (said,) = [error.value for error in app.error]
+    assert "GB of memory, and" in said
+    assert "lower “Blocks in each stage”, “Width” or “" in said
+    assert store.list_runs(lab) == []
 
 
 def table(*accuracies: float) -> pd.DataFrame:
@@ -77,10 +107,6 @@ def test_a_runs_own_settings_are_shown_apart_from_the_form(lab_with_runs, traine
 
 
 def test_a_data_set_in_the_address_that_is_not_there_is_named(lab):
-    from streamlit.testing.v1 import AppTest
-
-    from tests.app.conftest import ROOT
-
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
     app.query_params["data"] = "nosuch"
     app.run()

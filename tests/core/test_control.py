@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,6 +13,7 @@ from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.settings.config import ConfigError
+from core.settings.presets import from_preset
 from tests.core.test_experiment import check_resumed, done  # noqa: F401
 
 SOON = 60  # seconds
@@ -156,3 +159,49 @@ def test_an_evaluation_is_not_waited_for(tiny, digits, tmp_path, monkeypatch):
     control.resume(run, digits)
     assert queue().join(SOON)
     assert store.read(run.folder).status == "done"
+
+
+def killed(run_folder, digits) -> None:
+    """A process that takes the run up dies while the network is built, as by the system that has no more memory."""
+    code = f"""import os
+from core import control, experiment
+from core.dataset import loader
+from core.networks import build
+from core.runs import store
+from core.runs.queue import queue
+from pathlib import Path
+build.build = lambda *_: os.kill(os.getpid(), 9)
+control.resume_interrupted(Path({str(run_folder.parent)!r}), lambda text, good: print(text, flush=True))
+queue().join(60)"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+
+
+def test_a_run_that_kills_its_process_is_not_resumed_by_itself_for_ever(tiny, digits, tmp_path):
+    writing.create(tiny, digits, tmp_path).close()
+    writing.create(tiny, digits, tmp_path).close()  # waits behind it, and has done nothing
+    folder = store.list_runs(tmp_path)[-1].folder
+    for starts in (1, 2):
+        ended = killed(folder, digits)
+        assert ended.returncode == -9
+        assert store.read(folder).starts == starts
+    assert control.given_up(store.read(folder))
+    told = []
+    control.resume_interrupted(tmp_path, lambda text, good: told.append((text, good)))
+    (refused, _), (other, good) = told
+    assert "is not resumed by itself: its process died 2 times in a row" in refused
+    assert f"python -m core resume {folder.name}" in refused
+    assert "“Batch size”" in refused
+    assert good
+    assert other.endswith("goes on.")
+    assert queue().join(SOON)
+    control.resume(store.read(folder), digits)  # by hand it goes on
+    assert queue().join(SOON)
+    run = store.read(folder)
+    assert (run.status, run.starts) == ("done", 0)
+
+
+def test_a_run_that_needs_more_memory_than_there_is_is_refused_at_once(digits, tmp_path):
+    config = from_preset("facenet", width=128, blocks=(64,) * 6, neighbours=3)
+    with pytest.raises(ConfigError, match="GB of memory"):
+        control.begin(config, digits, tmp_path)
+    assert store.list_runs(tmp_path) == []

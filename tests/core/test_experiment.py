@@ -1,6 +1,7 @@
 """Whole runs of a second each: complete, consistent, repeatable, stopped, diverged, evaluated again."""
 
 import dataclasses
+import itertools
 import json
 import math
 import shutil
@@ -16,6 +17,7 @@ from core import experiment
 from core.dataset.loader import DataSet
 from core.learning.events import EpochDone, Event, Finished, StepDone
 from core.learning.loop import Diverged
+from core.networks import build
 from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.store import Run
@@ -377,8 +379,11 @@ def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_
     asked = []
 
     def spoil() -> str | None:
-        asked.append(True)
-        if not made[0].training or len(asked) < 7:  # four steps, and two batches of the evaluation between them
+        if made:  # the network stands
+            asked.append(True)
+        if (
+            not made or not made[0].training or len(asked) < 7
+        ):  # four steps, and two batches of the evaluation between them
             return None
         with torch.no_grad():
             next(made[0].parameters()).fill_(torch.nan)
@@ -502,3 +507,37 @@ def test_a_precision_that_is_wrong_on_this_processor_is_not_used(monkeypatch, ti
     assert [note for note in run.notes if note.startswith("Computed in float32")] == list(run.notes)
     assert run.result == exact.result
     assert experiment.evaluate_run(run, None, None, None) == experiment.evaluate_run(exact, None, None, None)
+
+
+# Requests while PyTorch is busy
+
+
+@pytest.mark.parametrize(("wish", "status"), [("stop", "stopped"), ("pause", "paused"), ("leave", "interrupted")])
+def test_a_request_is_heard_while_the_network_is_being_built(tiny, digits, tmp_path, monkeypatch, wish, status):
+    built, make = [], build.build
+    monkeypatch.setattr(build, "build", lambda *arguments: built.append(make(*arguments)))
+    asked = itertools.count()
+    with writing.create(dataclasses.replace(tiny, blocks=(8, 8)), digits, tmp_path) as writer:
+        events = list(experiment.run(writer, digits, lambda: wish if next(asked) > 20 else None))
+    run = store.read(writer.folder)
+    assert built == []
+    assert [type(event) for event in events] == [Finished]
+    assert (run.status, run.result, run.starts, events[0].epochs) == (status, None, 0, 0)
+
+
+def test_how_far_an_evaluation_is_can_be_read(tiny, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "TESTING_SECONDS", 0.0)
+    seen = []
+    with writing.create(tiny, digits, tmp_path) as writer:
+        folder = writer.folder
+        for event in experiment.run(writer, digits, lambda: seen.append(store.testing(store.read(folder)))):
+            if isinstance(event, EpochDone):
+                assert store.testing(store.read(folder)) is None
+    assert {(48, 72), None} <= set(seen)
+    assert not (folder / store.TESTING).exists()
+
+
+@pytest.mark.parametrize("content", ["", "1", "1 of", "-1 of 3", "1 of 3\n", "9" * 50, "1 of " + "9" * 30])
+def test_how_far_an_evaluation_is_may_be_nonsense(done, tmp_path, content):
+    (tmp_path / store.TESTING).write_text(content)
+    assert store.testing(dataclasses.replace(done[0], folder=tmp_path)) is None

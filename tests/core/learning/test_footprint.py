@@ -1,6 +1,10 @@
 """What does not fit into memory is refused before it is allocated; the presets never are on a small laptop."""
 
+import subprocess
+import sys
+
 import pytest
+import torch
 
 from core.learning import footprint
 from core.learning.machine import Machine
@@ -29,7 +33,7 @@ def test_networks_that_killed_the_process_are_refused(monkeypatch, preset, chang
 
 def test_batches_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr(footprint, "free", lambda device: 8 * GB)
-    with pytest.raises(ConfigError, match=r"batches of 3,072 images .* or batch_size"):
+    with pytest.raises(ConfigError, match=r"batches of 3,072 images .* lower “Blocks in each stage”, “Width” or"):
         footprint.check(from_preset("facenet", width=128, batch_size=1024), 10, CPU)
 
 
@@ -49,3 +53,51 @@ def test_no_preset_is_refused_on_a_small_laptop(monkeypatch):
 
 def test_free_memory_is_a_number():
     assert 0 < footprint.free("cpu") < 2**50
+
+
+def test_a_small_network_is_let_through_without_torch():
+    code = """import sys
+from core.learning import footprint
+from core.settings.presets import from_preset
+footprint.free = lambda device: 8 * 10**9
+footprint.check(from_preset("quick"), 10)
+assert "torch" not in sys.modules"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_what_allocators_say_is_told_from_other_errors():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**46)
+    assert footprint.lacks_memory(caught.value)
+    assert footprint.lacks_memory(MemoryError())
+    assert footprint.lacks_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert footprint.lacks_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to"))
+    assert not footprint.lacks_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not footprint.lacks_memory(ValueError("out of memory"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_a_run_that_the_system_gives_no_more_memory_says_what_to_lower(tmp_path, digits):
+    code = f"""import resource
+from core import experiment
+from core.dataset import loader
+from core.learning import footprint
+from core.runs import store, writing
+from core.settings.presets import from_preset
+import torch
+torch.nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 8, 8)).sum().backward()  # what the first step imports is there
+footprint.free = lambda device: 64 * 10**9  # others have taken it since
+images = loader.load({str(digits.folder)!r})
+config = from_preset("facenet", width=64, batch_size=8, neighbours=3, threads=1, triplets=24, precision="float32")
+runs = __import__("pathlib").Path({str(tmp_path)!r})
+used = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + 3 * 10**7,) * 2)
+try:
+    with writing.create(config, images, runs) as writer:
+        list(experiment.run(writer, images))
+except footprint.OutOfMemory as error:
+    print(error)
+print(store.list_runs(runs)[0].error)"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    said = "out of memory: close other programs and resume the run, or begin anew with a lower “Blocks in each stage”, "
+    assert ended.stdout.splitlines() == [f"{said}“Width” or “Batch size”"] * 2, ended.stderr
