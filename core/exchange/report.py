@@ -1,7 +1,5 @@
 """A lab report: one HTML file without anything from a network, or a zip of it with pictures, tables and settings."""
 
-import base64
-import html
 import io
 import json
 import zipfile
@@ -10,29 +8,49 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core.analysis import disputes, mistakes
+from core import maps, replay
+from core.analysis import confusion, disputes, mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
-from core.exchange import pictures
-from core.runs import explaining, notes, store
+from core.exchange import draft, figures, pictures
+from core.exchange.figures import text
+from core.exchange.tables import safe_csv
+from core.runs import comparison, explaining, notes, store, strategies
+from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.config import to_dict
+from core.settings.config import settings, to_dict, written
 
+ANALYSIS = "Short analysis"
 QUESTIONS = (
     "Which classes are confused most, and why?",
     "What do the misclassified images have in common?",
     "How does the way triplets are mined change the result?",
 )
 _STYLE = """
-body { font: 11pt/1.4 system-ui, sans-serif; max-width: 190mm; margin: 8mm auto; color: #111; background: #fff; }
-table { border-collapse: collapse; margin: 3mm 0; } 
-td, th { border: 1px solid #bbb; padding: 1mm 2mm; text-align: right; }
-th { background: #eee; } td.text, th.text { text-align: left; } td.same { color: #888; }
-img { image-rendering: pixelated; width: 20mm; } h2 { break-after: avoid; } svg { width: 100%; max-width: 150mm; }
-figure { display: inline-block; margin: 1mm; text-align: center;
-  font-size: 8pt; max-width: 34mm; overflow-wrap: anywhere; }
-.mistake { break-inside: avoid; border-top: 1px solid #ccc; padding: 2mm 0; } p.answer { white-space: pre-wrap; }
-.settings { columns: 2; font-size: 9pt; } @page { size: A4; margin: 15mm; } @media print { body { margin: 0; } }
+body { font: 11pt/1.4 system-ui, sans-serif; max-width: 180mm; margin: 8mm auto; padding: 0 4mm; color: #111;
+  background: #fff; }
+h1 { margin: 0 0 2mm; } h2 { margin: 8mm 0 2mm; border-bottom: 2px solid #111; } h3 { margin: 6mm 0 1mm; }
+h2, h3, h4 { break-after: avoid; } p { margin: 1mm 0 2mm; } small { color: #444; }
+table { border-collapse: collapse; margin: 2mm 0; } tr, figure, svg, .chart, .together { break-inside: avoid; }
+td, th { border: 1px solid #bbb; padding: 0.5mm 2mm; text-align: right; } th { background: #eee; }
+td.text { text-align: left; } td.same { color: #777; background: #f4f4f4; }
+.matrix { break-inside: avoid; }
+.matrix td, .matrix th { padding: 0.25em 0.45em; min-width: 1.3em; text-align: center; }
+img { image-rendering: pixelated; width: 100%; background: #000; display: block; }
+figure { margin: 0; width: 25mm; font-size: 7.5pt; line-height: 1.25; overflow-wrap: anywhere; }
+.side { display: flex; gap: 6mm; } .chart { flex: 1; max-width: 86mm; } svg { width: 100%; }
+svg text { font: 12px system-ui, sans-serif; } .map { max-width: 140mm; max-height: 150mm; display: block; }
+.map .name { font-size: 22px; font-weight: bold; text-anchor: middle; paint-order: stroke; stroke: #fff;
+  stroke-width: 5px; }
+.legend { font-size: 8.5pt; } .legend span { margin-right: 3mm; white-space: nowrap; }
+.legend i { display: inline-block; width: 4mm; height: 1mm; margin-right: 1mm; vertical-align: middle; }
+.mistakes { display: grid; grid-template-columns: 1fr 1fr; gap: 3mm 6mm; }
+.mistake { break-inside: avoid; border-top: 1px solid #ccc; padding-top: 1mm; }
+.mistake > div { display: flex; gap: 2mm; } .mistake p { font-size: 9pt; }
+p.answer { white-space: pre-wrap; } .settings { columns: 2; font-size: 8.5pt; }
+@page { size: A4; margin: 15mm; }
+@media print { body { margin: 0; padding: 0; max-width: none; } * { print-color-adjust: exact;
+  -webkit-print-color-adjust: exact; } }
 """
 
 
@@ -40,9 +58,10 @@ def page(runs: Sequence[Run], images: Sequence[DataSet]) -> str:
     """The report on runs, each with the images that it was trained on, as HTML. Raises StoreError."""
     titles = ", ".join(run.title for run in runs)
     body = "".join(_run(run, of) for run, of in zip(runs, images, strict=True))
-    head = f'<meta charset="utf-8"><title>{_text(titles)}</title><style>{_STYLE}</style>'
-    summary = _comparison(runs) if len(runs) > 1 else ""
-    return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body><h1>Lab report</h1>{summary}{body}</body></html>\n'
+    head = f'<meta charset="utf-8"><title>Lab report: {text(titles)}</title><style>{_STYLE}</style>'
+    together = _runs(runs, images) if len(runs) > 1 else ""
+    parts = f"<h1>Lab report</h1>{together}{body}{_strategies(runs[0], images[0])}"
+    return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{parts}</body></html>\n'
 
 
 def packed(runs: Sequence[Run], images: Sequence[DataSet]) -> bytes:
@@ -51,16 +70,17 @@ def packed(runs: Sequence[Run], images: Sequence[DataSet]) -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("report.html", page(runs, images))
         for run, of in zip(runs, images, strict=True):
-            _, wrong = _wrong(run, of)
-            archive.writestr(f"{run.id}/settings.json", json.dumps(to_dict(run.config), indent=1))
-            archive.writestr(f"{run.id}/history.csv", store.history(run).to_csv(index=False))
-            for name, content in pictures.files(wrong, of).items():
+            embedded, wrong = _wrong(run, of)
+            files = {
+                "settings.json": json.dumps(to_dict(run.config), indent=1).encode(),
+                "receipt.txt": f"{replay.receipt(run)}\n".encode(),
+                "history.csv": safe_csv(store.history(run)),
+                "steps.csv": safe_csv(store.steps(run)),
+                "predictions.csv": safe_csv(_predictions(embedded, of)),
+            }
+            for name, content in (files | pictures.files(wrong, of)).items():
                 archive.writestr(f"{run.id}/{name}", content)
     return stream.getvalue()
-
-
-def _text(value) -> str:
-    return html.escape(str(value))
 
 
 def _wrong(run: Run, images: DataSet) -> tuple[Embedded, pd.DataFrame]:
@@ -68,96 +88,145 @@ def _wrong(run: Run, images: DataSet) -> tuple[Embedded, pd.DataFrame]:
     return embedded, mistakes.find(images, embedded)
 
 
-def _comparison(runs: Sequence[Run]) -> str:
-    rows = [(run.title, f"{100 * run.result.test_accuracy:.1f} %", run.result.epochs) for run in runs if run.result]
-    return "<h2>Runs</h2>" + _table(("run", "test accuracy", "epochs"), rows)
+def _predictions(embedded: Embedded, images: DataSet) -> pd.DataFrame:
+    numbers = np.array(images.class_numbers)
+    said = {"true": numbers[images.test.labels], "predicted": numbers[embedded.predicted], "score": embedded.scores}
+    return pd.DataFrame({"id": images.test.ids} | said)
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence]) -> str:
-    head = "".join(f"<th>{_text(name)}</th>" for name in names)
-    lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{lines}</table>"
+def first_draft(run: Run, images: DataSet) -> str:
+    """The analysis as the figures alone would have it, see core/exchange/draft.py. Raises StoreError."""
+    return draft.analysis(*_wrong(run, images), images, notes.read(run))
+
+
+def _runs(runs: Sequence[Run], images: Sequence[DataSet]) -> str:
+    """Several runs in a table, with what all of them and one alone get wrong where the test images are the same."""
+    rows = [(run.title, _percent(run.result.test_accuracy), run.result.epochs) for run in runs if run.result]
+    found = "<h2>Runs</h2>" + figures.table(("run", "test accuracy", "epochs"), rows)
+    different = list(dict.fromkeys(run.id for run in runs))
+    same = len({each.fingerprint for each in images}) == 1
+    if not same or len(different) != len(runs) or len(runs) > comparison.MOST_RUNS:
+        return found
+    compared = comparison.compare_runs(runs, images[0])
+    alone = zip(runs, compared.alone_wrong, strict=True)
+    words = [f"{len(rows)} by {text(run.title)} alone" for run, rows in alone]
+    return f"{found}<p>Misclassified by all: {len(compared.all_wrong)}; {', '.join(words)}.</p>"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _run(run: Run, images: DataSet) -> str:
     embedded, wrong = _wrong(run, images)
     noted = notes.read(run)
-    labelled, without = disputes.accuracies(embedded.predicted, images)
-    epoch = explaining.last_epoch(run)
-    right = f"{100 * labelled:.1f} % of {len(images.test.ids):,} test images, as labelled, after epoch {epoch}"
-    right += f"; {100 * without:.1f} % without those whose label people dispute" if without is not None else ""
-    settings = "<br>".join(f"{_text(name)}: {_text(value)}" for name, value in to_dict(run.config).items())
+    counts = confusion.matrix(images.test.labels, embedded.predicted, len(images.classes))
     tags = noted.tag_counts()
     parts = [
-        f"<h2>{_text(run.title)}</h2><p>{right}.</p><p>Run {_text(run.id)}, {_text(images.description)}, ",
-        f"fingerprint {_text(images.fingerprint[:12])}.</p>",
-        f"<h3>Curves</h3>{_curves(store.history(run))}",
-        f"<h3>Confusion matrix</h3><p>Rows: true class. Columns: predicted class.</p>{_confusion(embedded, images)}",
-        f"<h3>Tags</h3>{_table(('tag', 'images'), list(tags.items()))}" if tags else "",
-        f"<h3>Misclassified test images ({len(wrong)})</h3>",
-        *(_mistake(row, images, noted.images.get(row.id)) for row in wrong.itertuples()),
-        "<h3>Questions</h3>",
+        f"<h2>{text(run.title)}</h2>{_result(run, embedded, images)}",
+        f"<h3>Curves</h3>{figures.curves(store.history(run))}<p><small>Training images dashed.</small></p>",
+        "<h3>Confusion matrix</h3><p><small>Rows: true class. Columns: predicted class.</small></p>",
+        figures.matrix(counts, images.classes),
+        _pairs(counts, images),
+        f"<h3>Map of the embeddings</h3>{_map(run, embedded, images)}",
+        f"<h3>{ANALYSIS}</h3>{_answer(noted.answers.get(ANALYSIS) or draft.analysis(embedded, wrong, images, noted))}",
         *(
-            f'<h4>{_text(question)}</h4><p class="answer">{_text(noted.answers.get(question) or "–")}</p>'
+            f"<h4>{text(question)}</h4>{_answer(noted.answers.get(question) or '–')}"
             for question in dict.fromkeys((*QUESTIONS, *noted.answers))
+            if question != ANALYSIS
         ),
-        f'<h3>Settings</h3><div class="settings">{settings}</div>',
+        f"<h3>Misclassified test images ({len(wrong)})</h3>",
+        figures.table(("tag", "images"), list(tags.items())) if tags else "",
+        f'<div class="mistakes">{"".join(_mistakes(wrong, images, noted))}</div>',
+        f"<h3>Settings</h3>{_settings(run)}",
     ]
     return "".join(parts)
 
 
-def _curves(table: pd.DataFrame) -> str:
-    """Accuracy of training (dashed) and test images over the epochs, as SVG."""
-    if table.empty:
-        return "<p>–</p>"
-    epochs = table["epoch"].to_numpy(float)
-    lines = []
-    for name, style in (("train_accuracy", 'stroke-dasharray="6 4"'), ("test_accuracy", "")):
-        values = table[name].to_numpy(float)
-        across = 60 + 520 * (epochs - epochs[0]) / max(epochs[-1] - epochs[0], 1)
-        points = " ".join(f"{x:.1f},{210 - 190 * y:.1f}" for x, y in zip(across, values, strict=True) if np.isfinite(y))
-        lines.append(f'<polyline points="{points}" fill="none" stroke="#0b6e99" stroke-width="2" {style}/>')
-    grid = "".join(
-        f'<line x1="60" x2="580" y1="{210 - 190 * y}" y2="{210 - 190 * y}" stroke="#ddd"/>'
-        f'<text x="52" y="{214 - 190 * y}" text-anchor="end" font-size="12">{100 * y:.0f} %</text>'
-        for y in (0, 0.5, 1)
+def _answer(words: str) -> str:
+    return f'<p class="answer">{text(words)}</p>'
+
+
+def _result(run: Run, embedded: Embedded, images: DataSet) -> str:
+    labelled, without = disputes.accuracies(embedded.predicted, images)
+    right = (
+        f"{_percent(labelled)} of {len(images.test.ids):,} test images, as labelled, after epoch {run.result.epochs}"
     )
-    axis = f'<text x="320" y="236" text-anchor="middle" font-size="12">epoch {epochs[0]:.0f} to {epochs[-1]:.0f}</text>'
-    caption = "<p>Accuracy of the test images (line) and the training images (dashed).</p>"
-    return f'<svg viewBox="0 0 600 245" role="img" aria-label="accuracy">{grid}{"".join(lines)}{axis}</svg>{caption}'
+    right += f"; {_percent(without)} without those whose label people dispute" if without is not None else ""
+    alarm = f"<p>⚠ {text(run.result.alarm)}</p>" if run.result.alarm else ""
+    machine = run.machine
+    computed = f"{machine.processor or machine.device}, {machine.precision}, {machine.threads} threads"
+    facts = f"Run {run.id}, {run.created:%d %B %Y %H:%M}. Receipt {replay.receipt(run)}. {images.description}, "
+    facts += f"fingerprint {images.fingerprint[:12]}. {computed}, PyTorch {machine.torch}"
+    facts += f", {run.seconds:.0f} s of training." if run.seconds is not None else "."
+    return f"<p><b>{text(right)}.</b></p>{alarm}<p><small>{text(facts)}</small></p>"
 
 
-def _confusion(embedded: Embedded, images: DataSet) -> str:
-    count = len(images.classes)
-    cells = np.bincount(images.test.labels * count + embedded.predicted, minlength=count**2).reshape(count, count)
-    head = "<tr><th></th>" + "".join(f"<th>{_text(name)}</th>" for name in images.classes) + "</tr>"
-    rows = [
-        f"<tr><th>{_text(images.classes[true])}</th>"
-        + "".join(f"<td{' class=same' * (true == said)}>{each or ''}</td>" for said, each in enumerate(row))
-        + "</tr>"
-        for true, row in enumerate(cells.tolist())
-    ]
-    return f"<table>{head}{''.join(rows)}</table>"
+def _pairs(counts: np.ndarray, images: DataSet) -> str:
+    found = [confusion.in_words(pair, images.classes) for pair in confusion.confused(counts)]
+    return f"<p>{text('; '.join(found))}.</p>" if found else ""
 
 
-def _mistake(row, images: DataSet, note: notes.Note | None) -> str:
+def _map(run: Run, embedded: Embedded, images: DataSet) -> str:
+    """The UMAP that the Embedding page has kept, else PCA."""
+    points = maps.kept(run, explaining.last_epoch(run))
+    kind = "UMAP: neighbours stay together; distances between far groups mean nothing."
+    if points is None:
+        points = projection.pca(np.concatenate(embedded[:2]))
+        kind = "PCA: the two directions in which the embeddings spread most."
+    labels = np.concatenate([images.train.labels, images.test.labels])
+    wrong = len(images.train.ids) + np.flatnonzero(embedded.predicted != images.test.labels)
+    drawn = figures.the_map(points, labels, len(images.train.ids), wrong, images.classes)
+    return f"{drawn}<p><small>{kind} Training images are paler; a ring is a misclassified test image.</small></p>"
+
+
+def _mistakes(wrong: pd.DataFrame, images: DataSet, noted: notes.Notes) -> list[str]:
+    """Each mistake between its two neighbours, numbered as the exported pictures are, with what was noted."""
     name_of = dict(zip(images.class_numbers, images.classes, strict=True))
-    true, said = name_of[row.true], name_of[row.predicted]
-    shown = (
-        (images.test.images[row.test_index], f"{row.id}: labelled {true}, called {said} ({row.score:.0%})"),
-        (
-            images.train.images[row.nearest_true_index],
-            f"nearest {true}: {row.nearest_true_id}, {row.nearest_true_distance:.2f}",
-        ),
-        (
-            images.train.images[row.nearest_predicted_index],
-            f"nearest {said}: {row.nearest_predicted_id}, {row.nearest_predicted_distance:.2f}",
-        ),
-    )
-    figures = "".join(
-        f'<figure><img src="data:image/png;base64,{base64.b64encode(pictures.png(pixels)).decode()}" '
-        f'alt="{_text(text)}"><figcaption>{_text(text)}</figcaption></figure>'
-        for pixels, text in shown
-    )
-    words = f"<p>{_text(', '.join(note.tags))} {_text(note.text)}</p>" if note else ""
-    return f'<div class="mistake">{figures}{words}</div>'
+    disputed = disputes.find(images)
+    found = []
+    for number, row in enumerate(wrong.itertuples(), start=1):
+        true, said = name_of[row.true], name_of[row.predicted]
+        shown = [
+            _near(images, true, row.nearest_true_index, row.nearest_true_distance),
+            figures.image(images.test.images[row.test_index], f"{number}. {true} → {said} ({row.score:.0%})", row.id),
+            _near(images, said, row.nearest_predicted_index, row.nearest_predicted_distance),
+        ]
+        note = noted.images.get(row.id, notes.Note())
+        words = [", ".join(note.tags), note.text]
+        words.append(f"⚠ disputed: {disputed[row.test_index].said}" if row.test_index in disputed else "")
+        written_down = "".join(f"<p>{text(each)}</p>" for each in words if each)
+        found.append(f'<div class="mistake"><div>{"".join(shown)}</div>{written_down}</div>')
+    return found
+
+
+def _near(images: DataSet, name: str, row: int, distance: float) -> str:
+    return figures.image(images.train.images[row], f"nearest {name}: {distance:.2f}", images.train.ids[row])
+
+
+def _settings(run: Run) -> str:
+    values = to_dict(run.config)
+    rows = [f"{field.metadata['label']}: {written(getattr(run.config, field.name))}" for field in settings()]
+    preset = f"preset: {values['preset']}"
+    return f'<div class="settings">{"<br>".join(map(text, [preset, *rows]))}</div>'
+
+
+def _strategies(run: Run, images: DataSet) -> str:
+    """The ways of mining triplets that the runs beside this one have tried; empty where there are not two."""
+    found = strategies.tried(store.list_runs(run.folder.parent), images)
+    if not found:
+        return ""
+    rows, lines = [], []
+    for each in found:
+        spread = each.accuracies
+        shown = _percent(spread.mean()) + f" ({_percent(spread.min())} to {_percent(spread.max())})" * (len(spread) > 1)
+        name = f"{each.mining}, {each.batches}"
+        rows.append((each.mining, each.batches, each.network, each.objective, each.epochs, len(spread), shown))
+        try:
+            lines.append((f"{name}, {each.network}", store.history(each.runs[0])))
+        except StoreError:
+            continue  # its table is damaged; the row says what run.json knows
+    names = ("mining", "batches", "network", "objective", "epochs", "runs", "test accuracy")
+    drawn = figures.comparison(lines)
+    together = f'<div class="together">{figures.table(names, rows)}{drawn}</div>'
+    return f"<h2>Triplet mining compared</h2>{together}"

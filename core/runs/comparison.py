@@ -37,6 +37,16 @@ class Comparison:
     differing_settings: dict[str, dict[str, object]]  # {setting: {run id: value}}
     pairs: dict[tuple[str, str], compare.Pair]  # by the ids of both runs
 
+    @property
+    def all_wrong(self) -> np.ndarray:
+        """Rows of the test images that every run gets wrong."""
+        return compare.all_wrong(self.right)
+
+    @property
+    def alone_wrong(self) -> list[np.ndarray]:
+        """For each run the rows of the test images that it alone gets wrong."""
+        return compare.alone_wrong(self.right)
+
     def to_json(self) -> dict:
         """What `python -m core compare --json` prints; groups of images by their counts and ids."""
         ids = self.images.test.ids
@@ -56,7 +66,7 @@ class Comparison:
                 }
                 for (a, b), found in self.pairs.items()
             ],
-            "all_wrong": [ids[row] for row in compare.all_wrong(self.right)],
+            "all_wrong": [ids[row] for row in self.all_wrong],
         }
 
 

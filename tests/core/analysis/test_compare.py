@@ -61,3 +61,10 @@ def test_sentences():
     b[:20] = False
     said = compare.in_words("B", "A", compare.pair(b, a), 1000)
     assert said == "A classifies 20 more of 1,000 images correctly than B: beyond chance, p < 0.0001."
+
+
+def test_alone_wrong_against_a_loop():
+    right = np.random.default_rng(3).random((3, 40)) < 0.6
+    for run, rows in enumerate(compare.alone_wrong(right)):
+        expected = [image for image in range(40) if not right[run, image] and right[:, image].sum() == 2]
+        assert rows.tolist() == expected

@@ -155,3 +155,40 @@ def test_a_zip_holds_the_pictures_a_list_and_a_contact_sheet(data):
             first = np.asarray(image)[: 3 * 4 : 3, : 3 * 6 : 3]
     np.testing.assert_array_equal(first, data.test.images[0])
     assert len(names) == 9 + 2
+
+
+def test_right_ones_against_a_loop(data):
+    draw = np.random.default_rng(4)
+    train, test = draw.normal(size=(6, 5)).astype(np.float32), draw.normal(size=(4, 5)).astype(np.float32)
+    predicted = np.array([0, 2, 2, 0])  # the second one is wrong
+    table = mistakes.right_ones(data, Embedded(train, test, predicted, np.linspace(0, 1, 4)))
+    assert table["id"].tolist() == ["test_100", "test_102", "test_103"]
+    assert table["predicted"].tolist() == table["true"].tolist() == [3, 40, 3]
+    for row in table.itertuples():
+        far = cdist(test[row.test_index][None].astype(float), train.astype(float))[0]
+        own = np.array(TRAIN_LABELS) == TEST_LABELS[row.test_index]
+        for name, members in (("true", own), ("other", ~own)):
+            nearest = np.where(members, far, np.inf).argmin()
+            assert getattr(row, f"nearest_{name}_index") == nearest
+            assert getattr(row, f"nearest_{name}_id") == data.train.ids[nearest]
+            assert getattr(row, f"nearest_{name}_distance") == pytest.approx(far[nearest], rel=1e-12)
+        assert row.other == NUMBERS[TRAIN_LABELS[row.nearest_other_index]]
+    assert len(mistakes.right_ones(data, Embedded(train, test, np.array([1, 2, 0, 2]), np.ones(4)))) == 0
+
+
+def test_ids_in_the_csv_and_file_names_lead_to_the_same_picture(digits, tmp_path):
+    """Row N of the list and img<N>_… are what lies under the ids in the data set's folder."""
+    draw = np.random.default_rng(5)
+    train, test = draw.normal(size=(48, 4)), draw.normal(size=(24, 4))
+    predicted = (digits.test.labels + draw.integers(0, 2, 24)) % 4
+    table = mistakes.find(digits, Embedded(train, test, predicted, np.ones(24)))
+    pictures.export(table, digits, tmp_path)
+    listed = pd.read_csv(tmp_path / "mistakes.csv")
+    assert len(listed) == (predicted != digits.test.labels).sum() > 0
+    files = {path.stem: path for path in digits.folder.rglob("*.png")}
+    for number, row in enumerate(listed.itertuples(), start=1):
+        names = {"origin": row.id, "near_tgt": row.nearest_true_id, "near_pdc": row.nearest_predicted_id}
+        for kind, name in names.items():
+            (exported,) = tmp_path.glob(f"img{number}_{kind}_(*).png")
+            with Image.open(exported) as written, Image.open(files[name]) as kept:
+                assert written.tobytes() == kept.tobytes()

@@ -1,12 +1,14 @@
 """The lab report holds what the run did and what the student wrote, and needs nothing from a network."""
 
+import dataclasses
 import io
 import re
 import zipfile
 
+import numpy as np
 import pytest
 
-from core import experiment
+from core import experiment, maps, replay
 from core.__main__ import main
 from core.exchange import pictures, report
 from core.runs import notes, store, writing
@@ -28,12 +30,48 @@ def test_every_mistake_with_its_note(run, digits):
     text = report.page([run, run], [digits, digits])
     for row in wrong.itertuples():
         assert row.id in text
-        assert f"{row.nearest_true_id}, {row.nearest_true_distance:.2f}" in text
-        assert f"{row.nearest_predicted_id}, {row.nearest_predicted_distance:.2f}" in text
+        for kind, number in (("true", row.true), ("predicted", row.predicted)):
+            distance = getattr(row, f"nearest_{kind}_distance")
+            neighbour = f"nearest {digits.classes[digits.class_numbers.index(number)]}: {distance:.2f}"
+            assert f"<b>{neighbour}</b><br>{getattr(row, f'nearest_{kind}_id')}" in text
     assert "&lt;b&gt;thin" in text
     assert "4 and 9 &amp; more" in text
     assert text.count('src="data:image/png;base64,') == 2 * 3 * len(wrong)
     assert not re.search(r"(src|href)=\"(?!data:)|https?:|url\(|<script", text)
+
+
+def test_receipt_curves_map_and_settings(run, digits):
+    text = report.page([run], [digits])
+    assert replay.receipt(run) in text
+    assert text.count("<polyline") == 4  # accuracy and loss of training and test images
+    assert len(re.findall(r"M\d+ \d+h0", text)) == 48 + 24  # a dot an image
+    assert text.count("<circle cx") == run.result.mistakes
+    assert "PCA" in text
+    assert "Embedding size: 8" in text
+    assert "Triplet mining compared" not in text
+    maps.keep(run, 2, np.random.default_rng(0).normal(size=(72, 2)))
+    assert "UMAP" in report.page([run], [digits])
+
+
+def test_the_analysis_is_drafted_until_it_is_written(run, digits):
+    assert report.first_draft(run, digits) in report.page([run], [digits]).replace("&#x27;", "'")
+    notes.save_answer(run, report.ANALYSIS, "All of them are thin.")
+    text = report.page([run], [digits])
+    assert "All of them are thin." in text
+    assert report.first_draft(run, digits) not in text
+
+
+def test_strategies_and_mistakes_of_several_runs(run, tiny, digits):
+    other = dataclasses.replace(tiny, sampling="balanced", selection="batch_hard", images_per_class=4, batch_size=16)
+    with writing.create(other, digits, run.folder.parent) as writer:
+        for _ in experiment.run(writer, digits):
+            pass
+    second = store.read(writer.folder)
+    text = report.page([run, second], [digits, digits])
+    assert "Triplet mining compared" in text
+    assert '<td class="text">Batch-hard</td>' in text
+    wrong = [set(store.mistakes(each)["id"]) for each in (run, second)]
+    assert f"Misclassified by all: {len(wrong[0] & wrong[1])}; {len(wrong[0] - wrong[1])} by" in text
 
 
 @pytest.mark.parametrize("kind", ["html", "zip"])
@@ -46,7 +84,8 @@ def test_command(run, digits, tmp_path, kind):
     with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as archive:
         names = set(archive.namelist())
         csv = archive.read(f"{run.id}/mistakes.csv").decode()
-    assert {"report.html", f"{run.id}/settings.json", f"{run.id}/history.csv"} <= names
+    tables = {f"{run.id}/{name}.csv" for name in ("history", "steps", "predictions", "mistakes")}
+    assert {"report.html", f"{run.id}/settings.json", f"{run.id}/contact_sheet.png"} | tables <= names
     assert {f"{run.id}/{name}" for name in pictures.files(store.mistakes(run), digits)} <= names
     assert store.mistakes(run).id[0] in csv
 

@@ -1,0 +1,47 @@
+"""Ways of mining side by side: only what can be compared, the best first."""
+
+import dataclasses
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from core.learning.states import Status
+from core.runs import strategies
+from core.runs.record import DataFacts, Result
+from core.runs.store import Run
+
+
+@pytest.fixture
+def made(tiny, digits):
+    def make(name: str, accuracy: float, **changes) -> Run:
+        result = Result(
+            epochs=2, steps=1, train_accuracy=1.0, test_accuracy=accuracy, best_test_accuracy=accuracy, mistakes=1
+        )  # fmt: skip
+        config = dataclasses.replace(tiny, **{"objective": "triplet"} | changes)
+        created = datetime(2026, 1, 1) + timedelta(seconds=len(name))
+        return Run(name, Path(name), Status.DONE, config, DataFacts.of(digits), created=created, result=result)
+
+    return make
+
+
+def test_seeds_of_one_way_stand_together(made, digits):
+    runs = [
+        made("a", 0.9),
+        made("bb", 0.7, seed=1),
+        made("ccc", 0.95, selection="batch_hard", sampling="balanced", batch_size=16),
+        made("plain", 1.0, objective="cross_entropy"),
+    ]
+    found = strategies.tried(runs, digits)
+    assert [[run.id for run in each.runs] for each in found] == [["ccc"], ["a", "bb"]]
+    assert found[1].accuracies.mean() == pytest.approx(0.8)
+    assert found[0].mining == "Batch-hard"
+
+
+def test_one_way_alone_and_foreign_runs_are_no_comparison(made, digits):
+    one, other = made("a", 0.9), made("bb", 0.9, selection="batch_hard", sampling="balanced", batch_size=16)
+    assert strategies.tried([one], digits) == []
+    foreign = other.data.changed(fingerprint="1" * 64)
+    for gone in ({"archived": True}, {"result": None}, {"data": foreign}):
+        assert strategies.tried([one, dataclasses.replace(other, **gone)], digits) == []
+    assert len(strategies.tried([one, other], digits)) == 2
