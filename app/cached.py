@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.components.small_map import Background
 from app.drawing import pictures
+from core import maps
 from core.analysis import explain, mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
@@ -19,6 +21,7 @@ from core.runs import explaining, store
 from core.runs.comparison import Comparison, compare_runs
 from core.runs.queue import queue
 from core.runs.store import Run
+from core.settings.colours import class_colour
 
 
 def _measured(run: Run) -> tuple:
@@ -64,6 +67,27 @@ def embedded(run: Run) -> Embedded:
 def pca_frame(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """The PCA (N + Q, 2) of a run's training and test embeddings after its last epoch, and the shares of variance."""
     return projection.pca_with_shares(np.concatenate(embedded(run)[:2]))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the network …", hash_funcs=_KEYS)
+def classifier(run: Run, images: DataSet):
+    """A run's network and gallery, to be asked about single images (core.classifying.Classifier). Raises StoreError."""
+    from core.classifying import Classifier  # here, because loading torch takes seconds
+
+    return Classifier(run, images)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def small_map(run: Run, images: DataSet, changed: int) -> tuple[str, np.ndarray, Background]:
+    """Method, map of the training images (N, 2) and its picture: UMAP if it is kept with the run, else PCA.
+
+    `changed` tells the versions of what is kept apart.
+    """
+    frame = None if collapsed(run) else maps.known(run, "umap")
+    method, frame = ("PCA", pca_frame(run)[0]) if frame is None else ("UMAP", frame)
+    training, classes = frame[: len(images.train.ids)], images.classes
+    colours = [class_colour(label) for label in range(len(classes))]
+    return method, training, Background(training, images.train.labels, colours, classes)
 
 
 class Trust(NamedTuple):

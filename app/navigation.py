@@ -9,6 +9,7 @@ PAGES = {  # by the name in the address: title, and the function that draws it
     "train": ("Train", "app.views.train:page"),
     "runs": ("Runs", "app.views.runs:page"),
     "embedding": ("Embedding", "app.views.embedding:page"),
+    "try": ("Try it", "app.views.try_it:page"),
     "mistakes": ("Mistakes", "app.views.mistakes:page"),
 }
 

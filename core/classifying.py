@@ -11,7 +11,6 @@ import torch
 
 from core.analysis import classify, explain, projection
 from core.analysis.neighbours import nearest
-from core.dataset import digit
 from core.dataset.loader import DataSet
 from core.learning import evaluate, machine
 from core.networks import build
@@ -119,25 +118,6 @@ def network_of(run: Run, images: DataSet) -> tuple[build.Network, machine.Machin
     if not machine.agrees(network, build.prepare(few, config.channels, config.image_size), used):
         used = machine.choose(replace(config, precision="float32"))
     return network, used, epoch
-
-
-def prepared(picture: np.ndarray, images: DataSet, *, inverted: bool = False) -> np.ndarray:
-    """A grey picture (H, W) of any size as an image of the set (H, W): its ink, scaled and centred as MNIST does it.
-
-    A set whose images are dark on light gets it dark on light.
-    """
-    height, width = images.train.images.shape[1:]
-    field = digit.as_mnist(digit.ink_of(picture, inverted=inverted), min(height, width))
-    top, left = (height - len(field)) // 2, (width - len(field)) // 2
-    drawn = np.zeros((height, width), np.uint8)
-    drawn[top : top + len(field), left : left + len(field)] = field
-    edges = images.train.images[:100, [0, -1], :]
-    return 255 - drawn if np.median(edges) > 127 else drawn
-
-
-def as_it_is(picture: np.ndarray, images: DataSet) -> np.ndarray:
-    """The picture unchanged if it has the size of the set's images, as those of the set itself; else `prepared`."""
-    return picture if picture.shape == images.train.images.shape[1:] else prepared(picture, images)
 
 
 def to_json(answer: Answer, images: DataSet) -> dict:

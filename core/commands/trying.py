@@ -6,6 +6,7 @@ import numpy as np
 
 from core import maps
 from core.commands import Commands, Result, find_run, images_of, positive, say
+from core.dataset import digit
 from core.dataset import images as files
 from core.dataset.images import DataError
 
@@ -33,17 +34,11 @@ def classify(options) -> Result:
         except DataError as error:
             unreadable.append({"file": str(file), "reason": str(error)})
             say(f"error: {error}")
-    shape = data.train.images.shape[1:]
-    seen = {
-        file: picture
-        if picture.shape == shape and not options.invert
-        else classifying.prepared(picture, data, inverted=options.invert)
-        for file, picture in pictures.items()
-    }
+    seen = {file: digit.seen(picture, data.train.images, inverted=options.invert) for file, picture in pictures.items()}
     found = []
     if seen:
         k = options.neighbours or run.config.neighbours
-        answers = classifying.Classifier(run, data).classify(np.stack(list(seen.values())), k)
+        answers = classifying.Classifier(run, data).classify(np.stack([pixels for pixels, _ in seen.values()]), k)
         drawn = {method: maps.known(run, method) for method in maps.METHODS}
         for file, answer in zip(seen, answers, strict=True):
             if not options.json:

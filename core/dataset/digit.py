@@ -63,3 +63,25 @@ def _paper(bright: np.ndarray) -> np.ndarray:
     brightest = np.maximum.reduceat(np.maximum.reduceat(bright, rows, axis=0), columns, axis=1)
     smooth = Image.fromarray(brightest).resize((width, height), Image.Resampling.BILINEAR)
     return np.maximum(np.asarray(smooth, np.float64), bright)
+
+
+def prepared(ink: np.ndarray, examples: np.ndarray) -> np.ndarray:
+    """Ink (H, W) uint8 of any size as an image like `examples` (N, h, w): scaled and centred as MNIST does it.
+
+    Where the examples are dark on light, it is so too.
+    """
+    height, width = examples.shape[1:]
+    field = as_mnist(ink, min(height, width))
+    top, left = (height - len(field)) // 2, (width - len(field)) // 2
+    drawn = np.zeros((height, width), np.uint8)
+    drawn[top : top + len(field), left : left + len(field)] = field
+    return 255 - drawn if np.median(examples[:100, [0, -1], :]) > 127 else drawn
+
+
+def seen(picture: np.ndarray, examples: np.ndarray, *, inverted: bool = False) -> tuple[np.ndarray, bool]:
+    """A grey picture (H, W) as a network that learnt from `examples` (N, h, w) is to see it, and whether that is the
+    picture itself: one of their size is taken as it is, of any other the ink is found and prepared.
+    """
+    if picture.shape == examples.shape[1:] and not inverted:
+        return picture, True
+    return prepared(ink_of(picture, inverted=inverted), examples), False

@@ -27,7 +27,13 @@ from tests.core.folders import write_set
 
 @pytest.mark.parametrize(
     ("page", "hint"),
-    list(zip(PAGES, ("What to do first", "press **Start**", "Train one first", "Train one first"), strict=True)),
+    list(
+        zip(
+            PAGES,
+            ("What to do first", "press **Start**", "Train one first", "Train one first", "Train one first"),
+            strict=True,
+        )
+    ),
 )
 def test_every_page_without_runs_says_what_to_do(lab, page, hint):
     assert hint in texts(open_page(page))
@@ -94,7 +100,7 @@ def test_settings_that_clash_are_named_and_cannot_be_started(lab):
 def test_the_form_keeps_its_values_over_a_page_change(lab):
     app = open_page(PAGES[1])
     app.text_input(key="set_epochs").set_value("7").run()
-    go(app, PAGES[3])
+    go(app, PAGES[4])
     go(app, PAGES[1])
     assert app.text_input(key="set_epochs").value == "7"
 
@@ -135,7 +141,7 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
     with writing.create(tiny, digits, lab) as writer:
         for _ in experiment.run(writer, digits, lambda: next(stops, "stop")):
             pass
-    app = open_page(PAGES[3])
+    app = open_page(PAGES[4])
     next(box for box in app.selectbox if box.label == "Run").select(writer.id).run()
     assert "after 2 of 3 steps of epoch 1" in texts(app)
 
@@ -181,7 +187,7 @@ def test_a_run_that_ends_with_a_damaged_table_is_drawn_as_it_is(lab_with_runs, t
 
 
 def test_mistakes_counts_lists_and_filters(lab_with_runs, trained):
-    app = open_page(PAGES[3])
+    app = open_page(PAGES[4])
     table = store.mistakes(trained)
     assert f"{len(table)} of 24 test images misclassified" in texts(app)
     assert app.dataframe[-1].value["id"].tolist() == table["id"].tolist()
@@ -193,7 +199,7 @@ def test_mistakes_counts_lists_and_filters(lab_with_runs, trained):
 
 
 def test_mistakes_by_another_rule(lab_with_runs, trained, digits):
-    app = open_page(PAGES[3])
+    app = open_page(PAGES[4])
     next(box for box in app.selectbox if box.label == "Rule").select("nearest_mean").run()
     labels, _ = explain.predict_all(store.embedded(trained, 2), digits.train.labels, "nearest_mean", 1)
     assert f"{(labels != digits.test.labels).sum()} of 24 test images" in texts(app)
@@ -202,7 +208,7 @@ def test_mistakes_by_another_rule(lab_with_runs, trained, digits):
 def at_image(trained, name: str) -> AppTest:
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
     app.query_params["run"], app.query_params["image"] = trained.id, name
-    return go(app.run(), PAGES[3])
+    return go(app.run(), PAGES[4])
 
 
 def test_why_of_one_image_with_a_note(lab_with_runs, trained, digits):
@@ -225,7 +231,7 @@ def test_an_unknown_image_in_the_address_is_named(lab_with_runs, trained):
 
 
 def test_mistakes_exports_three_pictures_each(lab_with_runs, trained, tmp_path):
-    app = open_page(PAGES[3])
+    app = open_page(PAGES[4])
     next(button for button in app.button if button.label == "Export as PNG").click().run()
     assert not app.exception
     pictures = list((tmp_path / "pics" / trained.id).glob("img*.png"))
@@ -268,7 +274,7 @@ def test_an_exported_run_is_brought_in_and_chosen(lab, trained):
     app.run()
     assert "is in the list above" not in texts(app)
     assert len(store.list_runs(lab)) == 1  # not again with every refresh
-    go(app, PAGES[3])
+    go(app, PAGES[4])
     assert f"{len(store.mistakes(trained))} of" in texts(app)
 
 

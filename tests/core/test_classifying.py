@@ -105,18 +105,6 @@ def test_a_run_without_weights_is_named(run, digits, tmp_path):
         Classifier(other, digits)
 
 
-def test_a_picture_becomes_an_image_of_the_set(digits):
-    ink = np.zeros((100, 300), np.uint8)
-    ink[20:80, 30:60] = 255
-    found = classifying.prepared(255 - ink, digits)
-    assert found.shape == digits.train.images.shape[1:]
-    assert found.max() == 255
-    assert found[0].max() == 0  # ink on black, as in the set
-    image = digits.test.images[0]
-    assert classifying.as_it_is(image, digits) is image
-    np.testing.assert_array_equal(classifying.as_it_is(255 - ink, digits), found)
-
-
 def test_the_command(run, digits, classifier, capsys, tmp_path):
     files = [digits.folder / "test" / "digit 7" / f"{digits.test.ids[12]}.png"]
     photograph = 255 - np.asarray(Image.fromarray(digits.test.images[1]).resize((640, 640)))

@@ -97,3 +97,19 @@ def test_inverted_where_the_border_shows_more_ink_than_paper():
 def test_small_pictures_are_read_too():
     picture = np.asarray(Image.fromarray(stroke()).resize((12, 12)))
     assert max(box(digit.as_mnist(digit.ink_of(255 - picture)))) == 20
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_a_picture_becomes_an_image_of_the_set(light):
+    examples = np.zeros((3, 30, 40), np.uint8)
+    examples[:, 10:20, 10:20] = 200
+    examples = 255 - examples if light else examples
+    expected = np.zeros((30, 40), np.uint8)
+    expected[:, 5:35] = digit.as_mnist(stroke(), 30)
+    expected = 255 - expected if light else expected
+    np.testing.assert_array_equal(digit.prepared(stroke(), examples), expected)
+    found, unchanged = digit.seen(255 - stroke(), examples)
+    assert not unchanged
+    np.testing.assert_array_equal(found, expected)
+    assert digit.seen(examples[0], examples)[1]
+    assert not digit.seen(examples[0], examples, inverted=True)[1]
