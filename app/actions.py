@@ -15,7 +15,8 @@ from core.exchange import uploads
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.config import ConfigError, RunConfig
+from core.settings.config import RunConfig
+from core.settings.setting import ConfigError
 
 
 def act(place: str, what: tuple, action: Callable[[], str | None]) -> None:

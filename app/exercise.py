@@ -5,11 +5,12 @@ their names, and those that a teacher has fixed or hidden. The fields hold texts
 visible and is named, and no field ever stands for another value than the one that it shows.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 
-from core.settings.config import ConfigError, RunConfig, applies, parse_value, settings, written
-from core.settings.presets import PRESETS, from_preset
+from core.settings.config import RunConfig, applies, settings
+from core.settings.presets import NEUTRAL, PRESETS, from_preset
+from core.settings.setting import ConfigError
+from core.settings.text import parse_value, written
 
 FIRST = next(iter(PRESETS))
 FIELDS = {each.name: each for each in settings()}
@@ -19,7 +20,7 @@ _LONGEST = 200  # characters of a value in the address that are looked at
 
 def label(name: str) -> str:
     """What a setting is called in the form."""
-    return FIELDS[name].metadata["label"] if name in FIELDS else name.capitalize()
+    return FIELDS[name].label if name in FIELDS else name.capitalize()
 
 
 def texts_of(config: RunConfig) -> dict[str, str]:
@@ -52,7 +53,7 @@ class Form:
         """Takes the settings of a configuration, but for those that are fixed."""
         if not self.fixed("preset"):
             # A run that was brought in may name any preset; the neutral one has no values of its own
-            self.preset = config.preset if config.preset in PRESETS else "facenet"
+            self.preset = config.preset if config.preset in PRESETS else NEUTRAL
         self.texts |= {name: text for name, text in texts_of(config).items() if not self.fixed(name)}
 
     def typed(self, name: str, text: str) -> None:
@@ -66,7 +67,7 @@ class Form:
 
     def read(self) -> tuple[dict[str, object], dict[str, str]]:
         """The values of all settings, and why some texts have none; the value before stands in for these."""
-        values, wrong = dataclasses.asdict(from_preset(self.preset)), {}
+        values, wrong = dict(from_preset(self.preset)), {}
         for name, text in self.texts.items():
             value, reason = _read(name, text)
             if reason:
@@ -89,7 +90,7 @@ class Form:
     def address(self) -> dict[str, str]:
         """The form in the address: what differs from the preset; of what cannot be read, the value before."""
         values, _ = self.read()
-        before = dataclasses.asdict(from_preset(self.preset))
+        before = dict(from_preset(self.preset))
         changed = {name: tidy(values[name]).replace(", ", ",") for name in FIELDS if values[name] != before[name]}
         fixed = {"lock": ",".join(self.lock), "hide": ",".join(self.hide)}
         found = changed | {name: names for name, names in fixed.items() if names}
@@ -133,8 +134,8 @@ def short(text: str) -> str:
 def differences(config: RunConfig) -> list[tuple[str, str, str]]:
     """Label, value and the preset's value of each setting in which a configuration differs from its preset, where it
     has an effect."""
-    now = dataclasses.asdict(config)
-    before = dataclasses.asdict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
+    now = dict(config)
+    before = dict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
     return [
         (label(name), shown(name, now[name]), shown(name, before[name]))
         for name, each in FIELDS.items()
@@ -144,7 +145,7 @@ def differences(config: RunConfig) -> list[tuple[str, str, str]]:
 
 def shown(name: str, value) -> str:
     """A setting's value as people read it: the title of a choice, a number with its unit."""
-    facts = FIELDS[name].metadata
-    if facts["choices"]:
-        return facts["choices"][value]
-    return (tidy(value) or "none") + (f" {facts['unit']}" if facts["unit"] else "")
+    setting = FIELDS[name]
+    if setting.choices:
+        return setting.choices[value]
+    return (tidy(value) or "none") + (f" {setting.unit}" if setting.unit else "")

@@ -25,8 +25,9 @@ from torchvision import transforms
 from core import places
 from core.dataset import loader
 from core.networks import build
-from core.settings.config import RunConfig, parse_setting
+from core.settings.config import RunConfig
 from core.settings.presets import from_preset
+from core.settings.text import parse_setting
 
 ENLARGED = [transforms.Grayscale(3), transforms.Pad(2)]
 CROPPED = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()]

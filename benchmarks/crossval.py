@@ -20,7 +20,7 @@ from core.dataset import loader
 from core.dataset.loader import DataSet, Split
 from core.runs import store, writing
 from core.settings import presets
-from core.settings.config import parse_setting, written
+from core.settings.text import parse_setting, written
 
 FOLDS = 5
 SEED = 0

@@ -51,7 +51,7 @@ def main() -> None:
 
 def images_of(config: RunConfig) -> int:
     """How many images a step learns from."""
-    return 3 * config.batch_size if config.batches.endswith("triplets") else config.batch_size
+    return config.images_a_batch(class_count=10)
 
 
 def stepper(config: RunConfig, compiled: bool = False) -> Callable[[], None]:

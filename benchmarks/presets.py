@@ -27,8 +27,9 @@ from benchmarks import results
 from core import places
 from core.dataset import loader
 from core.learning import machine, sampling
-from core.settings.config import RunConfig, written
+from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, changes, from_preset
+from core.settings.text import written
 
 # The sheet's bonus question: ways to find triplets, with the same slim network and the same number of images seen
 SLIM = {"width": 16, "channels": 1, "image_size": 28, "epochs": 10, "schedule": "cosine"}

@@ -16,8 +16,9 @@ from pathlib import Path
 import pandas as pd
 
 from core.learning import machine
-from core.settings.config import RunConfig, settings, written
+from core.settings.config import RunConfig, settings
 from core.settings.presets import PRESETS
+from core.settings.text import written
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "results"

@@ -7,7 +7,7 @@ from core.commands import Commands, Wrong, silence
 from core.commands.training import INTERRUPTED
 from core.dataset.loader import DataError
 from core.runs.files import StoreError
-from core.settings.config import ConfigError
+from core.settings.setting import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ C classes, D numbers an embedding, N training images (the gallery).
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ def network_of(run: Run, images: DataSet) -> tuple[build.Network, machine.Machin
     """
     config = run.config
     checkpoint = store.load_checkpoint(run)
-    used = machine.choose(replace(config, precision=run.machine.precision))  # like the stored gallery
+    used = machine.choose(config.changed(precision=run.machine.precision))  # like the stored gallery
     network = build.build(config, len(images.classes))
     try:
         network.load_state_dict(checkpoint["network"])
@@ -116,7 +116,7 @@ def network_of(run: Run, images: DataSet) -> tuple[build.Network, machine.Machin
     network.to(used.device, memory_format=torch.channels_last)
     few = torch.tensor(images.train.images[:_LOOKED_AT]).to(used.device)
     if not machine.agrees(network, build.prepare(few, config.channels, config.image_size), used):
-        used = machine.choose(replace(config, precision="float32"))
+        used = machine.choose(config.changed(precision="float32"))
     return network, used, epoch
 
 

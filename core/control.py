@@ -18,7 +18,8 @@ from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.runs.store import Run
 from core.runs.writing import RunWriter
-from core.settings.config import ConfigError, RunConfig
+from core.settings.config import RunConfig
+from core.settings.setting import ConfigError
 
 DEADLY = 2  # starts in a row that ended with the process, after which a run is left alone
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ from core.runs.record import MachineFacts, Result
 from core.runs.store import Run
 from core.runs.writing import RunWriter
 from core.settings.choices import OBJECTIVES
-from core.settings.config import ConfigError, RunConfig
+from core.settings.config import RunConfig
+from core.settings.setting import ConfigError
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,
 CHECKPOINT_SHARE = 0.01  # or more, so that saving them takes no larger share of the time
@@ -113,7 +114,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         yield _finished(writer)
         return
     if not _trusted(used, network, config, learnt.images):
-        used = machine.choose(replace(config, precision="float32"))
+        used = machine.choose(config.changed(precision="float32"))
         notes += ["Computed in float32: a convolution of this network comes out wrong here in bfloat16."]
     recorder = _Recorder(writer, images, Training(network, config))
     if checkpoint:
@@ -195,7 +196,7 @@ def _trusted(used: machine.Machine, network: build.Network, config: RunConfig, i
 def _as_before(run: Run) -> RunConfig:
     """The settings with the precision and the threads that the run began with, whatever they would be here."""
     used = run.machine
-    return replace(run.config, precision=used.precision, threads=used.threads) if used else run.config
+    return run.config.changed(precision=used.precision, threads=used.threads) if used else run.config
 
 
 def _differences(run: Run, used: machine.Machine) -> list[str]:
@@ -377,7 +378,7 @@ def evaluate_run(
     asked = loader.load_images(folder, images.classes) if folder else images.test
     queries = torch.tensor(asked.images)
     checkpoint = store.load_checkpoint(run)
-    used = machine.choose(replace(config, precision=run.machine.precision))  # queries like the stored gallery
+    used = machine.choose(config.changed(precision=run.machine.precision))  # queries like the stored gallery
     network = build.build(config, len(images.classes))
     try:
         network.load_state_dict(checkpoint["network"])
@@ -388,7 +389,7 @@ def evaluate_run(
         raise StoreError(f"{run.folder / 'last.pt'} does not fit the run's settings; train the run again") from error
     network.to(used.device, memory_format=torch.channels_last)
     if not _trusted(used, network, config, queries):
-        used = machine.choose(replace(config, precision="float32"))
+        used = machine.choose(config.changed(precision="float32"))
     outputs = evaluate.embed_all(network, queries, config, used)
     gallery_labels = torch.tensor(images.train.labels)
     if classifier in ("knn", "knn_weighted") and neighbours > len(gallery):

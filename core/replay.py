@@ -6,7 +6,7 @@ Also the receipt of a run: a short code of all that decides its numbers.
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from core.dataset.loader import DataSet
 from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.config import RunConfig, to_dict
+from core.settings.config import RunConfig
 
 _PASSED_OVER = ("seconds", "alarm_kind")  # differs each time; follows from the alarm, and was not kept at first
 
@@ -41,7 +41,7 @@ def receipt(run: Run) -> str:
     machine = {
         name: getattr(run.machine, name, None) for name in ("precision", "threads", "torch", "device", "processor")
     }
-    facts = json.dumps([to_dict(run.config), run.data.fingerprint, machine], sort_keys=True)
+    facts = json.dumps([run.config.plain(), run.data.fingerprint, machine], sort_keys=True)
     code = hashlib.sha256(facts.encode()).hexdigest()[:12].upper()
     return "-".join((code[:4], code[4:8], code[8:]))
 
@@ -63,7 +63,7 @@ def replay(run: Run, images: DataSet, told=lambda event: None) -> Replay:
 
 def _as_it_was(run: Run) -> RunConfig:
     """The run's settings, with the precision and the threads that it was computed with."""
-    return replace(run.config, precision=run.machine.precision, threads=run.machine.threads)
+    return run.config.changed(precision=run.machine.precision, threads=run.machine.threads)
 
 
 def _compared(run: Run, writer: writing.RunWriter, images: DataSet, told) -> Replay:

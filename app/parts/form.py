@@ -1,7 +1,5 @@
 """The settings of the next run: a field for each that has an effect. What it holds: app/exercise.py."""
 
-import dataclasses
-
 import streamlit as st
 
 from app import session
@@ -11,6 +9,7 @@ from app.parts import messages
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import GROUPS, RunConfig, applies
 from core.settings.presets import PRESETS, from_preset
+from core.settings.setting import LIST, Setting
 
 _SHORT = 12  # characters that half a column shows
 
@@ -43,7 +42,7 @@ def fields(wrong: dict[str, str]) -> None:
     form = session.form()
     values, _ = form.read()
     for group, name in GROUPS.items():
-        here = [each for each in FIELDS.values() if each.metadata["group"] == group and each.name not in form.hide]
+        here = [each for each in FIELDS.values() if each.group == group and each.name not in form.hide]
         here = [each for each in here if applies(each, values)]
         if not here:
             continue
@@ -65,19 +64,19 @@ def changed(config: RunConfig | None) -> None:
             st.button("Back to the preset", on_click=take, args=(from_preset(form.preset),), type="tertiary")
 
 
-def _is_list(field: dataclasses.Field) -> bool:
-    return field.type == tuple[int, ...]
+def _is_list(field: Setting) -> bool:
+    return field.type == LIST
 
 
-def _is_short(field: dataclasses.Field) -> bool:
+def _is_short(field: Setting) -> bool:
     """Whether half a column is enough for it."""
-    choices = field.metadata["choices"]
+    choices = field.choices
     return not _is_list(field) and (not choices or max(map(len, choices.values())) <= _SHORT)
 
 
-def _in_pairs(here: list[dataclasses.Field], wrong: dict[str, str]) -> None:
+def _in_pairs(here: list[Setting], wrong: dict[str, str]) -> None:
     """The fields in their order; short ones side by side, waiting for each other."""
-    waiting: list[dataclasses.Field] = []
+    waiting: list[Setting] = []
     for field in here:
         if not _is_short(field):
             with st.container():
@@ -90,36 +89,35 @@ def _in_pairs(here: list[dataclasses.Field], wrong: dict[str, str]) -> None:
     _side_by_side(waiting, wrong)
 
 
-def _side_by_side(here: list[dataclasses.Field], wrong: dict[str, str]) -> None:
+def _side_by_side(here: list[Setting], wrong: dict[str, str]) -> None:
     for column, field in zip(st.columns(2) if here else [], here, strict=False):
         with column:
             _field(field, wrong)
 
 
-def _field(field: dataclasses.Field, wrong: dict[str, str]) -> None:
-    name, facts, form = field.name, field.metadata, session.form()
+def _field(field: Setting, wrong: dict[str, str]) -> None:
+    name, form = field.name, session.form()
     key, disabled = f"set_{name}", name in form.lock
     options = {"key": key, "help": _help(field), "disabled": disabled, "on_change": _typed, "args": (name, key)}
-    if facts["choices"]:
+    if field.choices:
         session.show(key, field.type(form.texts[name]))
-        st.selectbox(facts["label"], facts["choices"], format_func=facts["choices"].get, **options)
+        st.selectbox(field.label, field.choices, format_func=field.choices.get, **options)
         return
     session.show(key, form.texts[name])
     example = "numbers, e.g. 3, 5" if field.default == () else None
-    st.text_input(facts["label"], max_chars=80, placeholder=example, **options)
+    st.text_input(field.label, max_chars=80, placeholder=example, **options)
     if name in wrong:
         st.caption(f":red[{messages.plain(f'{label(name)}: {wrong[name]}')}]")
 
 
-def _help(field: dataclasses.Field) -> str:
+def _help(field: Setting) -> str:
     """What a setting does, and what its field accepts."""
-    facts = field.metadata
-    if facts["choices"]:
-        return facts["help"]
+    if field.choices:
+        return field.help
     if _is_list(field):
-        return facts["help"] + f" From {facts['low']} to {facts['high']} blocks a stage." * (field.name == "blocks")
-    unit = f" {facts['unit']}" if facts["unit"] else ""
-    return f"{facts['help']} From {facts['low']:,g} to {facts['high']:,g}{unit}."
+        return field.help + f" From {field.low} to {field.high} blocks a stage." * (field.name == "blocks")
+    unit = f" {field.unit}" if field.unit else ""
+    return f"{field.help} From {field.low:,g} to {field.high:,g}{unit}."
 
 
 def _typed(name: str, key: str) -> None:

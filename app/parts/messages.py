@@ -10,7 +10,8 @@ from app import actions, navigation, session
 from core.dataset.loader import DataError
 from core.exchange.uploads import UploadError
 from core.runs.files import StoreError
-from core.settings.config import ConfigError, settings
+from core.settings.config import settings
+from core.settings.setting import ConfigError
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>$:~|#&!])")  # what makes pictures, links, colours, formulas and headings
 # Streamlit looks for these after escapes are gone: addresses, :icons:, and arrows that it would set anew
@@ -40,7 +41,7 @@ def percent(share: float) -> str:
 def worded(error: Exception) -> str:
     """Why something was refused, with the label of the setting that it is about, if it is about one."""
     if isinstance(error, ConfigError) and error.setting:
-        labels = {field.name: field.metadata["label"] for field in settings()}
+        labels = {field.name: field.label for field in settings()}
         return plain(f"{labels.get(error.setting, error.setting)}: {error.reason}")
     return plain(str(error))
 

@@ -12,7 +12,7 @@ from core.analysis import compare
 from core.runs import store
 from core.runs.comparison import MOST_RUNS, Comparison, images_an_epoch
 from core.runs.store import Run
-from core.settings.config import settings, to_dict
+from core.settings.config import settings
 
 _SHOWN = 60  # images of a group at once
 
@@ -166,7 +166,7 @@ def curves(found: Comparison, names: dict[str, str]) -> None:
         accuracies = [history[name].to_numpy(float) for name in ("train_accuracy", "test_accuracy")]
         lines[run.id] = (names[run.id], colours[run.id], x, *accuracies)
     figure = drawing.accuracy_curves(list(lines.values()), axis, logarithmic)
-    for group in compare.same_but_for_seed({run.id: to_dict(run.config) for run in found.runs}):
+    for group in compare.same_but_for_seed({run.id: run.config.plain() for run in found.runs}):
         if len(group) > 1:
             _, colour, x, _, _ = lines[group[0]]
             mean, deviation = drawing.mean_and_deviation([lines[each][4] for each in group])
@@ -190,7 +190,7 @@ def sentences(found: Comparison, names: dict[str, str]) -> None:
 
 def differences(found: Comparison, names: dict[str, str]) -> None:
     """The settings in which the runs differ."""
-    labels = {field.name: field.metadata["label"] for field in settings()}
+    labels = {field.name: field.label for field in settings()}
     if not found.differing_settings:
         st.caption("All settings are the same.")
         return

@@ -19,7 +19,7 @@ from core.settings.config import applies, settings
 from core.settings.presets import PRESETS
 
 WAITING = 5.0  # seconds between two looks at whether somebody else has begun or changed something
-MOST_EPOCHS = next(field.metadata["high"] for field in settings() if field.name == "epochs")
+MOST_EPOCHS = next(field.high for field in settings() if field.name == "epochs")
 
 
 def progress(run: Run, steps: pd.DataFrame, age: float = 0.0) -> tuple[float, str]:
@@ -263,8 +263,7 @@ def own_settings(run: Run, name: str) -> None:
     with st.expander("All settings of this run"):
         values = vars(run.config)
         rows = [
-            f"<dt>{html.escape(field.metadata['label'])}</dt>"
-            f"<dd>{html.escape(exercise.shown(field.name, values[field.name]))}</dd>"
+            f"<dt>{html.escape(field.label)}</dt><dd>{html.escape(exercise.shown(field.name, values[field.name]))}</dd>"
             for field in settings()
             if applies(field, values)
         ]

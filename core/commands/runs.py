@@ -5,7 +5,7 @@ import sys
 from core.commands import Commands, Result, find_run, runs_folder
 from core.runs import store
 from core.runs.checks import LONGEST_NAME
-from core.settings.config import ConfigError
+from core.settings.setting import ConfigError
 
 
 def add(commands: Commands) -> None:

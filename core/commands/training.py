@@ -9,8 +9,11 @@ from core.commands import Command, Commands, Result, find_run, images_of, one_of
 from core.dataset import bar, loader, sources
 from core.learning import footprint
 from core.runs import store, writing
-from core.settings.config import ConfigError, applies, parse_setting, settings, without_effect
+from core.settings.config import applies, settings
 from core.settings.presets import PRESETS, changes, from_preset
+from core.settings.rules import without_effect
+from core.settings.setting import ConfigError
+from core.settings.text import parse_setting
 
 INTERRUPTED = 130  # exit status of a run that Ctrl-C or a signal to end has stopped
 
@@ -44,18 +47,17 @@ def _setting(text: str) -> tuple[str, object]:
 def settings_help() -> str:
     """All settings with their bounds, for --help."""
     lines = ["settings for --set:"]
-    for field in settings():
-        facts = field.metadata
-        values = " ".join(map(str, facts["choices"])) if facts["choices"] else f"{facts['low']:g} to {facts['high']:g}"
-        lines.append(f"  {field.name:18} {facts['label']} ({values})")
+    for setting in settings():
+        values = " ".join(map(str, setting.choices)) if setting.choices else f"{setting.low:g} to {setting.high:g}"
+        lines.append(f"  {setting.name:18} {setting.label} ({values})")
     return "\n".join(lines)
 
 
 def train(options) -> Result:
     config = from_preset(options.preset, **dict(options.set))
-    for field in settings():
-        if field.name in dict(options.set) and not applies(field, vars(config)):
-            say(f"{field.name} has no effect with the other settings")
+    for setting in settings():
+        if setting.name in dict(options.set) and not applies(setting, vars(config)):
+            say(f"{setting.name} has no effect with the other settings")
     for name, reason in without_effect(config).items():
         if name in changes(config):
             say(f"{name}: {reason}")

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from core.dataset.loader import SPLITS, DataError
 from core.runs.files import StoreError
-from core.settings.config import ConfigError
+from core.settings.setting import ConfigError
 
 MEGABYTE = 2**20
 PACKED_BYTES = 250 * MEGABYTE  # of a zip file; app/.streamlit/config.toml lets as much through. A FaceNet run has 140

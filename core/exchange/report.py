@@ -18,7 +18,8 @@ from core.exchange.tables import safe_csv
 from core.runs import comparison, explaining, notes, store, strategies
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.config import settings, to_dict, written
+from core.settings.config import settings
+from core.settings.text import written
 
 ANALYSIS = "Short analysis"
 QUESTIONS = (
@@ -72,7 +73,7 @@ def packed(runs: Sequence[Run], images: Sequence[DataSet]) -> bytes:
         for run, of in zip(runs, images, strict=True):
             embedded, wrong = _wrong(run, of)
             files = {
-                "settings.json": json.dumps(to_dict(run.config), indent=1).encode(),
+                "settings.json": json.dumps(run.config.plain(), indent=1).encode(),
                 "receipt.txt": f"{replay.receipt(run)}\n".encode(),
                 "history.csv": safe_csv(store.history(run)),
                 "steps.csv": safe_csv(store.steps(run)),
@@ -205,7 +206,7 @@ def _near(images: DataSet, name: str, row: int, distance: float) -> str:
 
 
 def _settings(run: Run) -> str:
-    values = to_dict(run.config)
+    values = run.config.plain()
     rows = [f"{field.metadata['label']}: {written(getattr(run.config, field.name))}" for field in settings()]
     preset = f"preset: {values['preset']}"
     return f'<div class="settings">{"<br>".join(map(text, [preset, *rows]))}</div>'

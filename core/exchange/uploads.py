@@ -31,8 +31,9 @@ from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.record import DataFacts, Record, RunRecord
 from core.runs.store import Run
-from core.settings.config import SPHERE_RADIUS, check_data
+from core.settings.config import SPHERE_RADIUS
 from core.settings.presets import PRESETS
+from core.settings.rules import check_data
 
 SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
 PICKLE_BYTES = 4 * MEGABYTE  # of the list of tensors in a checkpoint; DenseNet-52 has 0.1

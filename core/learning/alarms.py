@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.learning.events import EpochDone
-from core.settings.choices import OBJECTIVES
-from core.settings.config import RunConfig, settings
+from core.settings.choices import SELECTIONS
+from core.settings.config import RunConfig, label
 
 _ONE_POINT = 0.5  # spread of the embeddings, of at most 10, below which they are one point to the eye
 _STARVED = 0.002  # fraction of active triplets below which hardly any step changes the network
@@ -51,9 +51,9 @@ def _of_distances(config: RunConfig, done: EpochDone, remedy: str | None) -> Ala
     """Collapsed: the triplet loss sits where it is if all distances are equal (at the margin; at ln 2 for the soft
     margin), or the mining finds no triplet among them. Starved: the triplets teach nothing.
     """
-    seen, kind = done.diagnostics, OBJECTIVES[config.objective]
+    seen, kind = done.diagnostics, config.learns
     if not kind.triplets:
-        if kind.compares and seen["spread"] < _ONE_POINT:
+        if kind.compares and seen.get("spread", _ONE_POINT) < _ONE_POINT:
             return _collapsed(seen["spread"], "the loss cannot tell them apart", remedy or _sentence([_lower_rate()]))
         return None
     resting = config.margin if config.triplet_loss == "margin" else math.log(2)
@@ -78,7 +78,7 @@ def _collapsed(spread: float, found: str, remedy: str) -> Alarm:
 
 def _of_classes(config: RunConfig, done: EpochDone, class_count: int, remedy: str | None) -> Alarm | None:
     """Diverged or guessing, by the cross-entropy, where there is one."""
-    kind = OBJECTIVES[config.objective]
+    kind = config.learns
     if not kind.classifies:
         return None
     of_triplets = config.triplet_weight * done.diagnostics["triplet_loss"] if kind.triplets else 0.0
@@ -115,7 +115,7 @@ def _of_images_not_learnt(done: EpochDone) -> Alarm | None:
 
 def _label(name: str) -> str:
     """What the form calls a setting."""
-    return next(f"“{field.metadata['label']}”" for field in settings() if field.name == name)
+    return f"“{label(name)}”"
 
 
 def _lower_rate() -> str:
@@ -132,13 +132,13 @@ def _softer_beginning(config: RunConfig) -> list[str]:
 
 def _harder_triplets(config: RunConfig) -> list[str]:
     """What would change something with these settings."""
-    remedies = []
+    remedies, mined = [], SELECTIONS[config.counted]
     if config.counted in ("drawn", "all"):
         remedies.append(f"mine batch-hard or semi-hard ones ({_label('selection')}), in balanced batches")
     # by the margin loss every semi-hard triplet is active
-    if config.triplet_loss == "margin" and config.triplet_mean == "all" and config.counted != "semi_hard":
+    if config.triplet_loss == "margin" and config.triplet_mean == "all" and not mined.uses_margin:
         remedies.append(f"take the mean over active ones ({_label('triplet_mean')})")
-    if config.triplet_loss == "margin" or config.counted == "semi_hard":
+    if config.triplet_loss == "margin" or mined.uses_margin:
         remedies.append(f"raise {_label('margin')}")
     if config.augmentation == "none":
         remedies.append(_warp())

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from core.settings.choices import ARCHITECTURES, TRIPLET_SAMPLINGS
-from core.settings.config import ConfigError, RunConfig, classes_a_batch, settings
+from core.settings.choices import ARCHITECTURES
+from core.settings.config import RunConfig, label
+from core.settings.setting import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,13 +35,6 @@ class OutOfMemory(RuntimeError):
     """A training that the system gave no more memory; the message says what to lower."""
 
 
-def images_a_batch(config: RunConfig, class_count: int) -> int:
-    """How many images pass through the network at once, at most."""
-    if config.batches == "balanced":
-        return classes_a_batch(config, class_count) * config.images_per_class
-    return config.batch_size * (3 if config.batches in TRIPLET_SAMPLINGS else 1)
-
-
 def needed(config: RunConfig, class_count: int, precision: str, room: int) -> tuple[int, int]:
     """How many parameters the network has, and the bytes that a training takes; `room` is what there is.
 
@@ -54,7 +48,7 @@ def needed(config: RunConfig, class_count: int, precision: str, room: int) -> tu
 
     with torch.device("meta"):
         network = build.build(config, class_count).train()
-        images = torch.zeros(images_a_batch(config, class_count), config.channels, *[config.image_size] * 2)
+        images = torch.zeros(config.images_a_batch(class_count), config.channels, *[config.image_size] * 2)
     parameters = sum(weights.numel() for weights in network.parameters())
     state = 2 if config.optimiser == "adamw" else int(config.momentum > 0)
     for_weights = parameters * (2 + state + (config.weight_average > 0)) * _NUMBER + _BESIDES
@@ -67,7 +61,7 @@ def needed(config: RunConfig, class_count: int, precision: str, room: int) -> tu
 def modest(config: RunConfig, class_count: int) -> bool:
     """Whether the network and its batches are no larger than the lab sheet's, which need less than 3 GB."""
     sizes = (config.growth_rate <= 12, config.cardinality * config.bottleneck_width <= 128, config.width <= 64)
-    return all(sizes) and sum(config.blocks) <= 24 and images_a_batch(config, class_count) <= 64
+    return all(sizes) and sum(config.blocks) <= 24 and config.images_a_batch(class_count) <= 64
 
 
 def _kept(network: "nn.Module", images: "Tensor") -> list[int]:
@@ -120,7 +114,7 @@ def check(config: RunConfig, class_count: int, machine: "Machine | None" = None)
     if wanted <= room:
         return
     raise ConfigError(
-        f"{parameters:,} parameters and batches of {images_a_batch(config, class_count):,} images need at least "
+        f"{parameters:,} parameters and batches of {config.images_a_batch(class_count):,} images need at least "
         f"{wanted / 1e9:,.1f} GB of memory, and {room / 1e9:,.1f} GB are free; lower {to_lower(config)}",
         "blocks",
     )
@@ -131,12 +125,7 @@ def to_lower(config: RunConfig) -> str:
     own = ARCHITECTURES[config.architecture].settings
     names = ["blocks", *(name for name in ("width", "growth_rate", "cardinality", "bottleneck_width") if name in own)]
     batch = "images_per_class" if config.batches == "balanced" else "batch_size"
-    return f"{', '.join(f'“{_label(name)}”' for name in names)} or “{_label(batch)}”"
-
-
-def _label(name: str) -> str:
-    """What the form calls a setting."""
-    return next(field.metadata["label"] for field in settings() if field.name == name)
+    return f"{', '.join(f'“{label(name)}”' for name in names)} or “{label(batch)}”"
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from core.settings.choices import TRIPLET_SAMPLINGS
-from core.settings.config import ConfigError, RunConfig, classes_a_batch
+from core.settings.config import RunConfig
+from core.settings.setting import ConfigError
 
 
 def generator(*key: int | str) -> torch.Generator:
@@ -140,7 +140,7 @@ def batches(
     if config.batches == "shuffled":
         yield from shuffled(len(labels), config.batch_size, draw)
     elif config.batches == "balanced":
-        yield from balanced(labels, classes_a_batch(config, len(labels.unique())), config.images_per_class, draw)
+        yield from balanced(labels, config.classes_a_batch(len(labels.unique())), config.images_per_class, draw)
     else:
         weights = None
         if config.batches == "chosen_triplets":
@@ -161,8 +161,8 @@ def batches(
 def steps_per_epoch(config: RunConfig, labels: Tensor) -> int:
     """How many batches `batches` yields for training images with these labels (N,)."""
     if config.batches == "balanced":
-        return balanced_steps(len(labels), classes_a_batch(config, len(labels.unique())), config.images_per_class)
-    count = config.triplets if config.batches in TRIPLET_SAMPLINGS else len(labels)
+        return balanced_steps(len(labels), config.classes_a_batch(len(labels.unique())), config.images_per_class)
+    count = config.triplets if config.draws_triplets else len(labels)
     whole, rest = divmod(count, config.batch_size)
     dropped = config.batches == "shuffled" and rest == 1 and whole > 0
     return whole + (rest > 0) - dropped

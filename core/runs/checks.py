@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.settings.config import ConfigError
+from core.settings.setting import ConfigError
 
 LONGEST_NAME = 60  # characters
 _JOINER = re.compile("(?<=[^\\s\u200c\u200d])[\u200c\u200d](?=[^\\s\u200c\u200d])")  # within emoji, in Persian

@@ -11,8 +11,7 @@ from core.dataset.loader import DataSet
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.choices import TRIPLET_SAMPLINGS
-from core.settings.config import classes_a_batch, to_dict
+from core.settings.config import IMAGES_A_TRIPLET
 
 MOST_RUNS = 8
 
@@ -20,10 +19,10 @@ MOST_RUNS = 8
 def images_an_epoch(run: Run) -> int:
     """How many images a run looks at in one epoch, an image as often as it is shown."""
     config = run.config
-    if config.batches in TRIPLET_SAMPLINGS:
-        return 3 * config.triplets
+    if config.draws_triplets:
+        return IMAGES_A_TRIPLET * config.triplets
     if config.batches == "balanced":
-        return run.steps_per_epoch * classes_a_batch(config, len(run.data.classes)) * config.images_per_class
+        return run.steps_per_epoch * config.classes_a_batch(len(run.data.classes)) * config.images_per_class
     return round(run.data.train * (1 - config.validation_share))
 
 
@@ -87,6 +86,6 @@ def compare_runs(runs: Sequence[Run], images: DataSet) -> Comparison:
         runs=tuple(runs),
         images=images,
         right=right,
-        differing_settings=compare.differing_settings({run.id: to_dict(run.config) for run in runs}),
+        differing_settings=compare.differing_settings({run.id: run.config.plain() for run in runs}),
         pairs={(a, b): compare.pair(by_id[a], by_id[b]) for a, b in combinations(by_id, 2)},
     )

@@ -17,7 +17,6 @@ from pydantic import (
     Field,
     NaiveDatetime,
     PlainSerializer,
-    PlainValidator,
     ValidationError,
     field_validator,
     model_validator,
@@ -27,7 +26,7 @@ from core.dataset.loader import DataSet
 from core.learning.alarms import Kind
 from core.learning.states import Status
 from core.runs.checks import check, checked_name, content_of, is_text
-from core.settings.config import RunConfig, from_dict, to_dict
+from core.settings.config import RunConfig
 
 FORMAT = 2  # of run.json and of checkpoints; a higher number was written by a newer version
 LONGEST_TEXT = 10_000  # characters of an error, an alarm or a note
@@ -57,7 +56,7 @@ def _config(value: Any) -> RunConfig:
     check(isinstance(value, dict), "it holds no settings")
     check(is_text(value.get("preset", "")), "preset: it is no text")
     try:
-        return from_dict(value)
+        return RunConfig(**value)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"it holds no settings ({error})") from error
 
@@ -183,11 +182,7 @@ class RunRecord(Record):
         AfterValidator(_within_reason),
         PlainSerializer(lambda moment: moment.isoformat(timespec="milliseconds")),
     ]  # local time
-    config: Annotated[
-        RunConfig,
-        PlainValidator(_config),
-        PlainSerializer(to_dict),
-    ]
+    config: Annotated[RunConfig, BeforeValidator(_config)]
     data: DataFacts
     machine: Annotated[MachineFacts | None, *_Optional] = None  # None until the training begins
     steps_per_epoch: Annotated[int, Field(ge=0, le=10**9)] = 0

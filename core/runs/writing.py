@@ -12,7 +12,6 @@ import shutil
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -29,7 +28,8 @@ from core.runs.checks import checked_name
 from core.runs.files import StoreError, not_written, replacing
 from core.runs.record import FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
 from core.runs.store import Run
-from core.settings.config import RunConfig, check_data
+from core.settings.config import RunConfig
+from core.settings.rules import check_data
 
 ROWS_AN_EPOCH = 100  # at most, in steps.csv
 TESTING_SECONDS = 0.5  # between two words on how far an evaluation is
@@ -303,7 +303,7 @@ def reopen(run: Run, images: DataSet, add_epochs: int = 0) -> RunWriter:
                 "begin anew with a lower learning rate"
             )
         store.check_same_data(run, images)
-        config = replace(run.config, epochs=run.config.epochs + add_epochs)
+        config = run.config.changed(epochs=run.config.epochs + add_epochs)
         data = run.data.changed(folder=str(images.folder))  # the same images may have moved
         writer.update(status=Status.QUEUED, error="", config=config, data=data)
     except BaseException:

@@ -1,7 +1,7 @@
 """What can be chosen among: architectures, objectives, batches, triplets that count, and the rest.
 
-A new architecture or selection rule is a new file and one line here. No torch in this file: what a choice needs is
-named by a text such as "core.networks.densenet:DenseNet" and imported when it is used.
+A new architecture, objective or selection rule is a new file and one entry here. No torch in this file: what a choice
+needs is named by a text such as "core.networks.densenet:DenseNet" and imported when it is used.
 """
 
 import pkgutil
@@ -16,10 +16,13 @@ class Architecture:
     make: str
     blocks: tuple[int, ...]  # unless others are given
     settings: tuple[str, ...]
+    stages: tuple[int, str] | None = None  # how many numbers `blocks` has, also in words; None: any
 
 
 ARCHITECTURES = {
-    "densenet": Architecture("DenseNet", "core.networks.densenet:DenseNet", (2, 2, 4, 16), ("growth_rate",)),
+    "densenet": Architecture(
+        "DenseNet", "core.networks.densenet:DenseNet", (2, 2, 4, 16), ("growth_rate",), stages=(4, "four dense blocks")
+    ),
     "resnext": Architecture("ResNeXt", "core.networks.resnext:ResNeXt", (3, 3, 3), ("cardinality", "bottleneck_width")),
     "resnet": Architecture(
         "ResNet (FaceNet embedder)", "core.networks.resnet:ResNet", (2, 2, 2, 2), ("width", "stem_stride")
@@ -27,22 +30,52 @@ ARCHITECTURES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What is minimised, and which heads the network needs for it."""
+    """What is minimised, and what it needs. `module` names one with the two functions of learning/objectives/."""
 
     title: str
-    classifies: bool  # needs a fully connected layer to the classes
-    embeds: bool  # needs one to an embedding; without it the features are the embedding
-    triplets: bool  # has a triplet loss in it
+    module: str
+    sampling: str  # the batches that it gets unless others are chosen
+    classifies: bool = False  # needs a fully connected layer to the classes
+    embeds: bool = False  # needs one to an embedding; without it the features are the embedding
+    triplets: bool = False  # has a triplet loss in it
     compares: bool = True  # needs images of the same and of other classes in a batch
+    settings: tuple[str, ...] = ()  # that it uses, besides those of all triplet losses
 
 
 OBJECTIVES = {
-    "cross_entropy": Objective("Cross-entropy (classification)", True, False, False, compares=False),
-    "triplet": Objective("Triplet loss (metric learning)", False, True, True),
-    "supervised_contrastive": Objective("Supervised contrastive loss (metric learning)", False, True, False),
-    "cross_entropy_triplet": Objective("Cross-entropy plus triplet loss", True, True, True),
+    "cross_entropy": Objective(
+        title="Cross-entropy (classification)",
+        module="core.learning.objectives.cross_entropy",
+        sampling="shuffled",
+        classifies=True,
+        compares=False,
+        settings=("label_smoothing",),
+    ),
+    "triplet": Objective(
+        title="Triplet loss (metric learning)",
+        module="core.learning.objectives.triplet",
+        sampling="random_triplets",
+        embeds=True,
+        triplets=True,
+    ),
+    "supervised_contrastive": Objective(
+        title="Supervised contrastive loss (metric learning)",
+        module="core.learning.objectives.supervised_contrastive",
+        sampling="balanced",
+        embeds=True,
+        settings=("temperature",),
+    ),
+    "cross_entropy_triplet": Objective(
+        title="Cross-entropy plus triplet loss",
+        module="core.learning.objectives.cross_entropy_triplet",
+        sampling="balanced",
+        classifies=True,
+        embeds=True,
+        triplets=True,
+        settings=("label_smoothing", "triplet_weight"),
+    ),
 }
 
 SAMPLINGS = {

@@ -1,10 +1,11 @@
 """Named recipes: what each is for, what to expect of it, and the settings that differ from RunConfig's defaults."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from core.settings.choices import ARCHITECTURES
-from core.settings.config import ConfigError, RunConfig, applies, from_dict, settings, written
+from core.settings.config import RunConfig, applies, settings
+from core.settings.setting import ConfigError
+from core.settings.text import written
 from core.settings.words import nearest
 
 
@@ -39,6 +40,8 @@ _BEST = dict(image_size=28, channels=1, batch_size=32, epochs=40, optimiser="ada
 _BEST |= dict(weight_decay=0.01, weight_average=0.99, label_smoothing=0.1)
 _BEST |= dict(schedule="one_cycle", augmentation="affine_elastic")
 _QUICK = _SLIM | dict(objective="cross_entropy", blocks=(1, 1, 1, 1), batch_size=32)
+
+NEUTRAL = "facenet"  # the preset without values of its own: RunConfig's defaults
 
 PRESETS = {
     "quick": Preset(
@@ -141,13 +144,13 @@ def from_preset(name: str, **changes) -> RunConfig:
     before = RunConfig(**values).architecture
     if changes.get("architecture", before) != before and changes["architecture"] in ARCHITECTURES:
         values["blocks"] = ARCHITECTURES[changes["architecture"]].blocks
-    return from_dict(values | changes)
+    return RunConfig(**values | changes)
 
 
 def changes(config: RunConfig) -> dict[str, object]:
     """The settings in which a configuration differs from its preset (or the defaults), where they have an effect."""
-    now = dataclasses.asdict(config)
-    before = dataclasses.asdict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
+    now = dict(config)
+    before = dict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
     fields = [field for field in settings() if applies(field, now)]
     return {field.name: now[field.name] for field in fields if now[field.name] != before[field.name]}
 

@@ -1,6 +1,5 @@
 """Pages over small real runs."""
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def lab_with_runs(lab, trained, tiny, digits) -> Path:
     shutil.copytree(trained.folder, lab / trained.id)
     with pytest.raises(RuntimeError), writing.create(tiny, digits, lab):
         raise RuntimeError("the loss is not finite")
-    writing.create(dataclasses.replace(tiny, seed=7), digits, lab).close()
+    writing.create(tiny.changed(seed=7), digits, lab).close()
     (lab / "20260101-000000-broken-0000").mkdir()
     (lab / "20260101-000000-broken-0000" / "run.json").write_text('{"format": 1, "status"')
     return lab

@@ -1,6 +1,5 @@
 """What the buttons of Train and Home do to runs, without a browser."""
 
-import dataclasses
 import threading
 from contextlib import contextmanager
 
@@ -96,7 +95,7 @@ def test_a_pause_within_an_epoch_says_where_it_goes_on(lab, tiny, digits):
 
 
 def test_a_finished_run_goes_on_for_more_epochs_and_its_alike_begins_anew(lab, tiny, digits):
-    run_id = train(dataclasses.replace(tiny, epochs=1), digits, lab)
+    run_id = train(tiny.changed(epochs=1), digits, lab)
     app = open_page(TRAIN, run_id)
     assert app.button(key="continue").label == "Continue by 5 epochs"
     app.text_input(key="more_epochs").set_value("1")  # typed, and the button pressed at once
@@ -113,7 +112,7 @@ def test_a_finished_run_goes_on_for_more_epochs_and_its_alike_begins_anew(lab, t
 
 def test_the_settings_of_a_run_fill_the_form(lab, tiny, digits):
     chosen = {"sampling": "chosen_triplets", "positive_classes": (7,), "negative_classes": (1, 9)}
-    changed = dataclasses.replace(tiny, preset="facenet-semi-hard", **chosen)
+    changed = tiny.changed(preset="facenet-semi-hard", **chosen)
     app = open_page(TRAIN, train(changed, digits, lab))
     assert app.selectbox(key="form_preset").value == "quick"
     click(app, "use")
@@ -140,7 +139,7 @@ def test_a_double_click_on_start_begins_one_run(lab, monkeypatch, seconds, expec
 
 
 def test_what_cannot_be_done_is_said_in_place(lab, tiny, digits):
-    run_id = train(dataclasses.replace(tiny, epochs=1), digits, lab)
+    run_id = train(tiny.changed(epochs=1), digits, lab)
     app = open_page(TRAIN, run_id)
     with writing.RunWriter(lab / run_id):  # as a command line beside the dashboard does
         click(app, "continue")

@@ -1,14 +1,12 @@
 """The form as text: what its fields mean, and the address that gives it back."""
 
-import dataclasses
-
 import pytest
 
 from app.exercise import FIELDS, FIRST, Form, differences, from_address
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
 
-WHOLE = [name for name, field in FIELDS.items() if field.type is int and not field.metadata["choices"]]
+WHOLE = [name for name, field in FIELDS.items() if field.type is int and not field.choices]
 BROKEN = [name for name, field in FIELDS.items() if field.type is float]
 
 
@@ -113,6 +111,6 @@ def test_what_is_locked_or_hidden_is_filled_by_the_link_only():
 
 
 def test_differences_are_those_with_an_effect():
-    config = dataclasses.replace(from_preset("quick"), epochs=3, margin=0.5)
+    config = from_preset("quick").changed(epochs=3, margin=0.5)
     assert differences(config) == [("Epochs", "3 epochs", "9 epochs")]
     assert differences(RunConfig()) == []

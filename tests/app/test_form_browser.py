@@ -1,6 +1,5 @@
 """The form of the Train page in a real browser: what is trained is what is seen, and nothing typed is lost."""
 
-import dataclasses
 import sys
 
 import pytest
@@ -13,7 +12,7 @@ from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, 
 skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
 
-NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.metadata["choices"]]
+NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.choices]
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_every_wrong_number_is_named_and_nothing_starts(dashboard, lab):
         for name in here:
             before = field(page, name).input_value()
             enter(page, name, "12x")
-            page.get_by_role("alert").filter(has_text=FIELDS[name].metadata["label"]).wait_for(timeout=30_000)
+            page.get_by_role("alert").filter(has_text=FIELDS[name].label).wait_for(timeout=30_000)
             assert start(page).is_disabled()
             assert field(page, name).input_value() == "12x"
             enter(page, name, "")  # cleared: as before
@@ -81,7 +80,7 @@ def test_what_is_typed_and_started_at_once_is_trained(dashboard, lab):
 
 
 def test_the_form_outlives_pages_reloads_and_a_run(dashboard, lab, tiny, digits):
-    with writing.create(dataclasses.replace(tiny, epochs=50), digits, lab) as writer:
+    with writing.create(tiny.changed(epochs=50), digits, lab) as writer:
         writer.update(status="running")  # the page draws itself anew all the time
         with open_page(f"{dashboard}/train?run={writer.id}", 1280, 720) as page:
             shown(page)
@@ -132,7 +131,7 @@ def test_a_teachers_link_locks_hides_and_is_copied(dashboard):
 
 
 def test_the_runs_buttons_and_start_are_in_view_and_near_for_a_keyboard(dashboard, lab, tiny, digits):
-    with writing.create(dataclasses.replace(tiny, epochs=50), digits, lab) as writer:
+    with writing.create(tiny.changed(epochs=50), digits, lab) as writer:
         writer.update(status="running")
         with open_page(f"{dashboard}/train?run={writer.id}", 1280, 720) as page:
             shown(page)

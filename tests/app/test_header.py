@@ -1,13 +1,11 @@
 """A run's name and headline."""
 
-import dataclasses
-
 from app.parts import header
 from core.runs import store, writing
 
 
 def test_runs_with_the_same_settings_are_numbered_in_their_order(tiny, digits, tmp_path):
-    for config in (tiny, tiny, dataclasses.replace(tiny, epochs=7), tiny):
+    for config in (tiny, tiny, tiny.changed(epochs=7), tiny):
         writing.create(config, digits, tmp_path).close()
     runs = store.list_runs(tmp_path)
     first, second, _, third = sorted(runs, key=lambda run: (run.created, run.id))

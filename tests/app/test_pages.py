@@ -1,6 +1,5 @@
 """Each page without a browser: empty, with runs of every kind, with bad input. Nothing trains for long."""
 
-import dataclasses
 import io
 import json
 import shutil
@@ -73,14 +72,14 @@ def test_the_form_shows_each_setting_with_its_help_and_bounds(lab):
         config = from_preset(preset)
         widgets = {widget.key: widget for widget in [*app.selectbox, *app.text_input] if widget.key}
         for field in settings():
-            wanted = applies(field, dataclasses.asdict(config))
+            wanted = applies(field, dict(config))
             assert (f"set_{field.name}" in widgets) == wanted, field.name
             if wanted:
                 widget, value = widgets[f"set_{field.name}"], getattr(config, field.name)
-                assert widget.value == (value if field.metadata["choices"] else tidy(value))
-                assert field.metadata["help"] in widget.help
-                if field.type in (int, float) and not field.metadata["choices"]:
-                    assert f"From {field.metadata['low']:,g} to {field.metadata['high']:,g}" in widget.help
+                assert widget.value == (value if field.choices else tidy(value))
+                assert field.help in widget.help
+                if field.type in (int, float) and not field.choices:
+                    assert f"From {field.low:,g} to {field.high:,g}" in widget.help
 
 
 def test_a_new_architecture_brings_its_blocks(lab):
@@ -147,7 +146,7 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
 
 
 def test_anchors_without_a_triplet_are_told(lab, tiny, digits):
-    config = dataclasses.replace(tiny, selection="semi_hard", sampling="shuffled", batch_size=12, margin=0.2, epochs=1)
+    config = tiny.changed(selection="semi_hard", sampling="shuffled", batch_size=12, margin=0.2, epochs=1)
     with writing.create(config, digits, lab) as writer:
         *_, done, _ = experiment.run(writer, digits)
     assert done.diagnostics["anchors_left_out"] > 0

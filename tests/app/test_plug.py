@@ -1,6 +1,5 @@
 """Pulling the plug in a real browser and on a real server: no click, reload, crash or closed window costs a result."""
 
-import dataclasses
 import signal
 import subprocess
 import sys
@@ -27,7 +26,7 @@ SETTINGS = {"triplets": 1600, "epochs": 4}  # 800 steps of a few milliseconds ea
 @pytest.fixture
 def long(tiny):
     """A run that lasts long enough to be interrupted."""
-    return dataclasses.replace(tiny, **SETTINGS)
+    return tiny.changed(**SETTINGS)
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_a_closed_tab_a_reload_and_five_tabs_change_nothing(dashboard, lab, wait
 
 
 def test_pause_resume_and_stop_by_mouse(dashboard, lab, long, digits):
-    writing.create(dataclasses.replace(long, epochs=200), digits, lab).close()  # no end before the mouse comes
+    writing.create(long.changed(epochs=200), digits, lab).close()  # no end before the mouse comes
     address = f"{dashboard}/train?run={newest(lab).id}"
     with open_page(address) as page:
         watcher = page.context.new_page()  # somebody else looks at the same run

@@ -1,6 +1,5 @@
 """The server is told to end while it trains: within seconds the run is saved, and goes on after a restart."""
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -31,7 +30,7 @@ sys.exit(app.main())
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_run_is_saved_when_the_server_ends(lab, tiny, number):
-    long = {**dataclasses.asdict(tiny), "epochs": 1000, "triplets": 4000}
+    long = {**dict(tiny), "epochs": 1000, "triplets": 4000}
     code = SERVER.format(settings=", ".join(f"{name}={value!r}" for name, value in long.items()), port=free_port())
     server = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:

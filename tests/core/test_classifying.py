@@ -63,7 +63,7 @@ def test_neighbours_votes_and_scores_are_those_of_brute_force(run, digits, class
 
 @pytest.mark.parametrize("rule", ["knn", "knn_weighted", "centre", "nearest_mean"])
 def test_every_rules_scores_are_those_of_its_prediction(run, digits, classifier, rule):
-    asked = dataclasses.replace(run, config=dataclasses.replace(run.config, classifier=rule))
+    asked = dataclasses.replace(run, config=run.config.changed(classifier=rule))
     other = Classifier(asked, digits)
     for answer in other.classify(digits.test.images):
         assert answer.scores.sum() == pytest.approx(1)
@@ -100,7 +100,7 @@ def test_a_run_without_weights_is_named(run, digits, tmp_path):
         Classifier(dataclasses.replace(run, result=None), digits)
     with pytest.raises(StoreError, match="no weights yet"):
         Classifier(dataclasses.replace(run, folder=tmp_path), digits)
-    other = dataclasses.replace(run, config=dataclasses.replace(run.config, width=16))
+    other = dataclasses.replace(run, config=run.config.changed(width=16))
     with pytest.raises(StoreError, match="does not fit"):
         Classifier(other, digits)
 
@@ -132,7 +132,7 @@ def test_the_command(run, digits, classifier, capsys, tmp_path):
 
 
 def test_softmax_runs_answer_with_probabilities(tiny, digits, folder):
-    run = trained(dataclasses.replace(tiny, objective="cross_entropy", epochs=1), digits, folder)
+    run = trained(tiny.changed(objective="cross_entropy", epochs=1), digits, folder)
     stored = store.embedded(run, 1)
     answers = Classifier(run, digits).classify(digits.test.images)
     assert [answer.label for answer in answers] == stored.predicted.tolist()

@@ -1,6 +1,5 @@
 """Runs in the queue of this process: paused, resumed, stopped, dropped, failed."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from core import control, experiment
 from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.queue import queue
-from core.settings.config import ConfigError
 from core.settings.presets import from_preset
+from core.settings.setting import ConfigError
 from tests.core.test_experiment import check_resumed, done  # noqa: F401
 
 SOON = 60  # seconds
@@ -22,7 +21,7 @@ SOON = 60  # seconds
 @pytest.fixture
 def long(tiny):
     """A run that does not end by itself within a test."""
-    return dataclasses.replace(tiny, triplets=4000, epochs=1000)
+    return tiny.changed(triplets=4000, epochs=1000)
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +92,7 @@ def test_a_disk_too_full_to_say_so(tiny, digits, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    run_id = control.begin(dataclasses.replace(tiny, epochs=1000), digits, tmp_path)
+    run_id = control.begin(tiny.changed(epochs=1000), digits, tmp_path)
     wait_for(tmp_path / run_id, "running")
     monkeypatch.setattr(os, "replace", refuse)
     assert queue().join(SOON)
@@ -125,7 +124,7 @@ def test_refused(done, digits, tmp_path):  # noqa: F811
 
 def test_a_run_that_ended_early_gets_no_more_epochs(tiny, digits, tmp_path):
     early = dict(validation_share=0.25, patience=1, epochs=9, learning_rate=0.0001, weight_average=0.9)
-    config = dataclasses.replace(tiny, **early)
+    config = tiny.changed(**early)
     with writing.create(config, digits, tmp_path) as writer:
         *_, end = experiment.run(writer, digits)
     assert end.epochs < 9

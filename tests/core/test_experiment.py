@@ -22,7 +22,8 @@ from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.store import Run
 from core.runs.writing import RunWriter
-from core.settings.config import ConfigError, RunConfig
+from core.settings.config import RunConfig
+from core.settings.setting import ConfigError
 from tests.core.learning.test_machine import wrong_for_shortcuts
 
 FILES = [
@@ -58,12 +59,12 @@ def predictions(run: Run) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def done(tiny, digits, tmp_path_factory) -> tuple[Run, list[Event]]:
     """A finished triplet run with some mistakes."""
-    return train(dataclasses.replace(tiny, epochs=3, seed=1), digits, tmp_path_factory.mktemp("runs"))
+    return train(tiny.changed(epochs=3, seed=1), digits, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
 def classified(tiny, digits, tmp_path_factory) -> Run:
-    config = dataclasses.replace(tiny, objective="cross_entropy", learning_rate=0.01, epochs=1)
+    config = tiny.changed(objective="cross_entropy", learning_rate=0.01, epochs=1)
     return train(config, digits, tmp_path_factory.mktemp("runs"))[0]
 
 
@@ -210,7 +211,7 @@ def test_same_seed_same_run(done, digits, tmp_path):
 
 def test_other_draws_change_nothing(tiny, digits, tmp_path):
     """A page that draws random numbers in the same process, and whatever was drawn before the run."""
-    config = dataclasses.replace(tiny, objective="cross_entropy", augmentation="crop_flip", learning_rate=0.01)
+    config = tiny.changed(objective="cross_entropy", augmentation="crop_flip", learning_rate=0.01)
     run, _ = train(config, digits, tmp_path)
     torch.rand(7)
     np.random.seed(3)  # noqa: NPY002
@@ -223,7 +224,7 @@ def test_other_draws_change_nothing(tiny, digits, tmp_path):
 
 def test_another_seed_is_another_run(done, digits, tmp_path):
     run, _ = done
-    other, _ = train(dataclasses.replace(run.config, seed=2, epochs=1), digits, tmp_path)
+    other, _ = train(run.config.changed(seed=2, epochs=1), digits, tmp_path)
     assert store.history(other).train_loss[0] != store.history(run).train_loss[0]
     assert not np.array_equal(store.embedded(other, 1).test, store.embedded(run, 1).test)
 
@@ -356,7 +357,7 @@ def run_that_fails(config: RunConfig, data: DataSet, runs: Path, control=lambda:
 
 
 def test_diverging_run_keeps_its_earlier_epochs(tiny, digits, tmp_path):
-    run = run_that_fails(dataclasses.replace(tiny, **DIVERGING), digits, tmp_path)
+    run = run_that_fails(tiny.changed(**DIVERGING), digits, tmp_path)
     history = store.history(run)
     assert len(history) >= 1  # so that there is something to keep
     assert f"epoch {len(history) + 1}" in run.error or f"epoch {len(history)}:" in run.error
@@ -410,7 +411,7 @@ def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_
     ids=lambda network: network["architecture"],
 )
 def test_every_architecture_with_every_objective(tiny, digits, tmp_path, network, objective):
-    config = dataclasses.replace(tiny, **network, objective=objective, epochs=1, learning_rate=0.01)
+    config = tiny.changed(**network, objective=objective, epochs=1, learning_rate=0.01)
     run, _ = train(config, digits, tmp_path)
     assert run.status == "done"
     assert store.history(run).test_loss[0] > 0
@@ -497,12 +498,12 @@ def test_the_gallery_is_that_of_the_weights(done, tmp_path):
 
 
 def test_a_precision_that_is_wrong_on_this_processor_is_not_used(monkeypatch, tiny, digits, tmp_path):
-    config = dataclasses.replace(tiny, epochs=1)
-    fast, _ = train(dataclasses.replace(config, precision="bfloat16"), digits, tmp_path / "right")
+    config = tiny.changed(epochs=1)
+    fast, _ = train(config.changed(precision="bfloat16"), digits, tmp_path / "right")
     assert (fast.machine.precision, fast.notes) == ("bfloat16", ())
     wrong_for_shortcuts(monkeypatch, 0.5)
-    run, _ = train(dataclasses.replace(config, precision="bfloat16"), digits, tmp_path / "wrong")
-    exact, _ = train(dataclasses.replace(config, precision="float32"), digits, tmp_path / "exact")
+    run, _ = train(config.changed(precision="bfloat16"), digits, tmp_path / "wrong")
+    exact, _ = train(config.changed(precision="float32"), digits, tmp_path / "exact")
     assert run.machine.precision == "float32"
     assert [note for note in run.notes if note.startswith("Computed in float32")] == list(run.notes)
     assert run.result == exact.result
@@ -517,7 +518,7 @@ def test_a_request_is_heard_while_the_network_is_being_built(tiny, digits, tmp_p
     built, make = [], build.build
     monkeypatch.setattr(build, "build", lambda *arguments: built.append(make(*arguments)))
     asked = itertools.count()
-    with writing.create(dataclasses.replace(tiny, blocks=(8, 8)), digits, tmp_path) as writer:
+    with writing.create(tiny.changed(blocks=(8, 8)), digits, tmp_path) as writer:
         events = list(experiment.run(writer, digits, lambda: wish if next(asked) > 20 else None))
     run = store.read(writer.folder)
     assert built == []

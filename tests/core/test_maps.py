@@ -1,6 +1,5 @@
 """Maps of a run: drawn in the background, kept with the run, never of other embeddings than those that are there."""
 
-import dataclasses
 import json
 import threading
 import time
@@ -17,7 +16,7 @@ from tests.core.runs.test_store import damages
 
 @pytest.fixture(scope="module")
 def run(digits, tiny, tmp_path_factory):
-    with writing.create(dataclasses.replace(tiny, epochs=2), digits, tmp_path_factory.mktemp("runs")) as writer:
+    with writing.create(tiny.changed(epochs=2), digits, tmp_path_factory.mktemp("runs")) as writer:
         for _ in experiment.run(writer, digits):
             pass
     return store.read(writer.folder)

@@ -1,6 +1,6 @@
 """The promise of docs/extending.md, really tried: a file and a line each.
 
-A copy of core/ gets them, and a fresh interpreter builds the network and makes one step with the rule.
+A copy of core/ gets them, and a fresh interpreter builds the network, makes one step with the rule, trains a run.
 """
 
 import json
@@ -66,18 +66,78 @@ EASY_POSITIVE_LINE = (
     """    "easy_positive": Selection("Easy positives", "core.learning.easy_positive:easy_positive"),"""
 )
 
+PAIRS = '''"""The contrastive loss of pairs (Hadsell and others, 2006): pulls a class together, pushes others away."""
+
+import torch
+from torch import Tensor
+
+from core.analysis.distances import pairwise_distances
+from core.learning import sampling, triplets
+from core.learning.objectives import Batch, Diagnostics
+from core.networks.build import Outputs
+from core.settings.config import RunConfig
+
+
+def batch_loss(outputs: Outputs, batch: Batch, config: RunConfig) -> tuple[Tensor, Diagnostics]:
+    """Mean of d^2 over pairs of one class, plus that of max(0, margin - d)^2 over pairs of two."""
+    positive, negative = triplets.pairs_of(batch.labels, batch.images)  # (B, B) each
+    distances = pairwise_distances(outputs.embeddings, outputs.embeddings)  # (B, B)
+    pull = distances[positive].square().sum() / positive.sum().clamp(min=1)
+    push = (config.margin - distances[negative]).clamp(min=0).square().sum() / negative.sum().clamp(min=1)
+    return pull + push, {"spread": triplets.spread(outputs.embeddings)}
+
+
+def held_back_loss(outputs: Outputs, labels: Tensor, config: RunConfig, draw: torch.Generator) -> float:
+    """The mean over batches of 80 images, always the same ones."""
+    losses = []
+    for rows in sampling.shuffled(len(labels), 80, draw):
+        part = Outputs(outputs.embeddings[rows], None)
+        losses.append(batch_loss(part, Batch(labels[rows], epoch=1, draw=draw), config)[0])
+    return torch.stack(losses).mean().item()
+'''
+PAIRS_ENTRY = """    "pairs": Objective(
+        title="Contrastive loss of pairs (metric learning)",
+        module="core.learning.objectives.pairs",
+        sampling="balanced",
+        embeds=True,
+        settings=("margin",),
+    ),"""
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+from core import experiment
+from core.dataset import sources
+from core.learning.events import EpochDone
+from core.runs import store, writing
+from core.settings.config import RunConfig, applies, settings
+
+config = RunConfig(objective="pairs", margin=8.0, width=8, blocks=(1,), channels=1, image_size=24, embedding_size=8,
+                   epochs=2, learning_rate=0.003, threads=1, precision="float32")
+images = sources.prepare(Path(sys.argv[1]) / "set", source="digits")
+with writing.create(config, images, Path(sys.argv[1]) / "runs") as writer:
+    losses = [event.train_loss for event in experiment.run(writer, images) if isinstance(event, EpochDone)]
+run = store.read(writer.folder)
+print(json.dumps({
+    "status": run.status, "losses": losses, "history": store.history(run).test_loss.tolist(),
+    "accuracy": run.result.test_accuracy, "batches": config.batches, "rule": config.predicts,
+    "own": [each.name for each in settings() if each.group == "objective" and applies(each, vars(config))],
+}))
+"""
+
 STEP = """
 import json
 import torch
 from core.learning import objectives, sampling
 from core.networks import build
-from core.settings.config import check_data, from_dict, to_dict
+from core.settings.config import RunConfig
+from core.settings.rules import check_data
 from core.settings.presets import from_preset, title
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
 config = from_preset("facenet", **CHANGES, margin=20.0)
-assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+assert RunConfig(**json.loads(json.dumps(config.plain()))) == config
 labels = torch.arange(4).repeat(8)
 check_data(config, dict.fromkeys(range(4), 8))
 batch = next(iter(sampling.batches(config, labels, (0, 1, 2, 3), None, 1)))
@@ -111,10 +171,15 @@ def copy(tmp_path) -> Path:
     return Path(shutil.copytree(CORE, tmp_path / "core", ignore=shutil.ignore_patterns("__pycache__")))
 
 
-def run(core: Path, code: str) -> dict:
+def run(core: Path, code: str, *arguments: str) -> dict:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=core.parent, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *arguments],
+        cwd=core.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -134,10 +199,22 @@ def test_a_fourth_architecture_and_a_new_selection_rule(copy):
     assert found["gradients"]
 
 
+def test_a_fifth_objective_is_trained(copy, tmp_path):
+    add(copy, "learning/objectives/pairs.py", PAIRS, PAIRS_ENTRY, "OBJECTIVES")
+    found = run(copy, TRAIN, str(tmp_path))
+    assert found["status"] == "done"
+    assert found["losses"][1] < found["losses"][0]
+    assert found["history"][1] < found["history"][0]
+    assert found["accuracy"] > 0.2  # guessing would give 0.1
+    assert (found["batches"], found["rule"]) == ("balanced", "knn")
+    own = {"objective", "embedding_size", "sampling", "classes_per_batch", "images_per_class", "margin"}
+    assert set(found["own"]) == own
+
+
 EXTENDING = (CORE.parent / "docs" / "extending.md").read_text(encoding="utf-8")
 
 
 def test_the_documents_show_these_files_and_lines():
     """The text in docs/extending.md is what is tried here, to the letter."""
-    for text in (VGG, VGG_LINE, EASY_POSITIVE, EASY_POSITIVE_LINE):
+    for text in (VGG, VGG_LINE, EASY_POSITIVE, EASY_POSITIVE_LINE, PAIRS, PAIRS_ENTRY):
         assert text.strip("\n") in EXTENDING

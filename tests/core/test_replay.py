@@ -91,5 +91,5 @@ def test_without_a_result(tiny, digits, tmp_path):
 def test_receipts(run, tiny, digits, tmp_path):
     assert len(replay.receipt(run)) == 14
     assert replay.receipt(run) == replay.receipt(trained(tiny, digits, tmp_path))
-    other = dataclasses.replace(run, config=dataclasses.replace(tiny, seed=1))
+    other = dataclasses.replace(run, config=tiny.changed(seed=1))
     assert replay.receipt(other) != replay.receipt(run)

@@ -10,7 +10,6 @@ it is done, and the SHA-256 of all that it left is compared with that of the run
 
 import argparse
 import csv
-import dataclasses
 import io
 import json
 import os
@@ -376,7 +375,7 @@ def many_runs(config: RunConfig, images: DataSet, runs: Path, count: int = 200) 
         rows = []
         for number in range(count):
             changes = {"learning_rate": 10.0, "weight_decay": 1.0} if number % 5 == 4 else {}
-            control.begin(dataclasses.replace(config, epochs=1, **changes), images, runs / "many")
+            control.begin(config.changed(epochs=1, **changes), images, runs / "many")
             if number % 5 == 3:
                 control.pause(store.list_runs(runs / "many")[0])
             assert queue().join(60)

@@ -1,6 +1,5 @@
 """The lab report holds what the run did and what the student wrote, and needs nothing from a network."""
 
-import dataclasses
 import io
 import re
 import zipfile
@@ -62,7 +61,7 @@ def test_the_analysis_is_drafted_until_it_is_written(run, digits):
 
 
 def test_strategies_and_mistakes_of_several_runs(run, tiny, digits):
-    other = dataclasses.replace(tiny, sampling="balanced", selection="batch_hard", images_per_class=4, batch_size=16)
+    other = tiny.changed(sampling="balanced", selection="batch_hard", images_per_class=4, batch_size=16)
     with writing.create(other, digits, run.folder.parent) as writer:
         for _ in experiment.run(writer, digits):
             pass

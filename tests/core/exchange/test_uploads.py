@@ -11,7 +11,6 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -681,7 +680,7 @@ def test_a_run_stopped_within_an_epoch(digits, tiny, runs, tmp_path):
 
 
 def test_a_run_that_stopped_early_is_done(digits, tiny, runs, tmp_path):
-    config = replace(tiny, validation_share=0.25, patience=1, epochs=9, learning_rate=0.0001, weight_average=0.9)
+    config = tiny.changed(validation_share=0.25, patience=1, epochs=9, learning_rate=0.0001, weight_average=0.9)
     with writing.create(config, digits, tmp_path / "old") as writer:
         *_, end = experiment.run(writer, digits)
     assert (end.status, end.epochs < 9) == ("done", True)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = Machine("cpu", "float32", 1)
 TINY = RunConfig(blocks=(1,), width=8, embedding_size=6, neighbours=3)
-CLASSIFIER = dataclasses.replace(TINY, objective="cross_entropy")
+CLASSIFIER = TINY.changed(objective="cross_entropy")
 
 
 def pictures(labels: list[int], seed: int = 0) -> LabelledImages:
@@ -206,7 +206,7 @@ def knn_accuracy(queries, labels, gallery, gallery_labels, k: int, own_vote: boo
 
 @pytest.mark.parametrize("k", [1, 4])
 def test_evaluation_of_a_metric_learner(k):
-    config = dataclasses.replace(TINY, neighbours=k, margin=6.0)
+    config = TINY.changed(neighbours=k, margin=6.0)
     found = evaluate.evaluate(network(config), TRAIN, NONE_HELD, TEST, config, CPU)
     train_embeddings, test_embeddings = found.train_embeddings.numpy(), found.test_embeddings.numpy()
     train_labels, test_labels = TRAIN.labels.numpy(), TEST.labels.numpy()
@@ -246,7 +246,7 @@ def test_without_validation_images_there_are_no_validation_numbers():
 
 @pytest.mark.parametrize("rule", CLASSIFIERS)
 def test_every_image_is_asked_with_its_own_gallery(rule):
-    config = dataclasses.replace(CLASSIFIER, classifier=rule)
+    config = CLASSIFIER.changed(classifier=rule)
     made = network(config)
     found = evaluate.evaluate(made, TRAIN, HELD, TEST, config, CPU)
     known, asked = (evaluate.embed_all(made, each.images, TINY, CPU) for each in (TRAIN, TEST))
@@ -270,7 +270,7 @@ def test_every_image_is_asked_with_its_own_gallery(rule):
     assert len(found.train_embeddings) == 18  # those kept for validation, too
 
 
-@pytest.mark.parametrize("config", [dataclasses.replace(TINY, margin=6.0), CLASSIFIER])
+@pytest.mark.parametrize("config", [TINY.changed(margin=6.0), CLASSIFIER])
 def test_validation_loss_is_that_of_the_images_kept(config):
     made = network(config)
     found = evaluate.evaluate(made, TRAIN, HELD, TEST, config, CPU)

@@ -9,8 +9,8 @@ import torch
 from core.learning import footprint
 from core.learning.machine import Machine
 from core.networks import build
-from core.settings.config import ConfigError
 from core.settings.presets import PRESETS, from_preset
+from core.settings.setting import ConfigError
 
 GB = 10**9
 CPU = Machine("cpu", "float32", 1)

@@ -1,6 +1,5 @@
 """The loop: order of events, the same steps as a plain one, stopping, divergence, and that it learns."""
 
-import dataclasses
 import io
 import math
 
@@ -31,7 +30,7 @@ TRIPLETS = RunConfig(
     learning_rate=0.05,
     neighbours=1,
 )
-CLASSIFIER = dataclasses.replace(TRIPLETS, objective="cross_entropy", batch_size=6)
+CLASSIFIER = TRIPLETS.changed(objective="cross_entropy", batch_size=6)
 EITHER = pytest.mark.parametrize("config", [TRIPLETS, CLASSIFIER], ids=["triplet", "cross_entropy"])  # 3 or 4 steps
 
 IMAGES = LabelledImages(
@@ -154,7 +153,7 @@ def test_one_cycle_rises_for_thirty_percent_and_falls_to_zero():
 
 
 def test_the_rate_of_a_step_is_what_the_optimiser_uses():
-    config = dataclasses.replace(CLASSIFIER, schedule="one_cycle", epochs=3)
+    config = CLASSIFIER.changed(schedule="one_cycle", epochs=3)
     training, used = begun(config), []
     training.optimiser.register_step_pre_hook(lambda optimiser, *_: used.append(optimiser.param_groups[0]["lr"]))
     done = [event for event in fit(config, training=training) if isinstance(event, EpochDone)]
@@ -166,7 +165,7 @@ def test_the_rate_of_a_step_is_what_the_optimiser_uses():
 
 
 def test_adamw():
-    config = dataclasses.replace(CLASSIFIER, optimiser="adamw", learning_rate=0.001, weight_decay=0.3)
+    config = CLASSIFIER.changed(optimiser="adamw", learning_rate=0.001, weight_decay=0.3)
     made = loop.optimiser(network(config), config)
     assert isinstance(made, torch.optim.AdamW)
     assert made.defaults["weight_decay"] == 0.3
@@ -174,7 +173,7 @@ def test_adamw():
 
 
 def test_the_average_of_the_weights_is_what_is_judged():
-    config = dataclasses.replace(CLASSIFIER, weight_average=0.4)
+    config = CLASSIFIER.changed(weight_average=0.4)
     training = begun(config)
     expected, kept = None, []
     for event in fit(config, training=training):
@@ -216,7 +215,7 @@ def validated(accuracies: list[float]):
     ],
 )
 def test_stopping_early(accuracies, patience, epochs):
-    config = dataclasses.replace(CLASSIFIER, epochs=6, validation_share=0.2, patience=patience)
+    config = CLASSIFIER.changed(epochs=6, validation_share=0.2, patience=patience)
     training = begun(config)
     events = [event for event in fit(config, training=training, evaluation=validated(accuracies))]
     done = [event for event in events if isinstance(event, EpochDone)]
@@ -228,7 +227,7 @@ def test_stopping_early(accuracies, patience, epochs):
 
 @pytest.mark.parametrize("size", [24, 28, 32])
 def test_every_image_has_the_size_of_the_settings(size):
-    config = dataclasses.replace(CLASSIFIER, image_size=size, blocks=(1,), width=8, epochs=1)
+    config = CLASSIFIER.changed(image_size=size, blocks=(1,), width=8, epochs=1)
     made, seen = build.build(config, 4), set()
     made.register_forward_pre_hook(lambda layer, inputs: seen.add((layer.training, tuple(inputs[0].shape[2:]))))
     list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
@@ -236,7 +235,7 @@ def test_every_image_has_the_size_of_the_settings(size):
 
 
 def test_the_confusion_of_an_epoch_reaches_the_next():
-    config = dataclasses.replace(TRIPLETS, sampling="confused_triplets", triplets=40, batch_size=40)
+    config = TRIPLETS.changed(sampling="confused_triplets", triplets=40, batch_size=40)
     zeros = torch.zeros(4, 4, dtype=torch.int64)
     zeros[1, 3] = 5  # classes 1 and 3 are confused, so all triplets are of these two
     training, seen = begun(config), []
@@ -254,7 +253,7 @@ def test_the_confusion_of_an_epoch_reaches_the_next():
 
 
 def test_an_alarm_stands_in_the_event():
-    config = dataclasses.replace(CLASSIFIER, learning_rate=10.0, momentum=0.9, epochs=4)
+    config = CLASSIFIER.changed(learning_rate=10.0, momentum=0.9, epochs=4)
     done = [event for event in fit(config) if isinstance(event, EpochDone)]
     assert any(event.alarm.startswith("diverged: the loss is") for event in done)
 
@@ -274,7 +273,7 @@ def test_order_of_events(config):
 
 @EITHER
 def test_an_epoch_is_the_mean_of_its_steps_and_what_was_evaluated(config):
-    config = dataclasses.replace(config, decay_every=1, decay_factor=10.0)
+    config = config.changed(decay_every=1, decay_factor=10.0)
     events = list(fit(config))
     for done in (event for event in events if isinstance(event, EpochDone)):
         steps = [event for event in events if isinstance(event, StepDone) and event.epoch == done.epoch]
@@ -294,7 +293,7 @@ def test_the_evaluation_comes_after_the_last_step_of_its_epoch():
         seen.append(f"evaluate {epoch}")
         return anything(epoch)
 
-    for event in fit(dataclasses.replace(CLASSIFIER, batch_size=10), evaluation=evaluation):
+    for event in fit(CLASSIFIER.changed(batch_size=10), evaluation=evaluation):
         seen.append(f"{type(event).__name__} {event.epoch}")
     epochs = [["StepDone {}", "StepDone {}", "evaluate {}", "EpochDone {}"]] * 2
     assert seen == [name.format(epoch) for epoch, names in enumerate(epochs, start=1) for name in names]
@@ -334,7 +333,7 @@ def plain_loop(config: RunConfig, made: build.Network) -> list[float]:
 
 @EITHER
 def test_against_a_plain_loop(config):
-    config = dataclasses.replace(config, decay_every=1, weight_decay=0.1, momentum=0.8, margin=5.0)
+    config = config.changed(decay_every=1, weight_decay=0.1, momentum=0.8, margin=5.0)
     made, other = network(config), network(config)
     losses = plain_loop(config, other)
     # An evaluation leaves the network in eval mode; the next epoch has to train all the same.
@@ -348,7 +347,7 @@ def test_steps_without_a_loss_are_those_of_a_plain_loop(monkeypatch):
     backward_passes = []
     backward = torch.Tensor.backward
     monkeypatch.setattr(torch.Tensor, "backward", lambda loss: backward_passes.append(loss.item()) or backward(loss))
-    config = dataclasses.replace(TRIPLETS, margin=0.5, batch_size=1, learning_rate=0.01, weight_decay=0.1)
+    config = TRIPLETS.changed(margin=0.5, batch_size=1, learning_rate=0.01, weight_decay=0.1)
     made, other = network(config), network(config)
     losses = plain_loop(config, other)
     done = [event.loss for event in fit(config, made) if isinstance(event, StepDone)]
@@ -377,7 +376,7 @@ def test_what_the_consumer_draws_does_not_matter(config):
         torch.manual_seed(event.epoch)
         torch.rand(7)
     assert equal(weights_of(made), weights_of(other))
-    different = dataclasses.replace(config, seed=1)
+    different = config.changed(seed=1)
     list(fit(different, another := network(config)))
     assert not equal(weights_of(made), weights_of(another))
 
@@ -404,7 +403,7 @@ def test_augmentation_only_in_training(config, monkeypatch):
         return torch.full_like(images, -1.0)
 
     monkeypatch.setattr(loop, "augment", blacken)
-    config = dataclasses.replace(config, augmentation="crop_flip")
+    config = config.changed(augmentation="crop_flip")
     made, black, seen = network(config), [], []
     made.register_forward_pre_hook(
         lambda layer, inputs: black.append((inputs[0] == -1).all()) if layer.training else seen.append(inputs[0])
@@ -424,7 +423,7 @@ def test_augmentation_only_in_training(config, monkeypatch):
 @pytest.mark.parametrize("kind", ["crop_flip", "affine", "affine_elastic"])
 def test_augmentation_changes_what_is_learnt(kind):
     list(fit(CLASSIFIER, plain := network(CLASSIFIER)))
-    config = dataclasses.replace(CLASSIFIER, augmentation=kind)
+    config = CLASSIFIER.changed(augmentation=kind)
     list(fit(config, made := network(config)))
     list(fit(config, again := network(config)))
     assert equal(weights_of(made), weights_of(again))
@@ -531,7 +530,7 @@ def same(first, second) -> bool:
 @EITHER
 @pytest.mark.parametrize("wish", ["stop", "pause", "leave"])
 def test_interrupted_at_any_step_and_twice_it_is_the_same_training(config, wish):
-    config = dataclasses.replace(config, augmentation="crop_flip", decay_every=1, weight_decay=0.1)
+    config = config.changed(augmentation="crop_flip", decay_every=1, weight_decay=0.1)
     whole = begun(config)
     expected = list(fit(config, training=whole))
     for first in range(9):
@@ -583,10 +582,10 @@ def test_a_pause_evaluates_nothing(config, wish):
 
 @EITHER
 def test_more_epochs_continue_the_schedule(config):
-    config = dataclasses.replace(config, decay_every=1, epochs=3)
+    config = config.changed(decay_every=1, epochs=3)
     whole, shorter = begun(config), begun(config)
     expected = list(fit(config, training=whole))
-    events = list(fit(dataclasses.replace(config, epochs=2), training=shorter))
+    events = list(fit(config.changed(epochs=2), training=shorter))
     assert (
         events + list(fit(config, training=kept(shorter, config))) == expected[: len(events)] + expected[len(events) :]
     )
@@ -601,14 +600,14 @@ def test_weights_that_are_no_numbers(config):
     made = network(config)
     with torch.no_grad():
         next(made.parameters())[0] = math.nan
-    config = dataclasses.replace(config, learning_rate=0.25)
+    config = config.changed(learning_rate=0.25)
     with pytest.raises(loop.Diverged, match=r"epoch 1, step 1: .* Lower the learning rate \(it was 0\.25\)"):
         next(fit(config, made))
 
 
 @pytest.mark.parametrize("selection", sorted(set(SELECTIONS) - {"drawn"}))
 def test_no_selection_hides_weights_that_are_no_numbers(selection):
-    config = dataclasses.replace(TRIPLETS, selection=selection, sampling="shuffled", batch_size=10)
+    config = TRIPLETS.changed(selection=selection, sampling="shuffled", batch_size=10)
     made = network(config)
     running = fit(config, made)
     next(running)
@@ -619,8 +618,8 @@ def test_no_selection_hides_weights_that_are_no_numbers(selection):
 
 
 def test_an_epoch_with_and_without_triplets():
-    config = dataclasses.replace(TRIPLETS, selection="semi_hard", sampling="shuffled", batch_size=4, margin=1.0)
-    *steps, done = fit(dataclasses.replace(config, epochs=1))
+    config = TRIPLETS.changed(selection="semi_hard", sampling="shuffled", batch_size=4, margin=1.0)
+    *steps, done = fit(config.changed(epochs=1))
     told = [event.diagnostics for event in steps if event.diagnostics["positive_distance"] is not None]
     assert 0 < len(told) < len(steps)
     for name in ("positive_distance", "negative_distance_q50", "semi_hard"):
@@ -656,9 +655,8 @@ def test_a_real_network_overfits_twenty_digits(config):
     chosen = [index for label in range(4) for index in (digits.target == label).nonzero()[0][:5]]
     images = torch.tensor(digits.images[chosen] * 255 / 16).to(torch.uint8)
     known = LabelledImages(images, torch.tensor(digits.target[chosen]), (0, 1, 2, 3))
-    config = dataclasses.replace(
-        config, width=8, blocks=(1, 1, 1), batch_size=10, triplets=20, epochs=50, learning_rate=0.03, schedule="cosine"
-    )
+    config = config.changed(width=8, blocks=(1, 1, 1), batch_size=10, triplets=20, epochs=50)
+    config = config.changed(learning_rate=0.03, schedule="cosine")
     torch.manual_seed(0)
     made = build.build(config, class_count=4)
 

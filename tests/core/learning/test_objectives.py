@@ -1,6 +1,5 @@
 """The losses of a batch by objective, selection and epoch; the loss of images that are not learnt from."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -46,10 +45,16 @@ def cross_entropy_loop(logits, labels, smoothing: float = 0.0) -> float:
     return float(np.mean(losses))
 
 
+def naming_loss(outputs: Outputs, labels: torch.Tensor, smoothing: float = 0.0):
+    """Loss and diagnostics of cross-entropy."""
+    config = RunConfig(objective="cross_entropy", label_smoothing=smoothing)
+    return objectives.batch_loss(outputs, labels, config, 1, sampling.generator(0))
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 def test_cross_entropy_against_numpy(smoothing):
     logits, labels = some(12, 5), torch.arange(12) % 2
-    loss, diagnostics = objectives.cross_entropy(Outputs(some(12, 2), logits), labels, smoothing)
+    loss, diagnostics = naming_loss(Outputs(some(12, 2), logits), labels, smoothing)
     assert loss.item() == pytest.approx(cross_entropy_loop(logits, labels, smoothing), rel=1e-5)
     right = sum(row.argmax() == label for row, label in zip(logits, labels, strict=True))
     assert diagnostics == {"batch_accuracy": pytest.approx(float(right) / 12)}
@@ -58,9 +63,9 @@ def test_cross_entropy_against_numpy(smoothing):
 
 def test_cross_entropy_of_bfloat16_logits_is_computed_in_float32():
     logits, labels = some(12, 5).bfloat16(), torch.arange(12) % 5
-    loss, _ = objectives.cross_entropy(Outputs(some(12, 2), logits), labels)
+    loss, _ = naming_loss(Outputs(some(12, 2), logits), labels)
     assert loss.dtype == torch.float32
-    assert loss == objectives.cross_entropy(Outputs(some(12, 2), logits.float()), labels)[0]
+    assert loss == naming_loss(Outputs(some(12, 2), logits.float()), labels)[0]
 
 
 # The objective of a batch
@@ -69,7 +74,7 @@ def test_cross_entropy_of_bfloat16_logits_is_computed_in_float32():
 def test_cross_entropy():
     outputs = outputs_of()
     found = loss_of(RunConfig(objective="cross_entropy", label_smoothing=0.2))
-    assert found[0] == objectives.cross_entropy(outputs, LABELS, 0.2)[0].item()
+    assert found[0] == naming_loss(outputs, LABELS, 0.2)[0].item()
     assert set(found[1]) == {"batch_accuracy"}
 
 
@@ -117,8 +122,8 @@ def test_anchors_left_out_are_counted():
 @pytest.mark.parametrize("weight", [0.0, 0.5, 3.0])
 def test_cross_entropy_plus_triplet_loss(weight):
     config = RunConfig(objective="cross_entropy_triplet", triplet_weight=weight, label_smoothing=0.1)
-    naming = objectives.cross_entropy(outputs_of(), LABELS, 0.1)
-    pulling = loss_of(dataclasses.replace(config, objective="triplet", selection="all"))
+    naming = naming_loss(outputs_of(), LABELS, 0.1)
+    pulling = loss_of(config.changed(objective="triplet", selection="all"))
     loss, diagnostics = loss_of(config)
     assert loss == pytest.approx(naming[0].item() + weight * pulling[0])
     assert diagnostics == pulling[1] | naming[1]
@@ -129,8 +134,8 @@ def test_cross_entropy_plus_triplet_loss(weight):
 @pytest.mark.parametrize("objective", ["triplet", "cross_entropy_triplet"])
 def test_all_triplets_first(objective, selection):
     made = RunConfig(objective=objective, selection=selection, all_first=2, margin=6.0)
-    everything = loss_of(dataclasses.replace(made, selection="all"))
-    chosen = loss_of(dataclasses.replace(made, all_first=0))
+    everything = loss_of(made.changed(selection="all"))
+    chosen = loss_of(made.changed(all_first=0))
     assert [loss_of(made, epoch=epoch) for epoch in (1, 2, 3, 9)] == [everything, everything, chosen, chosen]
     assert everything != chosen
 
@@ -201,8 +206,8 @@ def test_held_back_cross_entropy_is_not_smoothed():
 
 def test_held_back_sum():
     config = RunConfig(objective="cross_entropy_triplet", triplet_weight=3.0, label_smoothing=0.3)
-    naming = objectives.held_back_loss(outputs_of(), LABELS, dataclasses.replace(config, objective="cross_entropy"))
-    pulling = objectives.held_back_loss(outputs_of(), LABELS, dataclasses.replace(config, objective="triplet"))
+    naming = objectives.held_back_loss(outputs_of(), LABELS, config.changed(objective="cross_entropy"))
+    pulling = objectives.held_back_loss(outputs_of(), LABELS, config.changed(objective="triplet"))
     assert objectives.held_back_loss(outputs_of(), LABELS, config) == pytest.approx(naming + 3 * pulling)
 
 

@@ -10,7 +10,9 @@ import torch
 from scipy.stats import chisquare
 
 from core.learning import sampling
-from core.settings.config import MOST_CLASSES_A_BATCH, ConfigError, RunConfig
+from core.settings.config import RunConfig
+from core.settings.objective import MOST_CLASSES_A_BATCH
+from core.settings.setting import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,7 +17,7 @@ def three(tiny, digits, tmp_path_factory):
     found = []
     for changes in (dict(seed=0), dict(seed=1), dict(seed=1, margin=4.0)):
         runs = tmp_path_factory.mktemp("compared")
-        with writing.create(dataclasses.replace(tiny, **changes), digits, runs) as writer:
+        with writing.create(tiny.changed(**changes), digits, runs) as writer:
             list(experiment.run(writer, digits))
         found.append(store.read(writer.folder))
     return found

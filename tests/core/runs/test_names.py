@@ -3,7 +3,7 @@
 import pytest
 
 from core.runs.checks import checked_name
-from core.settings.config import ConfigError
+from core.settings.setting import ConfigError
 
 
 @pytest.mark.parametrize("name", ["👩‍🔬 lab", "می‌خواهم", "🏳️‍🌈", " Ünïcode "])

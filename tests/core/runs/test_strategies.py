@@ -18,7 +18,7 @@ def made(tiny, digits):
         result = Result(
             epochs=2, steps=1, train_accuracy=1.0, test_accuracy=accuracy, best_test_accuracy=accuracy, mistakes=1
         )  # fmt: skip
-        config = dataclasses.replace(tiny, **{"objective": "triplet"} | changes)
+        config = tiny.changed(**{"objective": "triplet"} | changes)
         created = datetime(2026, 1, 1) + timedelta(seconds=len(name))
         return Run(name, Path(name), Status.DONE, config, DataFacts.of(digits), created=created, result=result)
 

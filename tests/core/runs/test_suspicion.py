@@ -25,7 +25,7 @@ def mislabelled(digits) -> DataSet:
 
 def run_with(tiny, images: DataSet, true: np.ndarray, runs, seed: int, share: float = 0.5) -> Run:
     """A run whose embeddings lie about one corner for each of the `true` classes; nothing was trained."""
-    config = dataclasses.replace(tiny, seed=seed, validation_share=share)
+    config = tiny.changed(seed=seed, validation_share=share)
     draw = np.random.default_rng(seed)
     train = (10 * np.eye(4)[true] + draw.normal(size=(48, 4))).astype(np.float32)
     test = (10 * np.eye(4)[images.test.labels]).astype(np.float32)
@@ -35,7 +35,7 @@ def run_with(tiny, images: DataSet, true: np.ndarray, runs, seed: int, share: fl
     result = store.Result(
         epochs=1, steps=1, train_accuracy=1.0, test_accuracy=1.0, best_test_accuracy=1.0, mistakes=0
     )  # fmt: skip
-    return dataclasses.replace(made, result=result)
+    return made.changed(result=result)
 
 
 def test_shares_against_a_loop(tiny, digits, tmp_path):

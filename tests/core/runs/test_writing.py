@@ -1,6 +1,5 @@
 """A run's folder as it is written: complete or not there, one writer, and what every kind of crash leaves."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ import pytest
 from core.learning.events import StepDone
 from core.runs import store, writing
 from core.runs.files import StoreError
-from core.settings.config import ConfigError
+from core.settings.setting import ConfigError
 from tests.core.conftest import some_embedded, step
 
 ROOT = Path(__file__).parents[3]
@@ -58,7 +57,7 @@ def test_new_run(writer, tiny, digits, runs):
 
 def test_settings_that_the_data_cannot_serve_make_no_folder(tiny, digits, runs):
     with pytest.raises(ConfigError, match="48 training images"):
-        writing.create(dataclasses.replace(tiny, neighbours=48), digits, runs)
+        writing.create(tiny.changed(neighbours=48), digits, runs)
     assert not runs.exists()
 
 
@@ -70,7 +69,7 @@ def test_folder_that_cannot_be_written(tiny, digits, tmp_path, below):
 
 
 def test_no_preset_leads_out_of_the_folder(tiny, digits, runs):
-    with writing.create(dataclasses.replace(tiny, preset="../../x"), digits, runs) as made:
+    with writing.create(tiny.changed(preset="../../x"), digits, runs) as made:
         assert made.folder.parent == runs
         assert store.list_runs(runs)[0].id == made.id
 

@@ -1,12 +1,12 @@
 """Bounds, cross-field rules, what `auto` becomes, what a data set can give, the settings as text and as JSON."""
 
-import dataclasses
 import json
 import math
 
 import pytest
+from pydantic import ValidationError
 
-from core.settings import config
+from core.settings import config, rules, setting
 from core.settings.choices import (
     ARCHITECTURES,
     AUGMENTATIONS,
@@ -19,12 +19,15 @@ from core.settings.choices import (
     TRIPLET_SAMPLINGS,
     load,
 )
-from core.settings.config import ConfigError, RunConfig, parse_setting
+from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
+from core.settings.resolved import sampling_of
+from core.settings.setting import ConfigError
+from core.settings.text import parse_setting, parse_value, written
 
 FIELDS = {field.name: field for field in config.settings()}
-NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.metadata["choices"]]
-CHOICES = [name for name, field in FIELDS.items() if field.metadata["choices"]]
+NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.choices]
+CHOICES = [name for name, field in FIELDS.items() if field.choices]
 LISTS = [name for name, field in FIELDS.items() if field.type == tuple[int, ...]]
 CHOSEN = dict(sampling="chosen_triplets", positive_classes=(4,), negative_classes=(9,))
 NEEDED = {  # what a value cannot be without
@@ -48,23 +51,23 @@ def error_of(call, *arguments, **options) -> str:
 
 
 def test_every_setting_is_described():
-    values = dataclasses.asdict(RunConfig())
+    values = dict(RunConfig())
     for name, field in FIELDS.items():
-        facts = field.metadata
-        assert facts["label"], name
-        assert facts["help"].endswith((".", ")")), name
-        assert facts["group"] in config.GROUPS
-        if facts["choices"]:
-            assert field.default in facts["choices"]
-            assert all(facts["choices"].values())  # every choice has a title
+        facts = field
+        assert facts.label, name
+        assert facts.help.endswith((".", ")")), name
+        assert facts.group in config.GROUPS
+        if facts.choices:
+            assert field.default in facts.choices
+            assert all(facts.choices.values())  # every choice has a title
         else:
-            assert facts["low"] < facts["high"]
-            assert facts["step"] > 0
+            assert facts.low < facts.high
+            assert facts.step > 0
         assert config.applies(field, values) in (True, False)
 
 
 def test_only_the_preset_is_no_setting():
-    assert {field.name for field in dataclasses.fields(RunConfig)} - set(FIELDS) == {"preset"}
+    assert {name for name in RunConfig.model_fields} - set(FIELDS) == {"preset"}
 
 
 def test_every_choice_has_what_it_names():
@@ -80,7 +83,7 @@ def test_every_choice_has_what_it_names():
 
 def test_a_configuration_is_frozen_and_can_be_a_key():
     made = RunConfig()
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(ValidationError):
         made.epochs = 3
     assert len({made, RunConfig(), RunConfig(epochs=3)}) == 2
 
@@ -91,7 +94,7 @@ def test_a_configuration_is_frozen_and_can_be_a_key():
 @pytest.mark.parametrize("name", NUMBERS)
 def test_bounds_are_inclusive_and_refused_beyond(name):
     field = FIELDS[name]
-    low, high = field.metadata["low"], field.metadata["high"]
+    low, high = field.low, field.high
     for value in (low, high):
         kept = getattr(RunConfig(**NEEDED.get((name, value), {}) | {name: value}), name)
         assert kept == value
@@ -115,7 +118,7 @@ def test_a_number_too_large_for_a_float_is_out_of_bounds(name):
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if FIELDS[name].type is int])
 def test_whole_numbers(name):
-    middle = FIELDS[name].metadata["low"] + 1
+    middle = FIELDS[name].low + 1
     needed = NEEDED.get((name, middle), {})
     kept = getattr(RunConfig(**needed | {name: float(middle)}), name)  # a JSON or a form may bring 3.0
     assert (kept, type(kept)) == (middle, int)
@@ -125,12 +128,12 @@ def test_whole_numbers(name):
 @pytest.mark.parametrize("name", CHOICES)
 def test_choices(name):
     field = FIELDS[name]
-    for value in field.metadata["choices"]:
+    for value in field.choices:
         assert getattr(RunConfig(**NEEDED.get((name, value), {}) | {name: value}), name) == value
     for value in ("nonsense", 4, None, ["none"], True, 3.0):  # True equals 1 and 3.0 equals 3
         message = error_of(RunConfig, **{name: value})
         assert message.startswith(f"{name}: ")
-        assert all(str(choice) in message for choice in field.metadata["choices"])
+        assert all(str(choice) in message for choice in field.choices)
 
 
 def test_lists_are_kept_as_tuples():
@@ -193,7 +196,7 @@ def test_the_classifier(objective):
 @pytest.mark.parametrize("selection", ["auto", *SELECTIONS])
 def test_what_is_resolved_is_never_auto_and_never_impossible(objective, sampling, selection):
     values = CHOSEN | dict(objective=objective, sampling=sampling, selection=selection)
-    resolved = config.sampling_of(values)
+    resolved = sampling_of(values)
     if OBJECTIVES[objective].triplets and selection == "drawn" and resolved not in TRIPLET_SAMPLINGS:
         assert error_of(RunConfig, **values).startswith("selection: ")
         return
@@ -272,11 +275,11 @@ def test_a_cube_of_images_has_to_fit_into_memory(largest, too_large, selection, 
 
 def test_a_batch_of_all_classes_has_to_fit_into_memory():
     made = RunConfig(sampling="balanced", selection="all", images_per_class=17)
-    config.check_data(made, dict.fromkeys(range(15), 100))
+    rules.check_data(made, dict.fromkeys(range(15), 100))
     for classes in (16, 47):  # of 47 classes 16 make a batch
-        message = error_of(config.check_data, made, dict.fromkeys(range(classes), 100))
+        message = error_of(rules.check_data, made, dict.fromkeys(range(classes), 100))
         assert message.startswith("selection: all triplets of 272 images")
-    config.check_data(made, dict.fromkeys(range(16), 16))  # a class gives all its images if there are fewer
+    rules.check_data(made, dict.fromkeys(range(16), 16))  # a class gives all its images if there are fewer
 
 
 def test_few_triplets_of_many_images_fit_into_memory():
@@ -297,11 +300,9 @@ def test_a_batch_of_one_class_has_no_negatives(objective):
 
 def test_batch_normalisation_cannot_learn_from_a_single_image():
     classifier = RunConfig(objective="cross_entropy")
-    config.check_data(classifier, sizes(1, 1))
-    assert "single image" in error_of(config.check_data, classifier, sizes(1))
-    assert "single image" in error_of(
-        config.check_data, dataclasses.replace(classifier, validation_share=0.5), sizes(2)
-    )
+    rules.check_data(classifier, sizes(1, 1))
+    assert "single image" in error_of(rules.check_data, classifier, sizes(1))
+    assert "single image" in error_of(rules.check_data, classifier.changed(validation_share=0.5), sizes(2))
 
 
 @pytest.mark.parametrize("name", ["positive_classes", "negative_classes"])
@@ -366,9 +367,9 @@ def test_a_refusal_names_its_setting():
 )
 def test_settings_without_effect(values):
     made = RunConfig(epochs=5, **values)
-    assert list(config.without_effect(made)) == [next(iter(values))]
+    assert list(rules.without_effect(made)) == [next(iter(values))]
     changed = {"chosen_share": 0.5, "triplet_weight": 0.5}.get(next(iter(values)), 4)
-    assert not config.without_effect(dataclasses.replace(made, **{next(iter(values)): changed}))
+    assert not rules.without_effect(made.changed(**{next(iter(values)): changed}))
 
 
 # What a set of training images can give
@@ -382,15 +383,15 @@ def sizes(*counts: int) -> dict[int, int]:
 @pytest.mark.parametrize("classifier", ["knn", "knn_weighted"])
 def test_check_data_neighbours(classifier):
     made = RunConfig(neighbours=5, classifier=classifier)
-    config.check_data(made, sizes(3, 3))
-    message = error_of(config.check_data, made, sizes(3, 2))  # nobody votes for itself
+    rules.check_data(made, sizes(3, 3))
+    message = error_of(rules.check_data, made, sizes(3, 2))  # nobody votes for itself
     assert message.startswith("neighbours: ")
     assert "5 training images" in message
     for other in ("centre", "nearest_mean"):
-        config.check_data(dataclasses.replace(made, classifier=other), sizes(3, 2))
+        rules.check_data(made.changed(classifier=other), sizes(3, 2))
     # Of 4 + 4 images 2 + 2 are left
-    held = dataclasses.replace(made, validation_share=0.5)
-    assert "4 training images besides those for validation" in error_of(config.check_data, held, sizes(4, 4))
+    held = made.changed(validation_share=0.5)
+    assert "4 training images besides those for validation" in error_of(rules.check_data, held, sizes(4, 4))
 
 
 @pytest.mark.parametrize("counts", [(10,), (1, 1, 1)])
@@ -406,48 +407,48 @@ def test_check_data_neighbours(classifier):
 )
 def test_check_data_triplets(counts, values):
     made = RunConfig(neighbours=1, **values)
-    message = error_of(config.check_data, made, sizes(*counts))
+    message = error_of(rules.check_data, made, sizes(*counts))
     assert "two classes, one of them with two" in message
-    config.check_data(RunConfig(neighbours=1, objective="cross_entropy"), sizes(*counts))
-    config.check_data(RunConfig(neighbours=1), sizes(1, 2))
+    rules.check_data(RunConfig(neighbours=1, objective="cross_entropy"), sizes(*counts))
+    rules.check_data(RunConfig(neighbours=1), sizes(1, 2))
 
 
 def test_check_data_triplets_without_the_validation_images():
     made = RunConfig(neighbours=1, validation_share=0.5)
-    config.check_data(made, sizes(4, 4))
-    assert error_of(config.check_data, made, sizes(2, 2)).startswith(
+    rules.check_data(made, sizes(4, 4))
+    assert error_of(rules.check_data, made, sizes(2, 2)).startswith(
         "objective and sampling: "
     )  # one image each is left
 
 
 def test_check_data_balanced():
     made = RunConfig(neighbours=1, sampling="balanced", classes_per_batch=4)
-    config.check_data(made, sizes(2, 3, 2, 9))
-    message = error_of(config.check_data, made, sizes(2, 3, 9))
+    rules.check_data(made, sizes(2, 3, 2, 9))
+    message = error_of(rules.check_data, made, sizes(2, 3, 9))
     assert message.startswith("classes_per_batch: the set has 3 classes; use 3 or fewer")
-    message = error_of(config.check_data, made, sizes(2, 1, 2, 9))
+    message = error_of(rules.check_data, made, sizes(2, 1, 2, 9))
     assert message.startswith("sampling: class 11 ")
     assert "add an image" in message
-    config.check_data(dataclasses.replace(made, classes_per_batch=0), sizes(2, 3, 9))
+    rules.check_data(made.changed(classes_per_batch=0), sizes(2, 3, 9))
 
 
 def test_check_data_chosen_classes():
     made = RunConfig(neighbours=1, sampling="chosen_triplets", positive_classes=(10, 12), negative_classes=(11,))
-    config.check_data(made, sizes(2, 1, 2))
-    message = error_of(config.check_data, made, sizes(2, 1))
+    rules.check_data(made, sizes(2, 1, 2))
+    message = error_of(rules.check_data, made, sizes(2, 1))
     assert message.startswith("positive_classes and negative_classes: the set has no class 12; it has 10, 11")
-    message = error_of(config.check_data, made, sizes(2, 5, 1))
+    message = error_of(rules.check_data, made, sizes(2, 5, 1))
     assert message.startswith("positive_classes: class 12 has fewer than two images")
-    message = error_of(config.check_data, dataclasses.replace(made, validation_share=0.5), sizes(8, 9, 2))
+    message = error_of(rules.check_data, made.changed(validation_share=0.5), sizes(8, 9, 2))
     assert message.startswith("positive_classes: class 12 ")
-    unknown = dataclasses.replace(made, negative_classes=(3,))
-    assert "no class 3;" in error_of(config.check_data, unknown, sizes(2, 1, 2))
+    unknown = made.changed(negative_classes=(3,))
+    assert "no class 3;" in error_of(rules.check_data, unknown, sizes(2, 1, 2))
 
 
 def test_check_data_validation():
     made = RunConfig(neighbours=1, validation_share=0.95)
-    config.check_data(made, sizes(40, 40))
-    message = error_of(config.check_data, made, sizes(40, 9))
+    rules.check_data(made, sizes(40, 40))
+    message = error_of(rules.check_data, made, sizes(40, 9))
     assert message.startswith("validation_share: ")
     assert "smaller share" in message
 
@@ -472,7 +473,7 @@ def test_parse_setting_reads_every_default(name):
 @pytest.mark.parametrize("text", ["2,2,4,16", "[2,2,4,16]", "(2, 2, 4, 16)", "[ 2, 2,4 ,16 ]"])
 def test_parse_blocks(text):
     assert parse_setting(f"blocks={text}") == ("blocks", (2, 2, 4, 16))
-    assert config.parse_value("blocks", text) == ("blocks", (2, 2, 4, 16))
+    assert parse_value("blocks", text) == ("blocks", (2, 2, 4, 16))
 
 
 def test_parse_one_block_and_a_choice_that_is_a_number():
@@ -499,7 +500,7 @@ def test_an_empty_list_can_be_written_and_is_refused_where_it_is_none():
 @pytest.mark.parametrize("value", [(3,), (3, -5), (), 0.25, 7, "balanced"])
 def test_written_is_what_parse_value_reads(value):
     names = {tuple: "negative_classes", float: "chosen_share", int: "epochs", str: "sampling"}
-    assert config.parse_value(names[type(value)], config.written(value)) == (names[type(value)], value)
+    assert parse_value(names[type(value)], written(value)) == (names[type(value)], value)
 
 
 def test_unknown_and_incomplete_settings():
@@ -513,19 +514,19 @@ def test_unknown_and_incomplete_settings():
 @pytest.mark.parametrize("name", PRESETS)
 def test_through_json_and_back(name):
     made = from_preset(name, seed=7)
-    text = json.dumps(config.to_dict(made), allow_nan=False)
-    assert json.loads(text) == config.to_dict(made)  # the very values, no tuple that becomes a list
-    again = config.from_dict(json.loads(text))
+    text = json.dumps(made.plain(), allow_nan=False)
+    assert json.loads(text) == made.plain()  # the very values, no tuple that becomes a list
+    again = RunConfig(**json.loads(text))
     assert again == made
     assert type(again.blocks) is tuple
-    assert json.dumps(config.to_dict(again)) == text
+    assert json.dumps(again.plain()) == text
 
 
-def test_from_dict_checks_like_the_constructor():
-    values = config.to_dict(RunConfig())
-    assert "dropout" in error_of(config.from_dict, values | {"dropout": 1.0})
-    assert error_of(config.from_dict, values | {"epochs": 0}).startswith("epochs: ")
-    assert config.from_dict({}) == RunConfig()
+def test_what_a_newer_version_wrote_is_named():
+    values = RunConfig().plain()
+    assert "dropout" in error_of(RunConfig, **values | {"dropout": 1.0})
+    assert error_of(RunConfig, **values | {"epochs": 0}).startswith("epochs: ")
+    assert RunConfig(**{}) == RunConfig()
 
 
 # A configuration as the lab's first version wrote it, before sampling, selection and the rest were settings
@@ -558,10 +559,10 @@ OLD = {
 
 
 def test_runs_of_the_first_version_are_read_and_mean_the_same():
-    made = config.from_dict(OLD)
+    made = RunConfig(**OLD)
     assert made == from_preset("densenet39")
     assert (made.batches, made.predicts, made.optimiser, made.schedule) == ("shuffled", "softmax", "sgd", "step")
-    metric = config.from_dict(OLD | {"objective": "triplet", "preset": "facenet"})
+    metric = RunConfig(**OLD | {"objective": "triplet", "preset": "facenet"})
     assert (metric.batches, metric.counted, metric.predicts) == ("random_triplets", "drawn", "knn")
     assert (metric.triplet_loss, metric.triplet_mean, metric.label_smoothing) == ("margin", "all", 0)
     assert (metric.weight_average, metric.norm_momentum, metric.warm_up) == (0, 0.1, 0)  # torch's own momentum
@@ -573,8 +574,8 @@ def test_runs_of_the_first_version_are_read_and_mean_the_same():
 
 def applying(**values) -> set[str]:
     """Those of the settings that depend on others."""
-    made = dataclasses.asdict(RunConfig(**values))
-    always = {name for name, field in FIELDS.items() if field.metadata["when"] is config.always}
+    made = dict(RunConfig(**values))
+    always = {name for name, field in FIELDS.items() if field.when is setting.always}
     return {name for name, field in FIELDS.items() if config.applies(field, made)} - always
 
 

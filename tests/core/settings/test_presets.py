@@ -1,6 +1,5 @@
 """The recipes: every one builds and learns; what a run is called and what was changed in it."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -12,8 +11,9 @@ from core.learning.events import EpochDone, StepDone
 from core.runs import store, writing
 from core.settings import config, presets
 from core.settings.choices import ARCHITECTURES, SAMPLINGS
-from core.settings.config import ConfigError, RunConfig
+from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
+from core.settings.setting import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,7 +43,7 @@ def test_a_preset_changes_only_known_settings(name):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_a_preset_sets_has_an_effect(name):
-    values = dataclasses.asdict(from_preset(name))
+    values = dict(from_preset(name))
     assert [key for key in PRESETS[name].values if not config.applies(FIELDS[key], values)] == []
 
 
@@ -59,7 +59,7 @@ def test_a_preset_says_in_a_line_what_to_expect(name):
 
 def test_titles_differ():
     assert len({preset.title for preset in PRESETS.values()}) == len(PRESETS)
-    settings = [dataclasses.replace(from_preset(name), preset="") for name in PRESETS]
+    settings = [from_preset(name).changed(preset="") for name in PRESETS]
     assert len(set(settings)) == len(PRESETS)
 
 
@@ -142,7 +142,7 @@ def test_the_lab_sheets_classifiers(name):
 
 def test_from_preset_with_changes():
     made = from_preset("facenet", epochs=1, margin=0.5)
-    assert made == dataclasses.replace(from_preset("facenet"), epochs=1, margin=0.5)
+    assert made == from_preset("facenet").changed(epochs=1, margin=0.5)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -192,7 +192,7 @@ def test_a_preset_as_it_is_has_no_changes(name):
 def test_settings_without_an_effect_are_no_changes():
     made = from_preset("densenet52", margin=5.0, width=8, cardinality=2, embedding_size=4, growth_rate=13)
     assert presets.changes(made) == {"growth_rate": 13}
-    assert presets.changes(dataclasses.replace(made, objective="triplet", blocks=(2, 2, 4, 16))) == {
+    assert presets.changes(made.changed(objective="triplet", blocks=(2, 2, 4, 16))) == {
         "growth_rate": 13,
         "objective": "triplet",
         "embedding_size": 4,
