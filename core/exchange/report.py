@@ -207,7 +207,7 @@ def _near(images: DataSet, name: str, row: int, distance: float) -> str:
 
 def _settings(run: Run) -> str:
     values = run.config.plain()
-    rows = [f"{field.metadata['label']}: {written(getattr(run.config, field.name))}" for field in settings()]
+    rows = [f"{field.label}: {written(getattr(run.config, field.name))}" for field in settings()]
     preset = f"preset: {values['preset']}"
     return f'<div class="settings">{"<br>".join(map(text, [preset, *rows]))}</div>'
 
