@@ -18,20 +18,23 @@ def test_a_decimal_comma_is_a_decimal_point(text, value):
     assert form.texts["learning_rate"] == text  # nothing is typed over
 
 
-@pytest.mark.parametrize("name", [*WHOLE, *BROKEN])
 @pytest.mark.parametrize(
     "text", ["99999999999", "-5000000000", "abc", "1,5,5", "1_0", "nan", "inf", "٣", "1 000", "--1"]
 )
-def test_no_wrong_text_ever_means_another_value(name, text):
-    form = Form("facenet-semi-hard")
-    form.texts[name] = text
-    config, wrong, clash = form.config()
-    assert not clash
-    if name in wrong:
-        assert config is None
-        assert name not in wrong[name]  # said with its label
-    else:  # it has no effect beside the others
-        assert getattr(config, name) == getattr(from_preset(form.preset), name)
+def test_no_wrong_text_ever_means_another_value(text):
+    refused = 0
+    for name in (*WHOLE, *BROKEN):
+        form = Form("facenet-semi-hard")
+        form.texts[name] = text
+        config, wrong, clash = form.config()
+        assert not clash
+        if name in wrong:
+            refused += 1
+            assert config is None
+            assert name not in wrong[name]  # said with its label
+        else:  # it has no effect beside the others
+            assert getattr(config, name) == getattr(from_preset(form.preset), name)
+    assert refused > 10
 
 
 @pytest.mark.parametrize("text", ["1,5", "1.0", "1e3", "0x10"])
