@@ -6,7 +6,20 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
-CONSTRAINTS := $(if $(SYSTEM_TORCH),,-c constraints.txt)
+CONSTRAINTS := $(if $(SYSTEM_TORCH),-c .venv/torch.txt,-c constraints.txt)
+
+# .venv sees the packages of PYTHON's own environment, and pip may not replace the PyTorch among them
+define SHARE_TORCH
+import site, sys
+from pathlib import Path
+try:
+    import torch
+except ImportError:
+    sys.exit("SYSTEM_TORCH=1 needs a PyTorch in " + sys.prefix + ": install one there, or leave SYSTEM_TORCH out")
+Path(sys.argv[1], "system.pth").write_text("\n".join(site.getsitepackages()))
+Path(".venv/torch.txt").write_text("torch==" + torch.__version__)
+endef
+export SHARE_TORCH
 
 .PHONY: run test lint bench setup setup-dev constraints
 
@@ -39,7 +52,8 @@ constraints: setup-dev
 
 .venv/installed: requirements.txt constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; choose one with make PYTHON=python3.12')"
-	$(PYTHON) -m venv $(if $(SYSTEM_TORCH),--system-site-packages) .venv
+	$(PYTHON) -m venv .venv
+	$(if $(SYSTEM_TORCH),$(PYTHON) -c "$$SHARE_TORCH" $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])"))
 	@echo "Installing the packages of requirements.txt into .venv: a few minutes, once."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) $(CONSTRAINTS) -r requirements.txt
 	touch .venv/installed

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,19 @@ def test_a_wrong_import_in_any_folder_is_found(tmp_path):
     assert sorted((tmp_path / "core").rglob("*.py")) == [file]
     assert from_package(file, "streamlit") == {"streamlit"}
     assert wrong_imports(file, tmp_path) == {"core.control", "core.networks.build"}
+
+
+def test_what_is_imported_is_required():
+    """What `make run` installs is enough: a package that only the tests' requirements name would be missing there."""
+    needed = {each.split("~")[0].split(">")[0] for each in (ROOT / "requirements.txt").read_text().split()}
+    brought = {"starlette": "streamlit", "pydantic_core": "pydantic"}  # parts of a required package
+    known, modules = (
+        packages_distributions(),
+        {module.split(".")[0] for file in [*CORE, *APP] for module in imports(file)},
+    )
+    foreign = modules - set(sys.stdlib_module_names) - {"core", "app"}
+    assert len(foreign) > 10
+    assert not [each for each in foreign if not {brought.get(each), *known.get(each, ())} & needed]
 
 
 def test_views_hold_no_torch():
