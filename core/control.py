@@ -12,6 +12,7 @@ from core import places
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.learning import footprint, memory
+from core.learning.events import StepDone
 from core.learning.states import Control, Request, Status
 from core.runs import store, writing
 from core.runs.files import StoreError
@@ -86,6 +87,14 @@ def pause(run: Run) -> None:
         _request(run, Request.PAUSE)
 
 
+def one_step(run: Run, images: DataSet) -> None:
+    """Trains a paused run for a single batch and pauses it again; raises as `resume` does.
+
+    After the last batch of an epoch the step comes with the epoch's evaluation, and is the first of the next epoch.
+    """
+    _submit(writing.reopen(run, images), images, one_step=True)
+
+
 def stop(run: Run) -> None:
     """Ends the run at its next step and evaluates the model so far, or takes it out of the queue."""
     if not queue().stop(run.id):
@@ -123,7 +132,7 @@ def _request(run: Run, request: Request) -> None:
     store.request(now, request)
 
 
-def _submit(writer: RunWriter, images: DataSet) -> None:
+def _submit(writer: RunWriter, images: DataSet, one_step: bool = False) -> None:
     try:
         writer.wait()
     except BaseException:
@@ -132,7 +141,7 @@ def _submit(writer: RunWriter, images: DataSet) -> None:
     try:
         queue().submit(
             writer.id,
-            lambda control: _train(writer, images, control),
+            lambda control: _train(writer, images, control, one_step),
             told=lambda request: writer.announce(request.heard),
             dropped=lambda request: _drop(writer, request),
             asked=writer.requested,
@@ -142,13 +151,20 @@ def _submit(writer: RunWriter, images: DataSet) -> None:
         raise
 
 
-def _train(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+def _train(writer: RunWriter, images: DataSet, control: Control, one_step: bool = False) -> Iterator:
     writer.take_turn()
+    enough = False
+
+    def asked() -> Request | None:
+        return control() or (Request.PAUSE if enough else None)
+
     try:
         with writer:
             from core import experiment  # here: the background thread waits for torch, the page does not
 
-            yield from experiment.run(writer, images, control)
+            for event in experiment.run(writer, images, asked):
+                enough = enough or (one_step and isinstance(event, StepDone))
+                yield event
     finally:
         memory.give_back()  # what this run's feature maps took; until the next one it belongs to other programs
 

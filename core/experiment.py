@@ -28,9 +28,11 @@ from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, Event, Finished, Resumed, StepDone
 from core.learning.interrupt import Interruptible
 from core.learning.loop import Training
+from core.learning.microscope import Microscope
 from core.learning.states import Control, Request, Status
 from core.networks import build
-from core.runs import store
+from core.networks.build import Network
+from core.runs import latest_step, store
 from core.runs.files import StoreError
 from core.runs.record import MachineFacts, Result
 from core.runs.store import Run
@@ -41,6 +43,7 @@ from core.settings.setting import ConfigError
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch,
 CHECKPOINT_SHARE = 0.01  # or more, so that saving them takes no larger share of the time
+LATEST_STEP_SECONDS = 2.0  # between two looks at the latest step, for the pages
 _LOOKED_AT = 8  # images that a network is tried with
 
 
@@ -107,8 +110,8 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     try:
         with Interruptible(leave_building):
             footprint.check(config, len(images.classes), used)
-            torch.manual_seed(config.seed)  # for the initial weights; all later draws have their own generators
-            network = build.build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
+            # The seed draws the initial weights; all later draws have their own generators
+            network = build.seeded(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
     except _Left:
         writer.update(status=request.ended, starts=0)
         yield _finished(writer)
@@ -151,13 +154,15 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         recorder.keep(epoch, evaluation)
         return evaluation
 
+    microscope = Microscope(config, used, np.flatnonzero(~held))
     hook = training.judged.register_forward_pre_hook(before_batch)
     try:
-        for event in loop.fit(training, learnt, config, used, evaluate_epoch, asked):
+        for event in loop.fit(training, learnt, config, used, evaluate_epoch, asked, microscope.look):
             if isinstance(event, EpochDone):
                 recorder.epoch_done(event)
             else:
                 recorder.step_done(event)
+                recorder.keep_latest(microscope)
             yield event
     except _Left:
         pass
@@ -166,6 +171,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
         raise
     finally:
         hook.remove()
+    recorder.keep_latest(microscope, training.network)
     if request in (Request.PAUSE, Request.LEAVE):
         recorder.save_between()
     status = request.ended if request and not training.ended(config) else Status.DONE
@@ -223,6 +229,7 @@ class _Recorder:
         self.training = training
         self.progress = Progress()
         self.resumed = False
+        self._next_look = 0.0
         self._embedded: Embedded | None = None  # of the last evaluation
         self._tested = 0  # images in the evaluation going on
         self._saved = (1, 0)  # epoch and step of the newest checkpoint; the very beginning needs none
@@ -271,6 +278,16 @@ class _Recorder:
         """Says that so many images more are being tested."""
         self._tested += count
         self.writer.say_testing(self._tested, len(self.images.train.ids) + len(self.images.test.ids))
+
+    def keep_latest(self, microscope: Microscope, after: Network | None = None) -> None:
+        """Keeps some triplets or images of the latest step: now and then, and at the end with what it changed."""
+        if after is None and time.perf_counter() < self._next_look:
+            return
+        begun = time.perf_counter()
+        if specimens := microscope.specimens(after):
+            latest_step.save(self.writer.folder, specimens)
+        now = time.perf_counter()
+        self._next_look = now + max(LATEST_STEP_SECONDS, (now - begun) / CHECKPOINT_SHARE)
 
     def keep(self, epoch: int, evaluation: Evaluation) -> None:
         """Saves what the network makes of all images."""

@@ -1,7 +1,6 @@
 """The training loop, once, for every architecture and objective: a generator of events."""
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -15,13 +14,12 @@ from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, StepDone
 from core.learning.machine import Machine
 from core.learning.means import Means
+from core.learning.microscope import Seen
 from core.learning.objectives import Diagnostics
+from core.learning.schedule import learning_rate
 from core.learning.states import Control, Request
 from core.networks.build import Network, prepare, repeated
 from core.settings.config import RunConfig
-
-_FIRST_RATE = 0.04  # of the full learning rate, where a warm-up begins
-_RISE = 0.3  # share of the training in which the one-cycle schedule rises (arXiv:1708.07120)
 
 
 class Diverged(RuntimeError):
@@ -129,33 +127,6 @@ def moving_average(network: Network, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
 
 
-def learning_rate(config: RunConfig, epoch: int, step: int = 1, steps: int = 1) -> float:
-    """The learning rate of a step; `epoch` and `step` count from 1, `steps` is how many an epoch has.
-
-    step: divided by `decay_factor` after every `decay_every` epochs. cosine: half a wave from 1 to 0. Both rise
-    linearly during the warm-up. one_cycle: linear up during the first 30 % of the training, then half a wave down to 0.
-    """
-    passed = epoch - 1 + (step - 1) / steps  # epochs
-    if config.schedule == "one_cycle":
-        share = passed / config.epochs
-        if share < _RISE:
-            return config.learning_rate * _rising(share / _RISE)
-        return config.learning_rate * _falling((share - _RISE) / (1 - _RISE))
-    if passed < config.warm_up:
-        return config.learning_rate * _rising(passed / config.warm_up)
-    if config.schedule == "cosine":
-        return config.learning_rate * _falling((passed - config.warm_up) / (config.epochs - config.warm_up))
-    return config.learning_rate / config.decay_factor ** ((epoch - 1) // config.decay_every)
-
-
-def _rising(share: float) -> float:
-    return _FIRST_RATE + (1 - _FIRST_RATE) * share
-
-
-def _falling(share: float) -> float:
-    return (1 + math.cos(math.pi * share)) / 2
-
-
 def fit(
     training: Training,
     train: LabelledImages,
@@ -163,13 +134,14 @@ def fit(
     machine: Machine,
     evaluate: Callable[[int], Evaluation],
     control: Control = lambda: None,
+    look: Callable[[Seen], None] = lambda seen: None,
 ) -> Iterator[StepDone | EpochDone]:
     """Goes on with `training` until its last epoch; yields StepDone after a step, EpochDone after an evaluation.
 
     `control` is asked before every step. At a request to stop the epoch so far is evaluated, and at any
     request the generator ends with `training` as it was after the last step: called again with it, the epoch is
     finished as if it had never been interrupted. When EpochDone of a whole epoch is yielded, `training` stands at the
-    beginning of the next.
+    beginning of the next. `look` is shown every batch before it changes the weights.
     Raises Diverged as soon as a loss is not finite.
     """
     labels = train.labels.to(machine.device)
@@ -198,6 +170,7 @@ def fit(
                     f"diverged: the loss or an embedding is not finite in epoch {epoch}, step {step}: the weights have "
                     f"run away. Lower the learning rate (it was {rate:g})."
                 )
+            look(Seen.of(epoch, step, batch, images, labels[batch], outputs, loss))
             _differentiate(loss, network)
             for group in descent.param_groups:
                 group["lr"] = rate

@@ -18,6 +18,7 @@ from core.settings.config import SPHERE_RADIUS
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _LOOKED_AT = 4096  # triplets of a batch that the quantiles are taken of, evenly spaced: sorting all takes too long
+_ANCHORS_COUNTED = 128  # anchors of a batch whose triplets are counted, evenly spaced
 _PUSHED = 0.01  # a triplet is active if it is pushed with at least this fraction of the full force
 
 
@@ -168,6 +169,26 @@ def _diagnostics(to_positive: Tensor, to_negative: Tensor, margin: float, active
     return dict(zip(names, everything.tolist(), strict=True))  # one wait for the device, not twelve
 
 
+def valid_shares(embeddings: Tensor, pairs: Pairs, margin: float) -> dict[str, float | None]:
+    """Fractions of all valid triplets of a batch, mined or not, that are easy, semi-hard and hard.
+
+    The triplets are counted, not made: the negatives of an anchor are sorted once, and each of its positives then finds
+    how many are closer. In a large batch a fair part of the anchors stands for all. None without a valid triplet.
+    """
+    names = ("valid_easy", "valid_semi_hard", "valid_hard")
+    some = slice(None, None, -(-len(embeddings) // _ANCHORS_COUNTED))
+    positive, negative = pairs.positive[some], pairs.negative[some]  # (A, B)
+    distances = pairwise_distances(embeddings[some].detach(), embeddings.detach())  # (A, B)
+    negatives = distances.masked_fill(~negative, math.inf).sort(dim=1).values  # (A, B), the closest first
+    hard = torch.searchsorted(negatives, distances, right=True)  # (A, B): negatives with d(a, n) <= d(a, p)
+    not_easy = torch.maximum(torch.searchsorted(negatives, distances + margin), hard)
+    every = negative.sum(dim=1, keepdim=True).expand_as(hard)
+    counts = torch.stack([every - not_easy, not_easy - hard, hard]).masked_fill(~positive, 0).sum(dim=(1, 2))  # (3,)
+    if not (total := counts.sum()):
+        return dict.fromkeys(names)
+    return dict(zip(names, (counts / total).tolist(), strict=True))
+
+
 def anchors_left_out(triplets: Triplets, count: int) -> int:
     """How many of `count` anchors have no triplet."""
     return count - len(triplets.anchors.unique())
@@ -184,10 +205,15 @@ def supervised_contrastive_loss(embeddings: Tensor, pairs: Pairs, temperature: f
     s is the cosine (arXiv:2004.11362, eq. 2); a second copy of the anchor is no k either. Anchors without a positive in
     the batch are left out; zero, with a zero gradient, if that is everyone.
     """
+    of_anchor = contrastive_losses(embeddings, pairs, temperature)
+    return of_anchor.sum() / pairs.positive.any(dim=1).sum().clamp(min=1)
+
+
+def contrastive_losses(embeddings: Tensor, pairs: Pairs, temperature: float) -> Tensor:
+    """What each anchor adds to the supervised contrastive loss (B,); zero for one without a positive."""
     positive, negative = pairs
     logits = embeddings @ embeddings.T / (SPHERE_RADIUS**2 * temperature)  # (B, B)
     logits = logits.masked_fill(~(positive | negative), -1e9)
     log_probability = logits.log_softmax(dim=1)  # (B, B)
     positives = positive.sum(dim=1)  # (B,)
-    of_anchor = -(log_probability * positive).sum(dim=1) / positives.clamp(min=1)  # (B,)
-    return of_anchor.sum() / (positives > 0).sum().clamp(min=1)
+    return -(log_probability * positive).sum(dim=1) / positives.clamp(min=1)  # (B,)

@@ -1,6 +1,7 @@
 """From a configuration to a network: the backbone with its heads, its layer counts, its input."""
 
 import re
+import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from core.settings.choices import ARCHITECTURES, OBJECTIVES, load
 from core.settings.config import SPHERE_RADIUS, RunConfig
 
+_drawing = threading.Lock()
 DIGIT_SIZE = 28  # pixels: longer side to which smaller images are enlarged: MNIST's
 
 
@@ -70,6 +72,17 @@ def build(config: RunConfig, class_count: int) -> Network:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = config.norm_momentum
     return network
+
+
+def seeded(config: RunConfig, class_count: int) -> Network:
+    """The network of a run with the weights that its seed draws; torch's global generator stays as it is.
+
+    Whatever builds a network beside a training does it here: two threads that draw from the one generator of the
+    process would change each other's weights.
+    """
+    with _drawing, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return build(config, class_count)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class RunWriter:
         self._changing = threading.Lock()
         self._steps: io.RawIOBase | None = None
         self._step_rows = 0  # in steps.csv
+        self._step_columns: list[str] = []  # of steps.csv: one begun by an older version has fewer
         self._pending = Means()  # of the steps since the last row
         self._next_word = 0.0  # on an evaluation
         self._lock = locks.locked(folder)
@@ -140,8 +141,9 @@ class RunWriter:
         self._pending = Means()
         text = io.StringIO(newline="")
         if self._step_rows == 0:
+            self._step_columns = list(row)
             csv.writer(text).writerow(row)
-        csv.writer(text).writerow(row.values())
+        csv.writer(text).writerow([row.get(name) for name in self._step_columns])
         file = self.folder / "steps.csv"
         try:
             if self._steps is None:
@@ -180,6 +182,7 @@ class RunWriter:
         kept = [line for line in lines[: self._step_rows + 1] if line.endswith(b"\n")]
         if len(kept) < self._step_rows + 1:
             self._step_rows = max(0, len(kept) - 1)  # a damaged file: the curve has a gap, the run goes on
+        self._step_columns = next(csv.reader([kept[0].decode()])) if self._step_rows else []
         with replacing(file) as stream:
             stream.writelines(kept if self._step_rows else [])
 

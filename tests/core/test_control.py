@@ -5,10 +5,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from core import control, experiment
-from core.runs import store, writing
+from core.runs import latest_step, store, writing
 from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.settings.presets import from_preset
@@ -40,6 +41,25 @@ def wait_for(run_folder, *statuses: str):
             return run
         threading.Event().wait(0.005)
     raise AssertionError(f"{run.status} instead of {statuses}")
+
+
+def test_step_by_step_it_is_the_same_run(done, digits, tmp_path):  # noqa: F811
+    """Every step of the run is a run of its own, those at the ends of epochs as well."""
+    whole, _ = done
+    writing.create(whole.config, digits, tmp_path).close()
+    run = store.list_runs(tmp_path)[0]
+    seen = []
+    for _ in range(12):
+        control.one_step(run, digits)
+        assert queue().join(SOON)
+        run = store.read(run.folder)
+        found = latest_step.read(run)
+        seen.append((found.epoch, found.step))
+        assert np.isfinite(found.batch_loss).all()  # before and after it
+        if run.status == "done":
+            break
+    assert list(dict.fromkeys(seen)) == [(epoch, step) for epoch in (1, 2, 3) for step in (1, 2, 3)]
+    check_resumed(whole, run)
 
 
 def test_paused_and_resumed_it_is_the_same_run(done, digits, tmp_path):  # noqa: F811

@@ -47,3 +47,7 @@ def test_it_goes_on(old, tmp_path):
     again = store.read(old.folder)
     assert (again.status, again.result.epochs) == ("done", 3)
     assert store.history(again).epoch.tolist() == [1, 2, 3]
+    steps = store.steps(again)  # in the columns that it was begun with
+    assert steps.epoch.tolist().count(3) == 29
+    assert "valid_hard" not in steps
+    assert "valid_hard" in store.history(again)

@@ -12,11 +12,9 @@ from core.settings.setting import ConfigError
 
 
 def batch_loss(outputs: Outputs, batch: Batch, config: RunConfig) -> tuple[Tensor, Diagnostics]:
-    """The loss of the triplets of a batch that count by the run's selection."""
-    selection = "all" if batch.epoch <= config.all_first and config.counted != "drawn" else config.counted
-    rule = choices.load(choices.SELECTIONS[selection].rule)
+    """The loss of the mined triplets of a batch."""
     pairs = triplets.pairs_of(batch.labels, batch.images)
-    chosen = rule(outputs.embeddings, pairs, config.margin, batch.draw)
+    selection, chosen = mined(outputs.embeddings, pairs, config, batch.epoch, batch.draw)
     loss, diagnostics = triplets.triplet_loss(
         outputs.embeddings, chosen, config.margin, config.triplet_loss, config.triplet_mean
     )
@@ -25,7 +23,17 @@ def batch_loss(outputs: Outputs, batch: Batch, config: RunConfig) -> tuple[Tenso
         "triplet_loss": loss.item(),
         "anchors_left_out": 0 if selection == "drawn" else triplets.anchors_left_out(chosen, anchors),
         "spread": triplets.spread(outputs.embeddings),
+        **triplets.valid_shares(outputs.embeddings, pairs, config.margin),
     }
+
+
+def mined(
+    embeddings: Tensor, pairs: triplets.Pairs, config: RunConfig, epoch: int, draw: torch.Generator
+) -> tuple[str, triplets.Triplets]:
+    """The way of mining in an epoch, one of choices.SELECTIONS, and the triplets of a batch that it finds."""
+    selection = "all" if epoch <= config.all_first and config.counted != "drawn" else config.counted
+    rule = choices.load(choices.SELECTIONS[selection].rule)
+    return selection, rule(embeddings, pairs, config.margin, draw)
 
 
 def held_back_loss(outputs: Outputs, labels: Tensor, config: RunConfig, draw: torch.Generator) -> float | None:

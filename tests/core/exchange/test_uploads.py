@@ -95,7 +95,7 @@ def test_round_trip(run, members, runs, digits):
         assert after.pop("run", run_id) == run_id
         before.pop("run", None)
         same(before, after)
-    kept = {path.name for path in run.folder.rglob("*")} - {"run.lock"}
+    kept = {path.name for path in run.folder.rglob("*")} - {"run.lock", "latest_step.npz"}
     assert {path.name for path in new.folder.rglob("*")} - {"run.lock"} == kept
     assert experiment.evaluate_run(new, None, None, None) == experiment.evaluate_run(run, None, None, None)
     assert store.data_of(new).fingerprint == digits.fingerprint
@@ -374,7 +374,7 @@ def test_every_needed_file_and_no_other(run, members, runs):
     made = ("history.csv", "predictions.csv", "mistakes.csv", "projection.npz", "between.pt", "stop.request", "new/x")
     archive = zipped(members | dict.fromkeys((*others, *made), b"<script>"))
     new = store.find(runs, uploads.read_run(archive, runs))
-    kept = {path.name for path in run.folder.rglob("*")} | {"run.lock"}
+    kept = {path.name for path in run.folder.rglob("*")} - {"latest_step.npz"} | {"run.lock"}
     assert {path.name for path in new.folder.rglob("*")} == kept
     assert not any(b"<script>" in path.read_bytes() for path in new.folder.rglob("*.*") if path.is_file())
 

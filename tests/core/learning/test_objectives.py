@@ -99,6 +99,7 @@ def test_triplets_by_selection(selection, kind, mean_over):
         "triplet_loss": loss,
         "anchors_left_out": 12 - len(set(chosen.anchors.tolist())),
         "spread": triplets.spread(embeddings),
+        **triplets.valid_shares(embeddings, triplets.pairs_of(LABELS), 6.0),
     }
 
 

@@ -526,6 +526,35 @@ def test_quantiles_of_very_many_triplets_come_from_a_fair_part_of_them():
     assert found["negative_distance"] == pytest.approx(to_negative.mean().item())  # the mean is over all
 
 
+@pytest.mark.parametrize("margin", [0.0, 2.0, 20.0])
+@pytest.mark.parametrize("name", sorted(set(SELECTIONS) - {"drawn"}))
+def test_shares_are_those_of_all_valid_triplets_whatever_is_mined(name, margin):
+    """Counted, against the same triplets made one by one; whole numbers make equal distances."""
+    for embeddings in (on_sphere(len(LABELS), 4), on_sphere(len(LABELS), 3).round()):
+        pairs = triplets.pairs_of(torch.as_tensor(LABELS))
+        found = triplets.valid_shares(embeddings, pairs, margin)
+        _, every = triplet_loss(embeddings, as_triplets(loop(LABELS)), margin)
+        expected = {f"valid_{kind}": every[kind] for kind in ("easy", "semi_hard", "hard")}
+        assert found == pytest.approx(expected, abs=1e-6)
+    mined = load(SELECTIONS[name].rule)(embeddings, pairs, margin, generator(0))
+    if name == "semi_hard" and len(mined.anchors):
+        assert triplet_loss(embeddings, mined, margin)[1]["semi_hard"] == 1  # which says nothing of the batch
+
+
+def test_shares_of_a_large_batch_come_from_a_fair_part_of_its_anchors():
+    embeddings = on_sphere(400, 8)
+    pairs = triplets.pairs_of(torch.randint(10, (400,), generator=generator(1)))
+    found = triplets.valid_shares(embeddings, pairs, 2.0)
+    _, every = triplet_loss(embeddings, triplets.all_valid(embeddings, pairs, 2.0, generator(0)), 2.0)
+    assert found["valid_semi_hard"] == pytest.approx(every["semi_hard"], abs=0.02)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_without_a_valid_triplet_there_are_no_shares():
+    found = triplets.valid_shares(on_sphere(4), triplets.pairs_of(torch.zeros(4, dtype=torch.long)), 2.0)
+    assert found == dict.fromkeys(("valid_easy", "valid_semi_hard", "valid_hard"))
+
+
 def test_spread():
     embeddings = on_sphere(30, 6)
     mean = embeddings.double().mean(dim=0)
