@@ -1,0 +1,93 @@
+"""What a training of some settings will be like, before it is begun: its network, what it sees, what an epoch takes."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from core.dataset.loader import DataSet
+from core.learning import evaluate, footprint, loop, machine, memory, sampling
+from core.learning.evaluate import LabelledImages
+from core.learning.states import Request
+from core.networks import build
+from core.settings.choices import TRIPLET_SAMPLINGS
+from core.settings.config import RunConfig
+
+_STEPS, _SECONDS = 6, 3.0  # a measurement ends after so many steps, or after the step at which this time has passed
+_TRIED = 100  # images whose evaluation is measured
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Facts about a training, as plain numbers."""
+
+    convolutions: int
+    fully_connected: int
+    parameters: int
+    multiply_adds: int  # for one image, forward
+    steps: int  # an epoch
+    images: int  # that pass through the network an epoch
+    triplets: int | None  # drawn an epoch; None where batches are images
+
+
+def outlook(config: RunConfig, images: DataSet) -> Outlook:
+    """The network of a configuration, and what an epoch on these images is. Takes milliseconds, multiplies nothing."""
+    facts = build.summarise(config, len(images.classes))
+    labels = torch.tensor(images.train.labels)
+    labels = labels[~sampling.held_out(config, labels)]
+    triplets = config.triplets if config.batches in TRIPLET_SAMPLINGS else None
+    steps = sampling.steps_per_epoch(config, labels)
+    shown = min(len(labels), steps * config.batch_size)  # a single image that is left over is dropped
+    if triplets:
+        shown = 3 * triplets
+    elif config.batches == "balanced":
+        shown = steps * footprint.images_a_batch(config, len(labels.unique()))
+    numbers = (facts.convolutions, facts.fully_connected, facts.parameters, facts.multiply_adds)
+    return Outlook(*numbers, steps, shown, triplets)
+
+
+def seconds_an_epoch(config: RunConfig, images: DataSet, leave: Callable[[], bool] = lambda: False) -> float | None:
+    """About how long an epoch takes on this machine, its evaluation included: a few real steps, and what they make.
+
+    They are those of a network and of generators of their own. `leave` is asked before each step; then it is None.
+    Raises ConfigError where there is not enough memory.
+    """
+    used = machine.choose(config)
+    footprint.check(config, len(images.classes), used)
+    labels = torch.tensor(images.train.labels)
+    known = LabelledImages(torch.tensor(images.train.images), labels, images.class_numbers)
+    learnt = known.rows(~sampling.held_out(config, labels))
+    network = build.seeded(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
+    try:
+        taken = _steps(loop.Training(network, config), learnt, config, used, leave)
+        if not taken or leave():
+            return None
+        some = known.images[:_TRIED]
+        begun = time.perf_counter()
+        evaluate.embed_all(network, some, config, used)
+        tested = (time.perf_counter() - begun) / len(some) * (len(labels) + len(images.test.labels))
+        return statistics.median(taken) * sampling.steps_per_epoch(config, learnt.labels) + tested
+    except loop.Diverged:
+        return None
+    finally:
+        del network
+        memory.give_back()
+
+
+def _steps(training: loop.Training, learnt: LabelledImages, config: RunConfig, used, leave) -> list[float]:
+    """The seconds that some steps take; the first one, which is slow, only if there is no other."""
+    marks = [time.perf_counter()]
+
+    def control() -> Request | None:
+        return Request.LEAVE if leave() else None
+
+    for done in loop.fit(training, learnt, config, used, evaluate=lambda epoch: None, control=control):
+        marks.append(time.perf_counter())
+        enough = len(marks) > _STEPS or marks[-1] - marks[0] > _SECONDS
+        if enough or done.step == done.steps:
+            break
+    taken = [after - before for before, after in itertools.pairwise(marks)]
+    return taken[1:] or taken
