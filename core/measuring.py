@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from core.dataset.loader import DataSet
 from core.runs.queue import queue
-from core.settings.config import ConfigError, RunConfig
+from core.settings.config import RunConfig
+from core.settings.setting import ConfigError
 
 _KEPT = 300  # configurations
 _NO_MATTER = (

@@ -13,7 +13,6 @@ from core.learning import evaluate, footprint, loop, machine, memory, sampling
 from core.learning.evaluate import LabelledImages
 from core.learning.states import Request
 from core.networks import build
-from core.settings.choices import TRIPLET_SAMPLINGS
 from core.settings.config import RunConfig
 
 _STEPS, _SECONDS = 6, 3.0  # a measurement ends after so many steps, or after the step at which this time has passed
@@ -38,13 +37,13 @@ def outlook(config: RunConfig, images: DataSet) -> Outlook:
     facts = build.summarise(config, len(images.classes))
     labels = torch.tensor(images.train.labels)
     labels = labels[~sampling.held_out(config, labels)]
-    triplets = config.triplets if config.batches in TRIPLET_SAMPLINGS else None
+    triplets = config.triplets if config.draws_triplets else None
     steps = sampling.steps_per_epoch(config, labels)
     shown = min(len(labels), steps * config.batch_size)  # a single image that is left over is dropped
     if triplets:
         shown = 3 * triplets
     elif config.batches == "balanced":
-        shown = steps * footprint.images_a_batch(config, len(labels.unique()))
+        shown = steps * config.images_a_batch(len(labels.unique()))
     numbers = (facts.convolutions, facts.fully_connected, facts.parameters, facts.multiply_adds)
     return Outlook(*numbers, steps, shown, triplets)
 

@@ -1,6 +1,5 @@
 """Questions of the form are answered once, in the background, and never while a run trains."""
 
-import dataclasses
 import threading
 
 import pytest
@@ -26,9 +25,9 @@ def test_asked_once_for_each_configuration(tiny, digits, monkeypatch):
     measuring = Measuring()
     answer = wait_for(measuring, lambda answer: answer.seconds, tiny, digits)
     assert answer.outlook == outlook.outlook(tiny, digits)
-    assert measuring.ask(dataclasses.replace(tiny, seed=5, epochs=9, learning_rate=0.1), digits) == answer
+    assert measuring.ask(tiny.changed(seed=5, epochs=9, learning_rate=0.1), digits) == answer
     assert len(asked) == 1
-    wider = dataclasses.replace(tiny, width=16)
+    wider = tiny.changed(width=16)
     assert wait_for(measuring, lambda answer: answer.seconds, wider, digits).outlook.parameters > 2
     assert [config.width for config in asked] == [8, 16]
 

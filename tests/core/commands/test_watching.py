@@ -12,9 +12,7 @@ from core.runs import latest_step, store, writing
 
 @pytest.fixture(scope="module", params=["triplets", "images"])
 def run(request, tiny, digits, tmp_path_factory):
-    config = dataclasses.replace(
-        tiny, epochs=1, objective="triplet" if request.param == "triplets" else "cross_entropy"
-    )
+    config = tiny.changed(epochs=1, objective="triplet" if request.param == "triplets" else "cross_entropy")
     with writing.create(config, digits, tmp_path_factory.mktemp("runs")) as writer:
         for _ in experiment.run(writer, digits):
             pass

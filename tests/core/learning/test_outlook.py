@@ -1,6 +1,5 @@
 """What a form says of a training before it begins, against the training itself."""
 
-import dataclasses
 import time
 
 import pytest
@@ -19,7 +18,7 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_an_epoch_is_counted_as_it_is_trained(tiny, digits, name):
-    config = dataclasses.replace(tiny, **KINDS[name])
+    config = tiny.changed(**KINDS[name])
     found = outlook.outlook(config, digits)
     labels = torch.tensor(digits.train.labels)
     learnt = labels[~sampling.held_out(config, labels)]
@@ -32,7 +31,7 @@ def test_an_epoch_is_counted_as_it_is_trained(tiny, digits, name):
 
 
 def test_seconds_are_measured_on_the_networks_own_copy(tiny, digits):
-    config = dataclasses.replace(tiny, triplets=2400)
+    config = tiny.changed(triplets=2400)
     before = torch.get_rng_state()
     begun = time.perf_counter()
     seconds = outlook.seconds_an_epoch(config, digits)
