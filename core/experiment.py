@@ -321,7 +321,7 @@ class _Recorder:
         self.writer.remove("between.pt")
         save_history(self.writer, progress)
         save_predictions(self.writer, self.images, self._embedded)
-        self.writer.update(result=progress.result, starts=0)
+        self.writer.update(result=progress.result, starts=0, unchecked=False)
 
     def save_between(self) -> None:
         """Saves a checkpoint within an epoch, unless nothing has been learnt since the last one."""

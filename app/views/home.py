@@ -83,7 +83,7 @@ def buttons(ticked: list[Run]) -> None:
             (run,) = ticked
             key = f"name_{run.id}"
             with st.container(width=380):
-                st.text_input("Name", run.name or run.title[:LONGEST_NAME], LONGEST_NAME, key=key)
+                st.text_input("Name", run.called[:LONGEST_NAME], LONGEST_NAME, key=key)
             # Looked up when the button is pressed: the click arrives together with what was typed
             action = lambda: actions.rename(run, session.recall(key))  # noqa: E731
             st.button("Rename", on_click=actions.act, args=("runs", ("rename", *ids), action))

@@ -5,14 +5,12 @@ lab makes all other files itself, as when a run is resumed. No byte is taken ove
 possible is written anew.
 """
 
-import math
 import os
-import pickletools
 import re
 import secrets
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +22,8 @@ from PIL import Image
 from core import places
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
-from core.exchange.archives import MEGABYTE, UNPACKED_BYTES, UploadError, members, opened, shown, unpack, zip_of
+from core.exchange.archives import UploadError, members, opened, shown, unpack
+from core.exchange.foreign import check_stored, checkpoint, named
 from core.learning.alarms import Kind
 from core.learning.states import Status
 from core.runs import store, writing
@@ -36,18 +35,12 @@ from core.settings.presets import PRESETS
 from core.settings.rules import check_data
 
 SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
-PICKLE_BYTES = 4 * MEGABYTE  # of the list of tensors in a checkpoint; DenseNet-52 has 0.1
 LARGEST_NUMBER = 10**8  # in a history: seconds, losses, sums of an epoch
-VALUES = 100_000  # in a checkpoint, tensors counted as one
 NEEDED = ("run.json", "last.pt")
 
 _OF_SET = re.compile(r"(train|test)(/[^/]+/[^/]+\.(?i:png)|\.csv)")
 _OF_RUN = re.compile(r"run\.json|label\.json|(last|best)\.pt|steps\.csv|embeddings/epoch_[0-9]{4}\.npz")
 _COLUMN = re.compile("[A-Za-z][A-Za-z0-9_]{0,39}")
-_PICKLED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
-    f"torch {kind}Storage"
-    for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-}
 
 
 def data_sets() -> list[Path]:
@@ -174,6 +167,7 @@ def _record(run: Run, run_id: str, known: DataSet | None) -> RunRecord:
         error=shown(run.error, 500),
         diverged=run.diverged,
         notes=tuple(shown(note, 300) for note in notes[:50]),
+        unchecked=known is None,
     )
 
 
@@ -199,29 +193,39 @@ def _rewrite(run: Run, known: DataSet | None, record: RunRecord, writer: writing
     import torch
 
     from core import experiment
+    from core.exchange import measuring
     from core.networks import build
 
     with torch.device("meta"):  # only the shapes: room for weights is made when there is a file of their size
         network = build.build(run.config, len(run.data.classes))
+    best = None
     if (run.folder / "best.pt").exists():
-        with _named("best.pt"):
-            best = _checkpoint(run.folder / "best.pt", network)
+        with named("best.pt"):
+            best = checkpoint(run.folder / "best.pt", network)
+            if any(type(best[name]) is not int or not 1 <= best[name] < 10**9 for name in ("epoch", "steps")):
+                raise UploadError("from an epoch that is none")
             writer.save_checkpoint("best.pt", {key: best[key] for key in ("epoch", "steps", "network")})
-    with _named("last.pt"):
+    with named("last.pt"):
         training, progress = _training(run, network)
     last = progress.rows[-1]
+    if best and best["epoch"] > last["epoch"]:
+        raise UploadError("best.pt: from an epoch after the last one; export the run anew")
     steps = store.steps(run).head(progress.steps["rows"])
     if len(steps):
         inside = steps["epoch"].between(1, last["epoch"]) & steps["step"].between(1, run.steps_per_epoch)
         if not inside.all() or not all(map(_COLUMN.fullmatch, steps.columns)):
             raise UploadError("steps.csv: a step outside the epochs of the run; export the run anew")
+        for name in steps:
+            low, high = _bounds(name)
+            if not steps[name].dropna().between(low, high).all():
+                raise UploadError(f"steps.csv: a {name} that cannot be; export the run anew")
         writer.save_table("steps.csv", steps)
     for row in progress.rows:
         file = run.folder / "embeddings" / f"epoch_{row['epoch']:04d}.npz"
         if file.exists() or row is last:
-            with _named(file.name):
+            with named(file.name):
                 if file.exists():
-                    _check_stored(file)
+                    check_stored(file)
                 embedded = store.embedded(run, row["epoch"])
                 if not ((embedded.scores >= 0) & (embedded.scores <= 1.001)).all():
                     raise UploadError("scores that are not from 0 to 1; export the run anew")
@@ -233,6 +237,7 @@ def _rewrite(run: Run, known: DataSet | None, record: RunRecord, writer: writing
     if known:
         if wrong != (embedded.predicted != known.test.labels).sum():
             raise UploadError("last.pt: another test accuracy than that of its predictions; export the run anew")
+        record = record.changed(notes=(*record.notes, measuring.measured(run, known, training.judged, progress, best)))
         experiment.save_predictions(writer, known, embedded)
     experiment.save_history(writer, progress)
     progress.best_accuracy = max((row["test_accuracy"] for row in progress.history), default=-1.0)
@@ -251,7 +256,7 @@ def _training(run: Run, network):
     from core.experiment import Progress
     from core.learning.loop import Training
 
-    state = _checkpoint(run.folder / "last.pt", network)
+    state = checkpoint(run.folder / "last.pt", network)
     training, progress = Training(network.to_empty(device="cpu"), run.config), Progress.from_state(state["progress"])
     training.load_state_dict(state["training"])
     for weights, kept in training.optimiser.state.items():  # torch compares only how many there are
@@ -264,8 +269,9 @@ def _training(run: Run, network):
         raise UploadError("means that do not fit each other")
     for row in (*rows, pending, pending_counts, sums, counts):
         for name, value in row.items():
-            if name not in ("alarm", "alarm_kind") and not (_COLUMN.fullmatch(name) and _possible(name, value)):
-                raise UploadError("names or numbers that cannot be in a history")
+            possible = _COLUMN.fullmatch(name) and _possible(name, value, sums=row not in rows)
+            if name not in ("alarm", "alarm_kind") and not possible:
+                raise UploadError(f"names or numbers that cannot be in a history ({shown(str(name))})")
     for row in rows:
         row["alarm"] = shown(row["alarm"], 500)
         if row.get("alarm_kind", "") not in ("", *Kind):
@@ -280,77 +286,18 @@ def _training(run: Run, network):
     return training, progress
 
 
-def _possible(name: str, value) -> bool:
-    """Whether a number can stand under this name in a history."""
-    highest = 1 if name.endswith("_accuracy") else LARGEST_NUMBER
-    return value is None or (type(value) in (int, float) and abs(value) <= highest)
+def _bounds(name: str) -> tuple[float, float]:
+    """From where to where a number of this name can be in a history."""
+    if name.endswith("_accuracy") or name in ("active_fraction", "easy", "semi_hard", "hard"):
+        return 0, 1
+    if name == "spread":
+        return 0, 1.01 * SPHERE_RADIUS
+    if "_distance" in name:
+        return 0, 2.02 * SPHERE_RADIUS
+    return 0, LARGEST_NUMBER
 
 
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Names the file that is refused in it."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except UploadError as error:
-        raise UploadError(f"{name}: {error}") from error
-    except Exception as error:  # torch raises many kinds, some with dangerous advice
-        raise UploadError(f"{name}: not one of this lab ({type(error).__name__}); export the run anew") from error
-
-
-def _check_stored(file: Path) -> None:
-    """Neither torch.save nor np.savez shrinks anything, so that no such file may hold more than its size."""
-    with open(file, "rb") as stream, zip_of(stream) as archive:
-        held = sum(math.inf if entry.compress_type else entry.file_size for entry in archive.infolist())
-    if held > file.stat().st_size:
-        raise UploadError("not packed as the lab packs; export the run anew")
-
-
-def _checkpoint(file: Path, network) -> dict:
-    """Finite tensors and plain values of a foreign checkpoint with weights for `network`, copied; no code is run."""
-    import torch
-
-    _check_stored(file)
-    with open(file, "rb") as stream, zip_of(stream) as archive:
-        (entry,) = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
-        if entry.file_size > PICKLE_BYTES:
-            raise UploadError(f"a list of more than {PICKLE_BYTES:,} bytes of tensors")
-        content = archive.read(entry)
-    for opcode, argument, _ in pickletools.genops(content):  # weights_only alone would make a bytearray of any size
-        calls = opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4")
-        if calls or (opcode.name == "GLOBAL" and argument not in _PICKLED):
-            asked = f" ({shown(argument.replace(' ', '.'))})" if type(argument) is str else ""
-            raise UploadError(f"holds code{asked}, not only numbers; it was not run")
-    # mmap: tensors are views of the file, so that one that claims to be larger than the file cannot be
-    state = _copied(torch.load(file, map_location="cpu", weights_only=True, mmap=True), [UNPACKED_BYTES, VALUES])
-    weights = state["training"]["network"] if file.name == "last.pt" else state["network"]
-    if {name: each.shape for name, each in weights.items()} != {n: w.shape for n, w in network.state_dict().items()}:
-        raise UploadError("weights of another network than the settings in run.json describe")
-    return state
-
-
-def _copied(value, left: list[int], depth: int = 0):
-    """Plain values and tensors, copied; anything else is refused.
-
-    `left` counts down the bytes and the values that may still come: one list can hold another a million times.
-    """
-    import torch
-
-    left[1] -= 1
-    if left[1] < 0 or depth > 10:
-        raise UploadError("too many values, or too deep inside each other")
-    if type(value) is torch.Tensor:
-        left[0] -= value.numel() * value.element_size()
-        if left[0] < 0:
-            raise UploadError(f"tensors of more than {UNPACKED_BYTES:,} bytes")
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UploadError("a weight that is not a finite number")
-        return value.detach().clone()
-    if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
-        return {key: _copied(item, left, depth + 1) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_copied(item, left, depth + 1) for item in value)
-    if value is None or type(value) in (bool, str) or (type(value) in (int, float) and math.isfinite(value)):
-        return value
-    raise UploadError("something else than finite numbers, texts and tensors")
+def _possible(name: str, value, sums: bool = False) -> bool:
+    """Whether a number, or a sum of some, can stand under this name in a history."""
+    low, high = (0, LARGEST_NUMBER) if sums else _bounds(name)
+    return value is None or (type(value) in (int, float) and low <= value <= high)

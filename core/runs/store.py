@@ -67,6 +67,7 @@ class Run:
     error: str = ""
     diverged: bool = False  # it failed because its weights ran away
     notes: tuple[str, ...] = ()  # what a reader of its numbers should know, e.g. resumed on another processor
+    unchecked: bool = False  # brought in, and its numbers could not be measured here
     starts: int = 0  # of its training since anything was saved: more than one where its process died
     name: str = ""  # given by a user
     archived: bool = False
@@ -79,7 +80,12 @@ class Run:
 
     @property
     def title(self) -> str:
-        """What to call it: the name that a user gave, else its preset and settings, else its id."""
+        """What to call it, and whether its numbers are only stated: shown wherever one of them is."""
+        return self.called + " (imported, unchecked)" * self.unchecked
+
+    @property
+    def called(self) -> str:
+        """The name that a user gave, else its preset and settings, else its id."""
         return self.name or (title(self.config) if self.config else self.id)
 
 

@@ -21,7 +21,7 @@ import torch
 from core import experiment
 from core.__main__ import main
 from core.dataset import loader
-from core.exchange import uploads
+from core.exchange import measuring, report, uploads
 from core.exchange.uploads import UploadError
 from core.runs import store, writing
 from core.runs.files import StoreError
@@ -188,7 +188,7 @@ def test_the_name_of_a_run_comes_with_it(members, runs):
         (json.dumps({"name": "x" * 10**5, "archived": False}), ""),
     ):
         new = store.find(runs, uploads.read_run(changed(members, "label.json", content.encode()), runs))
-        assert (new.name, new.archived, new.notes) == (shown, False, ())
+        assert (new.name, new.archived, new.notes) == (shown, False, (measuring.CURVES_UNCHECKED.format(2),))
 
 
 def test_a_run_goes_on_where_it_was_brought_in(members, runs, digits):
@@ -577,6 +577,10 @@ CHECKPOINTS = {
     "impossible accuracy": (lambda state: row(state).update(test_accuracy=7.0), "cannot be in a history"),
     "impossible seconds": (lambda state: row(state).update(seconds=1e300), "cannot be in a history"),
     "impossible loss": (lambda state: row(state).update(train_loss=1e30), "cannot be in a history"),
+    "negative accuracy": (lambda state: row(state).update(train_accuracy=-0.5), "cannot be in a history"),
+    "impossible share": (lambda state: row(state).update(easy=1.5), "cannot be in a history"),
+    "impossible distance": (lambda state: row(state).update(positive_distance=21), "cannot be in a history"),
+    "negative loss": (lambda state: row(state).update(test_loss=-1), "cannot be in a history"),
     "history": (lambda state: state["progress"].update(history=7), "not one of this lab"),
     "no history": (lambda state: state["progress"].update(history=[]), "without the epochs"),
     "an epoch twice": (lambda state: state["progress"]["history"][1].update(epoch=1), "without the epochs"),
@@ -640,6 +644,86 @@ def laughs(depth: int) -> list:
 def test_checkpoint_that_does_not_fit(case, members, runs):
     change, reason = CHECKPOINTS[case]
     assert reason in refused_run(resaved(members, "last.pt", change), runs)
+
+
+# Numbers that the weights do not give
+
+
+def forged(members: dict, digits, **changes) -> io.BytesIO:
+    """All test images called what they are labelled, and a history to match."""
+
+    def perfect(state):
+        state["progress"]["history"][-1]["test_accuracy"] = 1.0
+
+    archive = arrays_of(members, predicted=digits.test.labels, **changes)
+    with zipfile.ZipFile(archive) as found:
+        names = {name: found.read(name) for name in found.namelist()}
+    return resaved(names, "last.pt", perfect)
+
+
+def test_a_forged_accuracy_is_refused(members, run, runs, digits):
+    assert run.result.test_accuracy < 0.95
+    said = f"these weights classify {100 * run.result.test_accuracy:.1f} % of the test images correctly, not 100.0 %"
+    assert f"last.pt: {said}, as the run says of epoch 2" in refused_run(forged(members, digits), runs)
+
+
+def test_embeddings_that_do_not_come_from_the_weights_are_refused(members, runs):
+    with np.load(io.BytesIO(members["embeddings/epoch_0002.npz"])) as arrays:
+        turned = -arrays["train"]
+    assert "other predictions or embeddings" in refused_run(arrays_of(members, train=turned), runs)
+
+
+def test_other_weights_are_refused(members, runs):
+    def other(state):
+        for each in weights(state).values():
+            if each.is_floating_point():
+                each.copy_(torch.randn(each.shape).abs())
+
+    assert "these weights classify" in refused_run(resaved(members, "last.pt", other), runs)
+
+
+def test_a_forged_best_epoch_is_refused(members, runs):
+    def better(state):
+        row(state)["test_accuracy"] = 1.0
+
+    assert "best.pt: not of the epoch" in refused_run(resaved(members, "last.pt", better), runs)
+
+    def earlier(state):
+        state["epoch"] = 1
+
+    both = zipfile.ZipFile(resaved(members, "last.pt", better))
+    names = {name: both.read(name) for name in both.namelist()}
+    assert "best.pt: these weights classify" in refused_run(resaved(names, "best.pt", earlier), runs)
+
+
+@pytest.mark.parametrize("epoch", ["1", 0, -1, 10**30, 3, True])
+def test_best_weights_of_an_impossible_epoch_are_refused(members, runs, epoch):
+    assert "epoch" in refused_run(resaved(members, "best.pt", lambda state: state.update(epoch=epoch)), runs)
+
+
+@pytest.mark.parametrize(("column", "value"), [("loss", 1e300), ("loss", -1), ("seconds", 1e30), ("spread", 11)])
+def test_steps_that_cannot_be_are_refused(members, runs, column, value):
+    table = pd.read_csv(io.BytesIO(members["steps.csv"]))
+    table[column] = value
+    archive = changed(members, "steps.csv", table.to_csv(index=False).encode())
+    assert f"steps.csv: a {column} that cannot be" in refused_run(archive, runs)
+
+
+def test_where_the_images_are_not_known_the_run_is_marked_until_it_was_measured(
+    members, runs, digits, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("TRIPLETLAB_DATA", str(write_set(tmp_path / "other", {"a": 0, "b": 1})))
+    run = store.find(runs, uploads.read_run(forged(members, digits), runs))
+    assert run.unchecked
+    assert run.title.endswith(" (imported, unchecked)")
+    assert main(["runs", "--runs", str(runs)]) == 0
+    assert "100.00%" in (line := capsys.readouterr().out)
+    assert "(imported, unchecked)" in line
+    page = report.page([run], [digits])
+    assert page.count("(imported, unchecked)") == 2  # the title and the heading
+    with writing.reopen(run, digits, add_epochs=1) as writer:
+        list(experiment.run(writer, digits))
+    assert not store.read(run.folder).unchecked
 
 
 def test_the_best_weights_are_checked_too(members, runs):
@@ -870,7 +954,7 @@ def test_checks_stay_small(members, tmp_path):
 import resource
 from pathlib import Path
 from types import SimpleNamespace
-from core.exchange import uploads
+from core.exchange import measuring, report, uploads
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for number in range({len(bombs)}):
     try:
