@@ -1,5 +1,6 @@
 """Bounds, cross-field rules, what `auto` becomes, what a data set can give, the settings as text and as JSON."""
 
+import itertools
 import json
 import math
 
@@ -105,15 +106,10 @@ def test_bounds_are_inclusive_and_refused_beyond(name):
         assert message == f"{name}: {value} is out of bounds; use {low} to {high}"
 
 
-@pytest.mark.parametrize("value", ["3", None, True, math.nan, math.inf, -math.inf, [3], 1 + 0j])
-@pytest.mark.parametrize("name", NUMBERS)
-def test_what_is_not_a_number_is_refused(name, value):
-    assert error_of(RunConfig, **{name: value}).startswith(f"{name}: ")
-
-
-@pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_too_large_for_a_float_is_out_of_bounds(name):
-    assert error_of(RunConfig, **{name: 10**400}).startswith(f"{name}: ")
+@pytest.mark.parametrize("value", ["3", None, True, math.nan, math.inf, -math.inf, [3], 1 + 0j, 10**400], ids=repr)
+def test_what_is_no_number_of_any_use_is_refused(value):
+    for name in NUMBERS:
+        assert error_of(RunConfig, **{name: value}).startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if FIELDS[name].type is int])
@@ -192,22 +188,21 @@ def test_the_classifier(objective):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("sampling", SAMPLINGS)
-@pytest.mark.parametrize("selection", ["auto", *SELECTIONS])
-def test_what_is_resolved_is_never_auto_and_never_impossible(objective, sampling, selection):
-    values = CHOSEN | dict(objective=objective, sampling=sampling, selection=selection)
-    resolved = sampling_of(values)
-    if OBJECTIVES[objective].triplets and selection == "drawn" and resolved not in TRIPLET_SAMPLINGS:
-        assert error_of(RunConfig, **values).startswith("selection: ")
-        return
-    made = RunConfig(**values)
-    assert made.batches in set(SAMPLINGS) - {"auto"}
-    assert made.counted in SELECTIONS
-    assert made.predicts in CLASSIFIERS
-    if made.counted == "drawn" and OBJECTIVES[objective].triplets:
-        assert made.batches in TRIPLET_SAMPLINGS
-    if sampling != "auto":
-        assert made.batches == sampling
+def test_what_is_resolved_is_never_auto_and_never_impossible(objective):
+    for sampling, selection in itertools.product(SAMPLINGS, ["auto", *SELECTIONS]):
+        values = CHOSEN | dict(objective=objective, sampling=sampling, selection=selection)
+        resolved = sampling_of(values)
+        if OBJECTIVES[objective].triplets and selection == "drawn" and resolved not in TRIPLET_SAMPLINGS:
+            assert error_of(RunConfig, **values).startswith("selection: ")
+            continue
+        made = RunConfig(**values)
+        assert made.batches in set(SAMPLINGS) - {"auto"}
+        assert made.counted in SELECTIONS
+        assert made.predicts in CLASSIFIERS
+        if made.counted == "drawn" and OBJECTIVES[objective].triplets:
+            assert made.batches in TRIPLET_SAMPLINGS
+        if sampling != "auto":
+            assert made.batches == sampling
 
 
 # Settings that contradict each other
@@ -461,13 +456,12 @@ def test_held_out(share, size, expected):
 # As text and as JSON
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_parse_setting_reads_every_default(name):
-    default = FIELDS[name].default
-    text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    parsed = parse_setting(f" {name} = {text} ")
-    assert parsed == (name, default)
-    assert type(parsed[1]) is type(default)
+def test_parse_setting_reads_every_default():
+    for name, field in FIELDS.items():
+        text = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        parsed = parse_setting(f" {name} = {text} ")
+        assert parsed == (name, field.default)
+        assert type(parsed[1]) is type(field.default)
 
 
 @pytest.mark.parametrize("text", ["2,2,4,16", "[2,2,4,16]", "(2, 2, 4, 16)", "[ 2, 2,4 ,16 ]"])
