@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from core import places
-from core.dataset import loader
+from core.dataset import loader, rows
 
 COUNTS = {"train": 60_000, "test": 10_000}
 SIZE = 128  # numbers an embedding
@@ -61,7 +61,7 @@ def write_set(small: loader.DataSet, folder: Path) -> None:
     for split, part in zip(loader.SPLITS, (small.train, small.test), strict=True):
         for name in small.classes:
             (folder / split / name).mkdir(parents=True)
-        lines = [loader.COLUMNS]
+        lines = [rows.COLUMNS]
         for number in range(COUNTS[split]):
             place = number % len(part.ids)
             label, shift = part.labels[place], draw.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1, 2)

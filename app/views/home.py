@@ -228,12 +228,13 @@ def data_in_use() -> None:
     try:
         with st.spinner("Reading the images …"):  # shows if it takes long
             images = reading.data_set()
-        st.markdown(images.description)
+        st.markdown(messages.plain(images.description))
         height, width = images.train.images.shape[1:]
-        st.caption(f"{width} x {height} pixels, {len(images.classes)} classes, in {images.folder}")
+        st.caption(messages.plain(f"{width} x {height} pixels, {len(images.classes)} classes, in {images.folder}"))
         firsts = [int(np.flatnonzero(images.train.labels == label)[0]) for label in range(len(images.classes))[:20]]
         names = [f"training image {images.train.ids[row]}" for row in firsts]
         cards.strip([images.train.images[row] for row in firsts], names)
+        header.about_images(images.notes, "These images")
     except DataError as error:
         st.error(messages.plain(str(error)))
         if not reading.chosen_data():
@@ -264,8 +265,9 @@ def exchange() -> None:
     with download_column:
         download()
     st.caption(
-        "A data set is a zip file with train/CLASS/ID.png and test/CLASS/ID.png; train.csv and test.csv may be there. "
-        "Every file is checked before it is used: only images, numbers and known names are taken, and nothing in it "
+        "A data set is a zip file with train/CLASS/ID.png and test/CLASS/ID.png, or with class folders alone: a fifth "
+        "of each is then drawn for testing. MNIST's four files, tables of pixels (label,pixel0,…) and .npz files are "
+        "read as well. Every file is checked before it is used: only images and numbers are taken, and nothing in it "
         "is run. Everyone who uses this lab can choose a data set or look at a run that you bring in."
     )
 

@@ -32,13 +32,16 @@ def about(found: DataSet, silent: bool) -> dict:
         print(f"{len(found.classes)} classes: {', '.join(found.classes)}")
         print(f"{len(found.train.ids):,} training and {len(found.test.ids):,} test images")
         print(f"SHA-256 {found.fingerprint}")
-    return {
+        for note in found.notes:
+            print(f"note: {note}")
+    facts = {
         "source": found.source,
         "fingerprint": found.fingerprint,
         "classes": len(found.classes),
         "train": len(found.train.ids),
         "test": len(found.test.ids),
     }
+    return facts | ({"notes": list(found.notes)} if found.notes else {})
 
 
 def summary(options) -> Result:

@@ -66,6 +66,8 @@ def train(options) -> Result:
             images = loader.load(options.data, reading)
         else:
             images = sources.prepare(places.data_folder(), progress=say, reading=reading)
+    for note in images.notes:
+        say(f"note: {note}")
     say(f"{images.description}; loading PyTorch …")
     from core import experiment
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from core import places
 
-FORMAT = 2  # raise it if the same files would be read differently
+FORMAT = 3  # raise it if the same files would be read differently
 KEPT_SETS = 8
 KEPT_BYTES = 1 << 30  # together
 

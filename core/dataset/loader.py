@@ -1,62 +1,33 @@
 """The data set, loaded: a folder -> images as one uint8 array, labels, ids.
 
-A set is a folder: `train/<class>/<id>.png` (or another format: core/dataset/images.py) and `train.csv` (columns
-id,name,class), the same for `test`, and a `source.json` if the lab prepared it (core/dataset/sources.py). The CSVs are
-the order and the truth; without them the folders are the classes (core/dataset/layout.py).
+A set of the lab's own is a folder: `train/<class>/<id>.png` and `train.csv` (columns id,name,class), the same for
+`test`, and a `source.json` (core/dataset/sources.py). Sets as others have them are read as well: what a folder holds
+is found by core/dataset/layout.py, which images it has by core/dataset/rows.py and core/dataset/arrays.py.
 """
 
-import csv
 import dataclasses
 import glob
-import hashlib
 import json
 import os
-import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from core import places
-from core.dataset import cache, layout
+from core.dataset import arrays, cache, contents, layout, rows, survey
 from core.dataset.images import DataError, Reading, read_all
+from core.dataset.layout import SPLITS, Layout
+from core.dataset.sets import SOURCES, DataSet, Split, assemble, split_of
 
-SPLITS = ("train", "test")
-COLUMNS = ("id", "name", "class")
-SOURCES = ("mnist", "digits", "folder")
 PIECES = ("train", "test", "train.csv", "test.csv", "source.json")
 PREPARING = ".preparing"  # folder inside the set: not complete yet
 PREPARED = ".prepared"  # folder inside the set: pieces on their way to their places; while it exists, some are missing
 CACHED_SETS = 2  # in memory
+_READ = "them, or class folders, MNIST's four files, a table label,pixel0,… or an .npz with x_train, y_train, …"
 _TICK = 0.02  # seconds: no file system in use has a coarser clock for changes that follow one another (Linux: 10 ms)
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """The training or the test images of a set: entry i of each field belongs to image i."""
-
-    images: np.ndarray  # (N, H, W) uint8, read-only
-    labels: np.ndarray  # (N,) int64, read-only: position in DataSet.classes
-    ids: tuple[str, ...]
-    files: tuple[Path, ...]  # the file of each image
-
-
-@dataclass(frozen=True, eq=False)
-class DataSet:
-    """A loaded set. `fingerprint` is the same for two sets exactly if classes, ids, labels and pixels are."""
-
-    folder: Path
-    classes: tuple[str, ...]  # names, in the order of class_numbers
-    class_numbers: tuple[int, ...]  # ascending; as in the CSV, so not always 0, 1, 2, …
-    train: Split
-    test: Split
-    source: str  # one of SOURCES
-    description: str  # a sentence for the interface
-    fingerprint: str  # SHA-256, hexadecimal
 
 
 class NoSet(DataError):
@@ -65,16 +36,6 @@ class NoSet(DataError):
     def __init__(self, folder: Path, found: str, remedy: str):
         super().__init__(f"{folder}: {found}; {remedy}")
         self.found = found
-
-
-class Row(NamedTuple):
-    """One image before it is read; `where` is what an error about it names."""
-
-    id: str
-    name: str
-    number: int
-    file: Path
-    where: str
 
 
 _cache: dict[Path, tuple[tuple, DataSet]] = {}  # the least recently used set first
@@ -99,9 +60,12 @@ def holds(folder: Path) -> str:
 
 
 def exists(folder: str | Path) -> bool:
-    """Whether images or CSVs of a set are there; `load` says whether they can be used."""
+    """Whether there is a set, or a part of one; `load` says whether it can be used."""
     folder = absolute(folder)
-    return not (folder / PREPARED).exists() and any((folder / piece).exists() for piece in PIECES[:4])
+    try:
+        return folder.is_dir() and not (folder / PREPARED).exists() and layout.find(folder) is not None
+    except DataError:
+        return True
 
 
 def load(folder: str | Path, progress: Reading = lambda done, total: None) -> DataSet:
@@ -111,16 +75,15 @@ def load(folder: str | Path, progress: Reading = lambda done, total: None) -> Da
     Raises DataError if there is no set or anything in it cannot be used.
     """
     folder = absolute(folder)
-    if not exists(folder):
-        raise NoSet(folder, *_why_none(folder))
+    found = _found(folder)
     with _cache_lock:
-        signature = _signature(folder)
+        signature = _signature(found)
         cached_signature, data = _cache.pop(folder, (None, None))
         if signature != cached_signature:
             # A file that was written this moment could change again without a trace in its time
             if time.time_ns() - max(max(times) for _, _, *times in signature) < _TICK * 1e9:
                 time.sleep(_TICK)
-                signature = _signature(folder)
+                signature = _signature(found)
             # Taken before the images are read: a file that changes meanwhile is seen by the next call.
             data = _kept(folder, signature)
             if data is None:
@@ -132,19 +95,29 @@ def load(folder: str | Path, progress: Reading = lambda done, total: None) -> Da
     return data
 
 
+def _found(folder: Path) -> Layout:
+    """What a folder holds. Raises DataError if that is no set."""
+    found = None
+    if folder.is_dir() and not (folder / PREPARED).exists():
+        found = layout.find(folder)
+    if found is None:
+        raise NoSet(folder, *_why_none(folder))
+    return found
+
+
 def _why_none(folder: Path) -> tuple[str, str]:
     """What is in a folder instead of a set, and what to do."""
     if (folder / PREPARED).exists():
         return "the data set is unfinished", f"run `python -m core data --data {folder}` to finish it"
     if not folder.exists():
         return "no such folder", "check the path"
+    if folder.name.lower().endswith(".zip"):
+        return "a zip file, not a folder", f"take it in: python -m core import {folder} --data NEW_FOLDER"
     if not folder.is_dir():
-        return "a file, not a folder", "name the folder that holds train/ and test/"
+        packed = folder.name.lower().endswith((".gz", ".tar", ".tgz", ".rar", ".7z", ".xz", ".bz2"))
+        return "a file, not a folder", "unpack it, and name the folder" if packed else "name the folder that holds it"
     if found := holds(folder):
-        return (
-            f"holds {found}, but no train/ and test/ with a folder for each class",
-            "name a folder that has them",
-        )
+        return f"holds {found}, but no train/ and test/ with a folder for each class", f"name a folder that has {_READ}"
     return "an empty folder", "put train/CLASS/ID.png and test/CLASS/ID.png there"
 
 
@@ -162,42 +135,31 @@ def load_images(folder: str | Path, classes: Sequence[str]) -> Split:
         return _unlabelled(images)
     if unknown := [name for name in found if name not in classes]:
         raise DataError(f"{folder / unknown[0]}: the run knows no class {unknown[0]!r}; it knows {', '.join(classes)}")
-    rows = _folder_rows(found, {name: label for label, name in enumerate(classes)})
-    layout.refuse_misplaced(layout.left_out(folder, [""], [row.file for row in rows]))
-    if not rows:
+    asked = rows.of_folders(found, {name: label for label, name in enumerate(classes)})
+    layout.refuse_misplaced(layout.left_out([folder], [row.file for row in asked]))
+    if not asked:
         raise DataError(f"{folder}: no image there; put images into folders named {', '.join(classes)}")
-    return _split_of(read_all([row.file for row in rows]), [row.number for row in rows], rows)
+    return split_of(
+        read_all([row.file for row in asked]),
+        np.array([row.number for row in asked], np.int64),
+        (row.id for row in asked),
+        (row.file for row in asked),
+    )
 
 
 def _unlabelled(files: Sequence[Path]) -> Split:
     """Images of unknown classes, called by their file names."""
-    return _split(read_all(files), np.empty(0, np.int64), (layout.composed(file.name) for file in files), files)
+    return split_of(read_all(files), np.empty(0, np.int64), (layout.composed(file.name) for file in files), files)
 
 
-def assemble(
-    folder: Path, numbers: dict[str, int], train: Split, test: Split, source: str, description: str
-) -> DataSet:
-    """A set with its fingerprint; `numbers` holds the integer of each class by its name, ascending."""
-    classes, class_numbers = tuple(numbers), tuple(numbers.values())
-    digest = hashlib.sha256(json.dumps([classes, class_numbers]).encode())
-    for split in (train, test):
-        digest.update(json.dumps([split.ids, split.labels.tolist(), split.images.shape]).encode())
-        digest.update(np.ascontiguousarray(split.images).reshape(-1))
-    return DataSet(folder, classes, class_numbers, train, test, source, description, digest.hexdigest())
-
-
-def counts(train: Split, test: Split) -> str:
-    """How many images there are, in words."""
-    return f"{len(train.ids):,} training and {len(test.ids):,} test images"
-
-
-def _signature(folder: Path) -> tuple:
+def _signature(found: Layout) -> tuple:
     """(path, size, its two times of change) of each file and class folder; takes about 10 ms for 3,000 images."""
-    paths = list(PIECES)
-    for split in SPLITS:
-        for pattern in (f"{split}/*", f"{split}/*/*"):
-            paths += sorted(glob.glob(pattern, root_dir=folder, include_hidden=True))
-    return tuple((path, *_status(os.path.join(folder, path))) for path in paths)
+    paths = [str(found.place / piece) for piece in ("source.json", *layout.LISTS)]
+    for place in sorted({found.train, found.test or found.train, found.place if found.kind == "idx" else found.train}):
+        paths.append(str(place))
+        for pattern in ("*", "*/*") if place.is_dir() else ():
+            paths += sorted(glob.glob(str(Path(glob.escape(str(place)), pattern)), include_hidden=True))
+    return ((repr(found), 0, 0, 0), *((path, *_status(path)) for path in paths))
 
 
 def _status(path: str) -> tuple[int, int, int]:
@@ -218,16 +180,17 @@ def _kept(folder: Path, signature: tuple) -> DataSet | None:
             ids, files = facts[split]["ids"], facts[split]["files"]
             if (images.dtype, labels.dtype) != (np.uint8, np.int64) or len(files) != len(ids):
                 return None
-            parts.append(_split(images, labels, ids, map(Path, files)))
+            parts.append(split_of(images, labels, ids, map(Path, files)))
         numbers = dict(zip(facts["classes"], facts["class_numbers"], strict=True))
         data = assemble(folder, numbers, *parts, facts["source"], facts["description"])
+        data = dataclasses.replace(data, notes=tuple(map(str, facts["notes"])))
     except (TypeError, KeyError, ValueError, AttributeError):  # not there, or not as _keep writes it
         return None
     return data if data.fingerprint == facts["fingerprint"] else None
 
 
 def _keep(data: DataSet, signature: tuple):
-    names = ("classes", "class_numbers", "source", "description", "fingerprint")
+    names = ("classes", "class_numbers", "source", "description", "fingerprint", "notes")
     facts, arrays = {name: getattr(data, name) for name in names}, {}
     for split, part in zip(SPLITS, (data.train, data.test), strict=True):
         facts[split] = {"ids": part.ids, "files": [str(file) for file in part.files]}
@@ -235,137 +198,20 @@ def _keep(data: DataSet, signature: tuple):
     cache.keep(data.folder, signature, facts, arrays)
 
 
-def read(folder: Path, progress: Reading = lambda done, total: None) -> DataSet:
-    """The set in `folder`, read anew from its files and kept nowhere. `progress` and DataError as in `load`."""
-    lists = [folder / f"{split}.csv" for split in SPLITS]
-    missing = [path for path in lists if not path.exists()]
-    if len(missing) == 1:
-        raise DataError(f"{missing[0]}: missing beside the other CSV; add it, or remove the other one as well")
-    if missing:
-        found = {split: layout.class_folders(folder / split) for split in SPLITS}
-        names = {name for folders in found.values() for name in folders}
-        if not names:
-            raise DataError(f"{folder / 'train'}: no class folder; put the images into a folder for each class")
-        rows = {split: _folder_rows(found[split], _numbered(names)) for split in SPLITS}
-        layout.refuse_misplaced(_left_out(folder, rows))
-        lists = [folder / split for split in SPLITS]
-    else:
-        rows = {split: _csv_rows(folder, split) for split in SPLITS}
-        names = {row.name for split in SPLITS for row in rows[split]}
-        for split in SPLITS:
-            for name, files in layout.class_folders(folder / split).items():
-                if not files:
-                    raise DataError(f"{folder / split / name}: a class without images; add some or remove the folder")
-    numbers = _class_numbers(rows["train"] + rows["test"])
-    for split, place in zip(SPLITS, lists, strict=True):
-        if lacking := names - {row.name for row in rows[split]}:
-            raise DataError(f"{place}: no image of class {min(lacking)!r}; every class needs some in train and test")
-    labels = {name: label for label, name in enumerate(numbers)}
-    images = read_all([row.file for split in SPLITS for row in rows[split]], progress)
-    count = len(rows["train"])
-    train = _split_of(images[:count], [labels[row.name] for row in rows["train"]], rows["train"])
-    test = _split_of(images[count:], [labels[row.name] for row in rows["test"]], rows["test"])
-    unused = layout.in_words(_left_out(folder, rows), folder)
-    data = assemble(folder, numbers, train, test, "folder", f"folder {folder} ({counts(train, test)}){unused}")
-    if not (folder / "source.json").exists():
-        return data
-    source, description, fingerprint = _read_source(folder / "source.json")
-    if fingerprint != data.fingerprint:
-        description += "; changed since it was prepared"
-    return dataclasses.replace(data, source=source, description=description + unused)
+def read(folder: Path, progress: Reading = lambda done, total: None, most_pixels: int = arrays.MOST_PIXELS) -> DataSet:
+    """The set in `folder`, read anew from its files and kept nowhere. `progress` and DataError as in `load`.
 
-
-def _left_out(folder: Path, rows: dict[str, list[Row]]) -> list[Path]:
-    return layout.left_out(folder, SPLITS, [row.file for split in SPLITS for row in rows[split]])
-
-
-def _csv_rows(folder: Path, split: str) -> list[Row]:
-    path = folder / f"{split}.csv"
-    finder = layout.Finder(folder / split)
-    rows = []
-    try:
-        # utf-8-sig, because spreadsheets put a byte order mark in front
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            if sorted(header) != sorted(COLUMNS):
-                found = f"its first line is {','.join(header)[:80]!r}" if header else "it is empty"
-                raise DataError(f"{path}: {found}; the columns have to be id,name,class")
-            for values in reader:
-                if not any(value.strip() for value in values):  # spreadsheets write ",," for a row that was emptied
-                    continue
-                where = f"{path}, line {reader.line_num}"
-                if len(values) != len(header):
-                    raise DataError(f"{where}: {len(values)} values for 3 columns; write one id,name,class in a line")
-                image_id, name, number = (values[header.index(column)] for column in COLUMNS)
-                if not re.fullmatch("-?[0-9]{1,9}", number):
-                    raise DataError(f"{where}: the class {number[:80]!r} is not a whole number; write e.g. 3")
-                place = finder.find(name, image_id, where)
-                rows.append(Row(layout.composed(image_id), layout.composed(name), int(number), place, where))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); save it as UTF-8 text with commas") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from error
-    if not rows:
-        raise DataError(f"{path}: no row below the first line; add a line id,name,class for each image")
-    _check_names(rows)
-    return rows
-
-
-def _numbered(names: set[str]) -> dict[str, int]:
-    """An integer for each class folder, ascending: its name if all of them are numbers, else its alphabetical place."""
-    if all(re.fullmatch("[0-9]{1,9}", name) for name in names):
-        return {name: int(name) for name in sorted(names, key=int)}
-    return {name: number for number, name in enumerate(sorted(names))}
-
-
-def _folder_rows(found: dict[str, list[Path]], numbers: dict[str, int]) -> list[Row]:
-    """The images in class folders: class after class, in each by file name."""
-    files = [file for name in numbers for file in found.get(name, ())]
-    ids = [layout.composed(file.stem) for file in files]
-    if len(set(ids)) < len(ids):  # a/1.png beside b/1.png
-        ids = [layout.composed(f"{file.parent.name}_{file.stem}") for file in files]
-    names = [layout.composed(file.parent.name) for file in files]
-    rows = [Row(*each, str(each[-1])) for each in zip(ids, names, map(numbers.get, names), files, strict=True)]
-    _check_names(rows)
-    return rows
-
-
-def _check_names(rows: list[Row]):
-    """Ids and class names become file names here and in the runs, so that none may lead out of its folder."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        for kind, text in (("id", row.id), ("name", row.name)):
-            if text in ("", ".") or ".." in text or "/" in text or "\\" in text or not text.isprintable():
-                raise DataError(
-                    f"{row.where}: the {kind} {text[:80]!r} cannot be a file name; it may not be empty or contain "
-                    "a slash, a backslash, '..' or a control character"
-                )
-        if (other := first.setdefault(row.id, row)) is not row:
-            raise DataError(f"{row.where}: the id {row.id!r} is taken by {other.where}; give each image its own")
-
-
-def _class_numbers(rows: list[Row]) -> dict[str, int]:
-    """The integer of each class by its name, ascending; one to one."""
-    by_name: dict[str, Row] = {}
-    by_number: dict[int, Row] = {}
-    for row in rows:
-        for other in (by_name.setdefault(row.name, row), by_number.setdefault(row.number, row)):
-            if (other.name, other.number) != (row.name, row.number):
-                raise DataError(
-                    f"{row.where}: name {row.name!r} with class {row.number}, but {other.where} has name "
-                    f"{other.name!r} with class {other.number}; each name needs one class of its own"
-                )
-    return {by_number[number].name: number for number in sorted(by_number)}
-
-
-def _split_of(images: np.ndarray, labels: Sequence[int], rows: Sequence[Row]) -> Split:
-    return _split(images, np.asarray(labels, np.int64), (row.id for row in rows), (row.file for row in rows))
-
-
-def _split(images: np.ndarray, labels: np.ndarray, ids: Iterable[str], files: Iterable[Path]) -> Split:
-    images.flags.writeable = labels.flags.writeable = False  # shared by every run and page through the cache
-    return Split(images, labels, tuple(ids), tuple(files))
+    Files with many images each are refused if they announce more than `most_pixels`.
+    """
+    found = _found(folder)
+    data = contents.of(folder, found, progress, most_pixels)
+    if (found.place / "source.json").exists() and found.kind in contents.FILES:
+        source, description, fingerprint = _read_source(found.place / "source.json")
+        if fingerprint != data.fingerprint:
+            description += "; changed since it was prepared"
+        unused = data.description.partition(")")[2]
+        data = dataclasses.replace(data, source=source, description=description + unused)
+    return dataclasses.replace(data, notes=survey.notes(data))
 
 
 def _read_source(path: Path) -> tuple[str, str, str]:

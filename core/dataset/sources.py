@@ -8,9 +8,7 @@ place; and no image or CSV outside these two folders is ever removed or replaced
 import contextlib
 import csv
 import dataclasses
-import gzip
 import json
-import math
 import os
 import re
 import shutil
@@ -18,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,29 +24,25 @@ import numpy as np
 from PIL import Image
 
 from core import places
-from core.dataset.images import LARGEST_SIDE, Reading
+from core.dataset import arrays
+from core.dataset.images import DataError, Reading
+from core.dataset.layout import SPLITS
 from core.dataset.loader import (
-    COLUMNS,
     PIECES,
     PREPARED,
     PREPARING,
-    SPLITS,
-    DataError,
-    DataSet,
-    Split,
     absolute,
-    assemble,
-    counts,
     exists,
     holds,
     load,
 )
+from core.dataset.rows import COLUMNS
+from core.dataset.sets import DataSet, Split, assemble, counts
 
 SEED = 0  # of the subset that is drawn from MNIST or from scikit-learn's digits
 MNIST_PER_CLASS = {"train": 200, "test": 100}
 DIGITS_PER_CLASS = {"train": 116, "test": 58}  # together 174, what the rarest digit of load_digits has
 DIGITS_SIDE = 28  # pixels: MNIST's size, so that runs on both cost the same
-IDX_NAMES = {"train": "train", "test": "t10k"}
 DOWNLOAD_SECONDS = 120
 SILENT_SECONDS = 15  # without a new byte, once torchvision is imported, which is slow on a cold machine
 POLL_SECONDS = 1
@@ -192,7 +185,7 @@ def _bytes_below(folder: Path) -> int:
 
 def _from_path(folder: Path, source: str | Path) -> tuple[DataSet, dict]:
     path = absolute(source)
-    if any(_idx_file(path, split, kind) for split in SPLITS for kind in ("images-idx3", "labels-idx1")):
+    if any(arrays.idx_file(path, split, kind) for split in SPLITS for kind in arrays.IDX_KINDS):
         return _from_idx(folder, path, f"MNIST files in {path}")
     if not exists(path):
         raise DataError(
@@ -206,15 +199,7 @@ def _from_path(folder: Path, source: str | Path) -> tuple[DataSet, dict]:
 
 def _from_idx(folder: Path, path: Path, title: str) -> tuple[DataSet, dict]:
     """A balanced subset of the four files: at most MNIST_PER_CLASS, and the same number of each class."""
-    pool = {}
-    for split in SPLITS:
-        images, labels = _read_idx(path, split, "images-idx3", 3), _read_idx(path, split, "labels-idx1", 1)
-        if len(images) != len(labels) or not images.size or max(images.shape[1:]) > LARGEST_SIDE:
-            raise DataError(
-                f"{path}: {len(images)} {split} images of {images.shape[2]}x{images.shape[1]} pixels with "
-                f"{len(labels)} labels cannot be used; download these files anew"
-            )
-        pool[split] = images, labels
+    pool = {split: arrays.read_idx(path, split) for split in SPLITS}
     numbers = {str(number): number for number in np.unique(pool["train"][1]).tolist()}
     if pool["train"][0].shape[1:] != pool["test"][0].shape[1:] or {*numbers.values()} != {*pool["test"][1].tolist()}:
         raise DataError(f"{path}: training and test files differ in image size or classes; take both from one set")
@@ -254,32 +239,6 @@ def _drawn(split: str, prefix: str, images: np.ndarray, members: list[np.ndarray
     positions = np.concatenate([np.sort(part) for part in members])
     labels = np.repeat(np.arange(len(members)), [len(part) for part in members])
     return Split(images[positions], labels, tuple(f"{prefix}_{split}_{position}" for position in positions), ())
-
-
-def _idx_file(path: Path, split: str, kind: str) -> Path | None:
-    """The IDX file under one of the names in use, or None."""
-    name = f"{IDX_NAMES[split]}-{kind}-ubyte"
-    candidates = (path / f"{stem}{end}" for end in ("", ".gz") for stem in (name, name.replace("-idx", ".idx")))
-    return next((file for file in candidates if file.is_file()), None)
-
-
-def _read_idx(path: Path, split: str, kind: str, dimensions: int) -> np.ndarray:
-    """An IDX file of bytes: two zeros, type 8, the number of dimensions, each as big-endian uint32, then the data."""
-    file = _idx_file(path, split, kind)
-    if file is None:
-        raise DataError(f"{path / f'{IDX_NAMES[split]}-{kind}-ubyte'}: missing; MNIST's four files belong together")
-    try:
-        content = file.read_bytes()
-        content = gzip.decompress(content) if file.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: cannot be read ({error}); download it anew") from error
-    start = 4 + 4 * dimensions
-    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < start:
-        raise DataError(f"{file}: does not begin like an IDX file of {dimensions} dimensions; download it anew")
-    shape = [int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4)]
-    if len(content) != (expected := start + math.prod(shape)):
-        raise DataError(f"{file}: {len(content):,} bytes where {expected:,} are announced; download it anew")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def _write(data: DataSet, chosen: dict, progress: Callable[[str], None]):

@@ -18,7 +18,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from core.dataset.loader import SPLITS, DataError
+from core.dataset.images import DataError
+from core.dataset.layout import role_of
 from core.runs.files import StoreError
 from core.settings.setting import ConfigError
 
@@ -87,7 +88,10 @@ def opened(archive: Path | BinaryIO, parent: Path) -> Iterator[tuple[zipfile.Zip
     except UploadError:
         raise
     except (ConfigError, DataError, StoreError) as error:  # the lab's own readers; they quote what they found
-        raise UploadError(shown(str(error).replace(f"{folder}{os.sep}", ""), 300)) from error
+        said = (
+            str(error).replace(f"{folder}{os.sep}", "").replace(f"{folder}: ", "").replace(str(folder), "the zip file")
+        )
+        raise UploadError(shown(said, 300)) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UploadError(f"{parent} cannot be written ({reason}); check the free space and the permissions") from error
@@ -97,33 +101,34 @@ def opened(archive: Path | BinaryIO, parent: Path) -> Iterator[tuple[zipfile.Zip
         raise UploadError(f"the file cannot be read ({type(error).__name__}); export or pack it anew") from error
 
 
-def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def members(archive: zipfile.ZipFile, table_bytes: int = TABLE_BYTES) -> dict[str, zipfile.ZipInfo]:
     """The files in an archive by name, without the one folder around them, if all its table of contents can be borne.
 
-    Folders and what systems add on their own are left out.
+    Folders and what systems add on their own are left out. Old Windows programs write a backslash between folders.
     """
     entries = archive.infolist()
     if len(entries) > MEMBERS:
         raise UploadError(f"{len(entries):,} members are too many; at most {MEMBERS:,} are taken")
     if (total := sum(entry.file_size for entry in entries)) > UNPACKED_BYTES:
         raise UploadError(f"{megabytes(total)} unpacked are too large; at most {megabytes(UNPACKED_BYTES)} are taken")
-    names = set()
+    names, files = set(), {}
     for entry in entries:
-        name = entry.orig_filename  # .filename ends at the first NUL
-        if reason := _why_refused(entry, name):
+        name = entry.orig_filename.replace("\\", "/")  # .filename ends at the first NUL
+        if reason := _why_refused(entry, name, table_bytes):
             raise UploadError(f"{shown(name)}: {reason}")
         if (same := unicodedata.normalize("NFC", name).casefold()) in names:
             raise UploadError(f"{shown(name)}: a second file of this name; remove one")
         names.add(same)
-    files = {entry.filename: entry for entry in entries if not entry.is_dir() and not _LITTER.search(entry.filename)}
+        if not name.endswith("/") and not _LITTER.search(name):
+            files[name] = entry
     tops = {name.split("/")[0] for name in files}
-    around = f"{tops.pop()}/" if len(tops) == 1 and tops.isdisjoint(SPLITS) else ""
+    around = f"{tops.pop()}/" if len(tops) == 1 and not any(map(role_of, tops)) else ""
     return {name.removeprefix(around): entry for name, entry in files.items()}
 
 
-def _why_refused(entry: zipfile.ZipInfo, name: str) -> str:
+def _why_refused(entry: zipfile.ZipInfo, name: str, table_bytes: int) -> str:
     parts = name.removesuffix("/").split("/")
-    if name[:1] == "/" or ".." in name or "\\" in name or re.match("[A-Za-z]:", name):
+    if name[:1] == "/" or ".." in name or re.match("[A-Za-z]:", name):
         return "a name that leads out of its folder; pack the files anew"
     if len(parts) > 5:
         return "too many folders inside each other; pack train/ and test/, or an exported run"
@@ -138,7 +143,7 @@ def _why_refused(entry: zipfile.ZipInfo, name: str) -> str:
         return "packed by an unusual method; pack the files as an ordinary zip"
     if entry.file_size > max(MEGABYTE, RATIO * entry.compress_size):
         return f"unpacks to more than {RATIO} times its size, like a zip bomb"
-    if name.endswith(".csv") and entry.file_size > TABLE_BYTES:
+    if name.lower().endswith(".csv") and entry.file_size > table_bytes:
         return "too large for a table; pack train/ and test/, or an exported run"
     return ""
 

@@ -20,9 +20,11 @@ import numpy as np
 from PIL import Image
 
 from core import places
-from core.dataset import loader
+from core.dataset import arrays, layout, loader
+from core.dataset.images import FORMATS, SUFFIXES
+from core.dataset.layout import is_image
 from core.dataset.loader import DataError, DataSet
-from core.exchange.archives import UploadError, members, opened, shown, unpack
+from core.exchange.archives import MEGABYTE, UploadError, members, opened, shown, unpack
 from core.exchange.foreign import check_stored, checkpoint, named
 from core.learning.alarms import Kind
 from core.learning.states import Status
@@ -35,10 +37,13 @@ from core.settings.presets import PRESETS
 from core.settings.rules import check_data
 
 SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
+PIXEL_TABLE_BYTES = 120 * MEGABYTE  # of a CSV in a data set; Kaggle's 42,000 digits take 77
 LARGEST_NUMBER = 10**8  # in a history: seconds, losses, sums of an epoch
 NEEDED = ("run.json", "last.pt")
 
-_OF_SET = re.compile(r"(train|test)(/[^/]+/[^/]+\.(?i:png)|\.csv)")
+_PACK = "pack train/CLASS/ID.png, test/CLASS/ID.png"
+_OF_SET = re.compile(rf"(?i).+({'|'.join(map(re.escape, SUFFIXES))}|\.csv|\.npz|-ubyte(\.gz)?)")
+_ABOUT = re.compile(r"(?i)[^/]*\.(txt|md|rst)|(readme|licen[cs]e|copying)[^/]*")  # at the top of a set: not used
 _OF_RUN = re.compile(r"run\.json|label\.json|(last|best)\.pt|steps\.csv|embeddings/epoch_[0-9]{4}\.npz")
 _COLUMN = re.compile("[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -56,38 +61,56 @@ def new_folder(file_name: str) -> Path:
 
 
 def read_data_set(archive: Path | BinaryIO, folder: Path) -> DataSet:
-    """Takes the images in a zip file, laid out as core/dataset/loader.py says, into `folder`, empty or not there.
+    """Takes the images in a zip file into `folder`, empty or not there; laid out as core/dataset/layout.py reads them.
 
-    One folder around `train` and `test` may be there or not, the CSVs as well. Raises UploadError, with nothing left
-    behind, for anything that is not such a set, or if `folder` holds something or cannot be written.
+    Texts about the set are passed over. Raises UploadError, with nothing left behind, for anything that is not such a
+    set, or if `folder` holds something or cannot be written.
     """
     folder = loader.absolute(folder)
     with opened(archive, folder.parent) as (found, incoming):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UploadError(f"{folder}: not empty; name a folder that is not there yet")
-        files = members(found)
-        images = [name for name in files if name.lower().endswith(".png")]
+        files = {name: entry for name, entry in members(found, PIXEL_TABLE_BYTES).items() if not _ABOUT.fullmatch(name)}
         for name in files:
             if not _OF_SET.fullmatch(name):
-                raise UploadError(f"{shown(name)}: not part of a data set; pack train/CLASS/ID.png, test/CLASS/ID.png")
-        if not images:
-            raise UploadError("no image inside; pack train/CLASS/ID.png and test/CLASS/ID.png")
+                remedy = "unpack it first" if name.lower().endswith(".zip") else _PACK
+                raise UploadError(f"{shown(name)}: not part of a data set; {remedy}")
+        if not files:
+            raise UploadError(f"no image inside; {_PACK}")
         unpack(found, files, incoming)
-        for name in files.keys() - images:
-            content = (incoming / name).read_bytes()
-            if content.count(b"\n") + content.count(b"\r") > 2 * len(images) + 10:  # Windows ends lines with both
-                raise UploadError(f"{name}: far more lines than images; write one id,name,class for each image")
-        pixels = 0
-        for name in images:
-            with suppress(Exception), Image.open(incoming / name, formats=("PNG",)) as image:  # not decoded
-                pixels += image.width * image.height
-        if pixels > SET_PIXELS:
-            raise UploadError(f"more than {SET_PIXELS:,} pixels in all images; take fewer or smaller ones")
-        loader.read(incoming)  # names what is wrong, images that could not be opened above included
+        images = [name for name in files if is_image(name)]
+        _refuse_large(incoming, images, [name for name in files if name.lower().endswith(".csv")])
+        try:
+            loader.read(incoming, most_pixels=SET_PIXELS)  # names what is wrong, images that cannot be opened included
+            _refuse_strangers(layout.find(incoming))
+        except loader.NoSet as error:
+            raise UploadError(f"no data set inside: it {error.found}; {_PACK}") from error
         if folder.exists():
             folder.rmdir()  # empty; Windows renames onto nothing
         os.rename(incoming, folder)
     return loader.load(folder)
+
+
+def _refuse_large(folder: Path, images: list[str], tables: list[str]) -> None:
+    """Raises UploadError for more pixels or lines than a set can have; nothing is decoded."""
+    for name in tables:
+        content = (folder / name).read_bytes()
+        lines = content.count(b"\n") + content.count(b"\r")
+        if lines > 2 * len(images) + 10 and not arrays.table(folder / name):  # Windows ends lines with both
+            raise UploadError(f"{name}: far more lines than images; write one id,name,class for each image")
+    pixels = 0
+    for name in images:
+        with suppress(Exception), Image.open(folder / name, formats=FORMATS) as image:
+            pixels += image.width * image.height
+    if pixels > SET_PIXELS:
+        raise UploadError(f"more than {SET_PIXELS:,} pixels in all images; take fewer or smaller ones")
+
+
+def _refuse_strangers(found: layout.Layout) -> None:
+    """Raises UploadError for a folder beside the splits that is no split itself."""
+    for name in found.unused:
+        if name.endswith("/") and not layout.role_of(name.removesuffix("/")):
+            raise UploadError(f"{shown(name)}: not part of a data set; {_PACK}")
 
 
 def export_run(run: Run, stream: BinaryIO) -> None:
@@ -180,6 +203,7 @@ def _data_facts(run: Run, known: DataSet | None) -> DataFacts:
         **texts | {"description": f"{texts['description']} (so says the imported run)"},
         folder=str(loader.absolute(places.data_folder())),
         classes=tuple(map(shown, run.data.classes)),
+        notes=tuple(shown(note, 300) for note in run.data.notes),
     )
 
 

@@ -120,6 +120,7 @@ class DataFacts(Record):
     class_numbers: tuple[Annotated[int, Field(gt=-_LARGEST_NUMBER, lt=_LARGEST_NUMBER)], ...]  # those of the CSV
     train: AtLeastOne  # images
     test: AtLeastOne
+    notes: Annotated[tuple[Text, ...], Field(max_length=100)] = ()  # what is wrong with it, core/dataset/survey.py
 
     @model_validator(mode="after")
     def _named_and_numbered(self) -> Self:
@@ -138,6 +139,7 @@ class DataFacts(Record):
             class_numbers=tuple(data.class_numbers),
             train=len(data.train.ids),
             test=len(data.test.ids),
+            notes=data.notes,
         )
 
 

@@ -45,6 +45,8 @@ def check_data(config: RunConfig, class_sizes: dict[int, int]) -> None:
         raise ConfigError(
             "objective and sampling: triplets need at least two classes, one of them with two training images"
         )
+    if len(sizes) < 2:
+        raise ConfigError("the set has only one class, of which every answer is right; add images of another class")
     if config.batches == "balanced":
         _check_balanced(config, sizes)
     if config.batches == "chosen_triplets":

@@ -1,6 +1,7 @@
 """Small data sets on disk, made by hand, and what is said about a bad one."""
 
 import csv
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +46,24 @@ def error_of(call, *arguments, **options) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def write_idx(folder: Path, dot=False, packed=False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Four IDX files with classes 2, 5 and 7, of which the rarest has 4 training and 2 test images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = {}
+    for split, prefix, counts in (("train", "train", (4, 9, 6)), ("test", "t10k", (5, 2, 3))):
+        labels = RNG.permutation(np.repeat([2, 5, 7], counts)).astype(np.uint8)
+        pool[split] = RNG.integers(0, 256, (len(labels), 4, 3), np.uint8), labels
+        for array, kind in zip(pool[split], ("images-idx3", "labels-idx1"), strict=True):
+            name = f"{prefix}-{kind}-ubyte"
+            name = name.replace("-idx", ".idx") if dot else name
+            if packed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+            else:
+                (folder / name).write_bytes(idx(array))
+    return pool

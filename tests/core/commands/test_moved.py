@@ -118,7 +118,7 @@ def test_images_of_the_other_brightness(call, moved, tmp_path):
     inverted(images)
     _, out, told = call(*asked)
     (note,) = json.loads(out)["notes"]
-    assert note.startswith("24 of 24 images are dark on light, but the run learnt from images light on dark; invert")
+    assert note.startswith("24 of 24 images are dark on light, but the training images are light on dark: invert")
     assert told == f"note: {note}\n"
 
 
@@ -144,3 +144,41 @@ def test_images_without_classes_are_called_something(call, moved, tmp_path, alon
     assert status == 0
     assert len(out.splitlines()) == len(files)
     assert out.startswith(f"{sorted(file.name for file in files)[0]}: digit ")
+
+
+# Notes on the images
+
+
+@pytest.fixture
+def copied(digits, tmp_path) -> Path:
+    """A set whose first test image is a training image as well."""
+    folder = shutil.copytree(digits.folder, tmp_path / "copied")
+    shutil.copy(digits.train.files[0], folder / digits.test.files[0].relative_to(digits.folder))
+    return folder
+
+
+def test_notes_are_printed_and_kept_with_the_run(copied, digits, tiny, tmp_path, capsys):
+    note = (
+        f"1 of 24 test images is an exact copy of training images (first: {digits.test.ids[0]}, of "
+        f"{digits.train.ids[0]}): the test accuracy is too high."
+    )
+    assert main(["data", "--data", str(copied)]) == 0
+    assert f"\nnote: {note}\n" in capsys.readouterr().out
+    assert main(["data", "--data", str(copied), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note]
+    assert main(["data", "--data", str(digits.folder), "--json"]) == 0
+    assert "notes" not in json.loads(capsys.readouterr().out)
+    with writing.create(tiny, store.load(copied), tmp_path / "runs") as writer:
+        assert store.read(writer.folder).data.notes == (note,)
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "triplet"])
+def test_one_class_is_not_trained(tmp_path, capsys, objective):
+    folder = write_set(tmp_path / "set", {"only": 3}, train=30)
+    given = ["--data", str(folder), "--runs", str(tmp_path / "runs"), "--set", f"objective={objective}"]
+    assert main(["train", "quick", *given]) == 2
+    told = capsys.readouterr().err
+    assert "note: There is only one class (only)" in told
+    reason = {"triplet": "triplets need at least two classes", "cross_entropy": "the set has only one class"}[objective]
+    assert reason in told.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()

@@ -289,7 +289,7 @@ def test_errors_of_a_folder_without_csv(bare):
         file.rename(file.with_suffix(".txt"))
     assert error_of(loader.load, bare).startswith(f"{bare / 'train'}: no image of class 'b'")
     shutil.rmtree(bare / "test")
-    assert error_of(loader.load, bare).startswith(f"{bare / 'test'}: cannot be read (No such file")
+    assert error_of(loader.load, bare).startswith(f"{bare}: holds train/, but no test/ with a folder for each class")
     (bare / "test").mkdir()
     shutil.rmtree(bare / "train")
     (bare / "train").mkdir()

@@ -1,6 +1,5 @@
 """Preparation: every source, a download that fails or hangs, and crashes at any moment."""
 
-import gzip
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from PIL import Image
 
 from core import places
 from core.dataset import loader, sources
-from tests.core.folders import RNG, error_of, read_csv, write_png, write_set
+from tests.core.folders import error_of, idx, read_csv, write_idx, write_png, write_set
 
 ROOT = Path(__file__).parents[3]
 COMPLETE = ["source.json", "test", "test.csv", "train", "train.csv"]
@@ -36,27 +35,6 @@ def small(tmp_path) -> Path:
 @pytest.fixture(scope="module")
 def scikit_digits(tmp_path_factory) -> loader.DataSet:
     return sources.prepare(tmp_path_factory.mktemp("digits"), "digits")
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-
-
-def write_idx(folder: Path, dot=False, packed=False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Four IDX files with classes 2, 5 and 7, of which the rarest has 4 training and 2 test images."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pool = {}
-    for split, prefix, counts in (("train", "train", (4, 9, 6)), ("test", "t10k", (5, 2, 3))):
-        labels = RNG.permutation(np.repeat([2, 5, 7], counts)).astype(np.uint8)
-        pool[split] = RNG.integers(0, 256, (len(labels), 4, 3), np.uint8), labels
-        for array, kind in zip(pool[split], ("images-idx3", "labels-idx1"), strict=True):
-            name = f"{prefix}-{kind}-ubyte"
-            name = name.replace("-idx", ".idx") if dot else name
-            if packed:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
-            else:
-                (folder / name).write_bytes(idx(array))
-    return pool
 
 
 def check_idx_set(loaded: loader.DataSet, pool):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from core import experiment
 from core.__main__ import main
@@ -296,7 +297,7 @@ SETS = {
     "third split": ({"secret/a/x.png": png()}, "not part of a data set"),
     "only training": (
         {"test/a/a9.png": None, "test/b/b9.png": None},
-        "no image of class|no class folder|cannot be read",
+        "holds train/, but no test/ with a folder for each class",
     ),
     "one csv": ({"train.csv": b"id,name,class\na1,a,0\n"}, "missing beside the other CSV"),
     "long csv": ({"train.csv": b"a,b,1\n" * 100_000, "test.csv": b""}, "far more lines than images"),
@@ -325,6 +326,80 @@ def test_bad_set(case, runs):
     archive = zipped({name: content for name, content in image_set(**files).items() if content is not None})
     found = refused_set(archive, runs)
     assert any(part in found for part in reason.split("|")), found
+
+
+def in_another_layout(layout: str) -> dict[str, bytes]:
+    """The images of image_set as others pack them."""
+    files = image_set()
+    if layout == "backslashes":
+        return {name.replace("/", "\\"): content for name, content in files.items()}
+    if layout == "flat":
+        return {name.partition("/")[2]: content for name, content in files.items()}
+    if layout == "around":
+        return {f"archive/my set/{name}": content for name, content in files.items()}
+    if layout == "with texts":
+        return files | {"LICENSE": b"free", "labels.txt": b"a b", "ReadMe.rst": b"x"}
+    train, test = layout.split()
+    renamed = {name.replace("train/", f"{train}/"): content for name, content in files.items()}
+    return {name.replace("test/", f"{test}/"): content for name, content in renamed.items()}
+
+
+@pytest.mark.parametrize(
+    "packed", ["around", "backslashes", "flat", "training testing", "Train Test", "train val", "with texts"]
+)
+def test_sets_as_others_pack_them(packed, tmp_path):
+    with zipfile.ZipFile(stream := io.BytesIO(), "w") as archive:
+        for name, content in in_another_layout(packed).items():
+            entry = zipfile.ZipInfo()
+            entry.filename = entry.orig_filename = name
+            archive.writestr(entry, content)
+    found = uploads.read_data_set(stream, tmp_path / "set")
+    assert found.classes == ("a", "b")
+    assert sorted(len(part.ids) for part in (found.train, found.test)) == [2, 4]
+    assert ("drawn for testing, with seed 0" in found.description) == (packed == "flat")
+
+
+def other_format(ending: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((6, 6), 90, np.uint8)).save(stream, ending)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["BMP", "gif", "jpeg", "TIFF", "webp"])
+def test_sets_in_other_formats(ending, tmp_path):
+    files = {name.replace(".png", f".{ending}"): other_format(ending) for name in image_set()}
+    assert len(uploads.read_data_set(zipped(files), tmp_path / "set").train.ids) == 4
+
+
+def packed_arrays(**change) -> bytes:
+    images, labels = np.zeros((6, 4, 4), np.uint8), np.array([0, 1] * 3)
+    images[:, 1, 1] = range(6)
+    content = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels} | change
+    np.savez(stream := io.BytesIO(), **content)
+    return stream.getvalue()
+
+
+def test_files_with_many_images(tmp_path, runs):
+    found = uploads.read_data_set(zipped({"keras/mnist.npz": packed_arrays()}), tmp_path / "npz")
+    assert (found.classes, len(found.train.ids)) == (("0", "1"), 6)
+    table = "label," + ",".join(f"pixel{each}" for each in range(16)) + "\n"
+    table += "".join(f"{row % 2}," + ",".join(["7"] * 16) + "\n" for row in range(50))
+    found = uploads.read_data_set(zipped({"train.csv": table.encode()}), tmp_path / "csv")
+    assert (len(found.train.ids), len(found.test.ids)) == (40, 10)
+    reason = refused_set(zipped({"x.npz": packed_arrays(x_train=np.array([{}] * 6, dtype=object))}), runs)
+    assert "Python objects" in reason
+
+
+def test_a_bomb_in_packed_arrays(runs, monkeypatch):
+    monkeypatch.setattr(uploads, "SET_PIXELS", 11)
+    assert "announces" in refused_set(zipped({"x.npz": packed_arrays()}), runs)
+
+
+def test_a_zip_file_without_a_set_says_what_to_pack(runs):
+    assert refused_set(zipped({"a.png": png(), "b.png": png()}), runs).startswith(
+        "no data set inside: it holds a.png, but no train/ and test/ with a folder for each class; pack train/CLASS/ID"
+    )
+    assert refused_set(zipped({"set.zip": b"PK"}), runs) == "set.zip: not part of a data set; unpack it first"
 
 
 def test_all_pixels_together(runs, monkeypatch):

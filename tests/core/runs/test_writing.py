@@ -50,6 +50,7 @@ def test_new_run(writer, tiny, digits, runs):
         "class_numbers": digits.class_numbers,
         "train": 48,
         "test": 24,
+        "notes": (),
     }
     assert store.list_runs(runs) == [run]
     assert store.find(runs, writer.id) == store.find(runs, "latest") == run

@@ -1,0 +1,59 @@
+"""A set of images in memory: two splits, their classes, and a fingerprint over all of it."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SOURCES = ("mnist", "digits", "folder")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The training or the test images of a set: entry i of each field belongs to image i."""
+
+    images: np.ndarray  # (N, H, W) uint8, read-only
+    labels: np.ndarray  # (N,) int64, read-only: position in DataSet.classes
+    ids: tuple[str, ...]
+    files: tuple[Path, ...]  # the file of each image
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A loaded set. `fingerprint` is the same for two sets exactly if classes, ids, labels and pixels are."""
+
+    folder: Path
+    classes: tuple[str, ...]  # names, in the order of class_numbers
+    class_numbers: tuple[int, ...]  # ascending; as in the CSV, so not always 0, 1, 2, …
+    train: Split
+    test: Split
+    source: str  # one of SOURCES
+    description: str  # a sentence for the interface
+    fingerprint: str  # SHA-256, hexadecimal
+    notes: tuple[str, ...] = ()  # what a reader of its numbers should know, see core/dataset/survey.py
+
+
+def split_of(images: np.ndarray, labels: np.ndarray, ids: Iterable[str], files: Iterable[Path]) -> Split:
+    """A split, of which nothing can be changed any more: every run and page shares it."""
+    images.flags.writeable = labels.flags.writeable = False
+    return Split(images, labels, tuple(ids), tuple(files))
+
+
+def assemble(
+    folder: Path, numbers: dict[str, int], train: Split, test: Split, source: str, description: str
+) -> DataSet:
+    """A set with its fingerprint; `numbers` holds the integer of each class by its name, ascending."""
+    classes, class_numbers = tuple(numbers), tuple(numbers.values())
+    digest = hashlib.sha256(json.dumps([classes, class_numbers]).encode())
+    for split in (train, test):
+        digest.update(json.dumps([split.ids, split.labels.tolist(), split.images.shape]).encode())
+        digest.update(np.ascontiguousarray(split.images).reshape(-1))
+    return DataSet(folder, classes, class_numbers, train, test, source, description, digest.hexdigest())
+
+
+def counts(train: Split, test: Split) -> str:
+    """How many images there are, in words."""
+    return f"{len(train.ids):,} training and {len(test.ids):,} test images"
