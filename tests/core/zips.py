@@ -164,6 +164,6 @@ ZIPS = {
     "nothing but a folder": (lambda: zipped({"train/a/": b"1" * 100}), "no image inside|run.json: missing"),
     "a huge table": (
         lambda: zipped({"train.csv": os.urandom(17 * 2**20)}, zipfile.ZIP_STORED),
-        "too large for a table",
+        "too large for a table|far more lines than images",
     ),
 }

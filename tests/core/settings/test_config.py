@@ -404,8 +404,13 @@ def test_check_data_triplets(counts, values):
     made = RunConfig(neighbours=1, **values)
     message = error_of(rules.check_data, made, sizes(*counts))
     assert "two classes, one of them with two" in message
-    rules.check_data(RunConfig(neighbours=1, objective="cross_entropy"), sizes(*counts))
+    rules.check_data(RunConfig(neighbours=1, objective="cross_entropy"), sizes(1, 1, 1))
     rules.check_data(RunConfig(neighbours=1), sizes(1, 2))
+
+
+def test_check_data_one_class():
+    message = error_of(rules.check_data, RunConfig(neighbours=1, objective="cross_entropy"), sizes(10))
+    assert message.startswith("the set has only one class, of which every answer is right; ")
 
 
 def test_check_data_triplets_without_the_validation_images():
