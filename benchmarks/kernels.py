@@ -14,7 +14,8 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from core.learning import loop, machine, objectives, sampling
+from core.learning import machine, objectives, sampling
+from core.learning.training import optimiser
 from core.networks import build
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
@@ -58,7 +59,7 @@ def stepper(config: RunConfig, compiled: bool = False) -> Callable[[], None]:
     """A function that makes a training step, always on the same random images."""
     used = machine.choose(config)
     network = build.build(config, CLASSES).to(used.device, memory_format=torch.channels_last)
-    descent = loop.optimiser(network, config)
+    descent = optimiser(network, config)
     draw = torch.Generator().manual_seed(0)
     images = torch.rand(images_of(config), 1, config.image_size, config.image_size, generator=draw).to(used.device)
     labels = torch.randint(CLASSES, (len(images),), generator=draw).to(used.device)

@@ -36,11 +36,12 @@ from core import experiment, places
 from core.dataset import loader
 from core.dataset.loader import DataSet
 from core.learning import evaluate, loop, machine, objectives, sampling
-from core.learning.augment import augment
+from core.learning.batch import prepared
 from core.learning.evaluate import LabelledImages
 from core.learning.events import EpochDone
 from core.learning.states import Control
-from core.networks.build import build, prepare, repeated
+from core.learning.training import moving_average, optimiser
+from core.networks.build import build
 from core.runs import store, writing
 from core.runs.store import Run
 from core.settings.config import RunConfig
@@ -99,9 +100,9 @@ def plain_loop(config: RunConfig, images: DataSet) -> Iterator[Weights]:
     labels, steps, confused = learnt.labels.to(used.device), sampling.steps_per_epoch(config, learnt.labels), None
     torch.manual_seed(config.seed)
     network = judged = build(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
-    descent = loop.optimiser(network, config)
+    descent = optimiser(network, config)
     if config.weight_average:
-        average = loop.moving_average(network, config.weight_average)
+        average = moving_average(network, config.weight_average)
         judged = average.module
     for epoch in range(1, config.epochs + 1):
         network.train()
@@ -109,10 +110,10 @@ def plain_loop(config: RunConfig, images: DataSet) -> Iterator[Weights]:
         for step, batch in enumerate(batches, start=1):
             for group in descent.param_groups:
                 group["lr"] = loop.learning_rate(config, epoch, step, steps)
-            inputs = prepare(learnt.images[batch].to(used.device), 1, config.image_size)
-            inputs = augment(inputs, config.augmentation, sampling.generator(config.seed, "augment", epoch, step))
+            draw = sampling.generator(config.seed, "augment", epoch, step)
+            inputs = prepared(learnt.images[batch], config, used.device, draw)
             with used.autocast():
-                outputs = network(repeated(inputs, config.channels))
+                outputs = network(inputs)
             if config.objective == "cross_entropy":
                 loss = F.cross_entropy(outputs.logits.float(), labels[batch], label_smoothing=config.label_smoothing)
             else:  # the triplets' losses come with their diagnostics

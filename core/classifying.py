@@ -18,8 +18,6 @@ from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
 
-_LOOKED_AT = 8  # images that a network is tried with
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -114,10 +112,7 @@ def network_of(run: Run, images: DataSet) -> tuple[build.Network, machine.Machin
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise StoreError(f"{run.folder / 'last.pt'} does not fit the run's settings; train the run again") from error
     network.to(used.device, memory_format=torch.channels_last)
-    few = torch.tensor(images.train.images[:_LOOKED_AT]).to(used.device)
-    if not machine.agrees(network, build.prepare(few, config.channels, config.image_size), used):
-        used = machine.choose(config.changed(precision="float32"))
-    return network, used, epoch
+    return network, machine.trusted(used, network, torch.tensor(images.train.images), config), epoch
 
 
 def to_json(answer: Answer, images: DataSet) -> dict:

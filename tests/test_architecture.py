@@ -17,7 +17,8 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 VIEWS = sorted((ROOT / "app" / "views").rglob("*.py"))
 # Each part of core may import itself and those before it, never those after
 CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "maps", "classifying"]
-CHAPTERS += ["experiment", "measuring", "replay", "exchange", "control", "commands", "__main__"]
+CHAPTERS += ["evaluation", "recorder", "experiment", "measuring", "replay", "exchange", "control", "commands"]
+CHAPTERS += ["__main__"]
 STRANGERS = [("dataset", "networks"), ("networks", "dataset")]  # do not know each other, whatever the order
 
 

@@ -25,10 +25,10 @@ def add(commands: Commands) -> None:
 
 def evaluate(options) -> Result:
     run = find_run(options)
-    from core import experiment
+    from core.evaluation import evaluate_run
 
     images = images_of(run, options)
-    result = experiment.evaluate_run(run, options.images, options.classifier, options.neighbours, images=images)
+    result = evaluate_run(run, options.images, options.classifier, options.neighbours, images=images)
     for note in result.get("notes", ()):
         say(f"note: {note}")
     if not options.json and "predictions" in result:

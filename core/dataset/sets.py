@@ -33,6 +33,15 @@ class DataSet:
     source: str  # one of SOURCES
     description: str  # a sentence for the interface
     fingerprint: str  # SHA-256, hexadecimal
+
+    def numbers(self, labels: np.ndarray) -> np.ndarray:
+        """The integers of the CSV that labels (N,) stand for."""
+        return np.array(self.class_numbers)[labels]
+
+    def class_sizes(self) -> dict[int, int]:
+        """How many training images each class has, by its integer in the CSV."""
+        return dict(zip(self.class_numbers, np.bincount(self.train.labels).tolist(), strict=True))
+
     notes: tuple[str, ...] = ()  # what a reader of its numbers should know, see core/dataset/survey.py
 
 

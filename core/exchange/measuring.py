@@ -12,6 +12,7 @@ from core.learning import evaluate, machine, sampling
 from core.networks import build
 from core.networks.build import Network
 from core.runs import store
+from core.runs.progress import Progress
 from core.runs.store import Run
 from core.settings.config import RunConfig
 
@@ -23,7 +24,7 @@ CURVES_UNCHECKED = (
 )
 
 
-def measured(run: Run, known: DataSet, judged: Network, progress: experiment.Progress, best: dict | None) -> str:
+def measured(run: Run, known: DataSet, judged: Network, progress: Progress, best: dict | None) -> str:
     """Checks the weights after the last and after the best epoch against what is stated; says what was checked."""
 
     def check_row(network: Network, row: dict) -> None:

@@ -14,31 +14,34 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from core import places
+from core.analysis.embedded import Embedded
 from core.dataset import arrays, layout, loader
 from core.dataset.images import FORMATS, SUFFIXES
 from core.dataset.layout import is_image
 from core.dataset.loader import DataError, DataSet
 from core.exchange.archives import MEGABYTE, UploadError, members, opened, shown, unpack
 from core.exchange.foreign import check_stored, checkpoint, named
-from core.learning.alarms import Kind
 from core.learning.states import Status
-from core.runs import store, writing
+from core.runs import store, tables, writing
 from core.runs.files import StoreError
+from core.runs.progress import Progress, possible, sum_of_some
 from core.runs.record import DataFacts, Record, RunRecord
 from core.runs.store import Run
 from core.settings.config import SPHERE_RADIUS
 from core.settings.presets import PRESETS
 from core.settings.rules import check_data
 
+if TYPE_CHECKING:
+    from core.learning.training import Training
+
 SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
 PIXEL_TABLE_BYTES = 120 * MEGABYTE  # of a CSV in a data set; Kaggle's 42,000 digits take 77
-LARGEST_NUMBER = 10**8  # in a history: seconds, losses, sums of an epoch
 NEEDED = ("run.json", "last.pt")
 
 _PACK = "pack train/CLASS/ID.png, test/CLASS/ID.png"
@@ -196,7 +199,7 @@ def _record(run: Run, run_id: str, known: DataSet | None) -> RunRecord:
 
 def _data_facts(run: Run, known: DataSet | None) -> DataFacts:
     if known:
-        check_data(run.config, dict(zip(known.class_numbers, np.bincount(known.train.labels).tolist(), strict=True)))
+        check_data(run.config, known.class_sizes())
         return DataFacts.of(known)
     texts = _cleaned(run.data, 200)
     return run.data.changed(
@@ -216,36 +219,92 @@ def _rewrite(run: Run, known: DataSet | None, record: RunRecord, writer: writing
     """Writes all files of the new run: some as read from the old one, the others made from these."""
     import torch
 
-    from core import experiment
     from core.exchange import measuring
     from core.networks import build
 
     with torch.device("meta"):  # only the shapes: room for weights is made when there is a file of their size
         network = build.build(run.config, len(run.data.classes))
-    best = None
-    if (run.folder / "best.pt").exists():
-        with named("best.pt"):
-            best = checkpoint(run.folder / "best.pt", network)
-            if any(type(best[name]) is not int or not 1 <= best[name] < 10**9 for name in ("epoch", "steps")):
-                raise UploadError("from an epoch that is none")
-            writer.save_checkpoint("best.pt", {key: best[key] for key in ("epoch", "steps", "network")})
+    best = _best(run, network, writer)
     with named("last.pt"):
         training, progress = _training(run, network)
     last = progress.rows[-1]
     if best and best["epoch"] > last["epoch"]:
         raise UploadError("best.pt: from an epoch after the last one; export the run anew")
-    steps = store.steps(run).head(progress.steps["rows"])
-    if len(steps):
-        inside = steps["epoch"].between(1, last["epoch"]) & steps["step"].between(1, run.steps_per_epoch)
-        if not inside.all() or not all(map(_COLUMN.fullmatch, steps.columns)):
-            raise UploadError("steps.csv: a step outside the epochs of the run; export the run anew")
-        for name in steps:
-            low, high = _bounds(name)
-            if not steps[name].dropna().between(low, high).all():
-                raise UploadError(f"steps.csv: a {name} that cannot be; export the run anew")
-        writer.save_table("steps.csv", steps)
+    rows = _steps(run, progress, writer)
+    embedded = _embeddings(run, progress, network.embedding_size, writer)
+    wrong = round((1 - last["test_accuracy"]) * run.data.test)
+    if known:
+        if wrong != tables.mistakes_made(known, embedded):
+            raise UploadError("last.pt: another test accuracy than that of its predictions; export the run anew")
+        record = record.changed(notes=(*record.notes, measuring.measured(run, known, training.judged, progress, best)))
+        tables.save_predictions(writer, known, embedded)
+    tables.save_history(writer, progress)
+    progress.best_accuracy = max((row["test_accuracy"] for row in progress.history), default=-1.0)
+    result = progress.conclude(wrong)
+    progress.steps["rows"] = rows
+    state = {"epoch": last["epoch"], "steps": last["steps"], "network": training.judged.state_dict()}
+    state |= {"format": store.FORMAT, "run": record.run, "progress": progress.state()}
+    writer.save_checkpoint("last.pt", state | {"training": training.state_dict()})
+    writer.begin(record.changed(status=run.status, result=result))
+
+
+def _best(run: Run, network, writer: writing.RunWriter) -> dict | None:
+    """Takes the best weights over, if there are any."""
+    if not (run.folder / "best.pt").exists():
+        return None
+    with named("best.pt"):
+        best = checkpoint(run.folder / "best.pt", network)
+        if any(type(best[name]) is not int or not 1 <= best[name] < 10**9 for name in ("epoch", "steps")):
+            raise UploadError("from an epoch that is none")
+        best = {key: best[key] for key in ("epoch", "steps", "network")}
+        writer.save_checkpoint("best.pt", best)
+        return best
+
+
+def _training(run: Run, network) -> tuple["Training", Progress]:
+    """What a run goes on from, read as when it is resumed; its history has to end where the training stands."""
+    from core.learning.training import Training
+
+    state = checkpoint(run.folder / "last.pt", network)
+    training = Training(network.to_empty(device="cpu"), run.config)
+    try:
+        progress = Progress.from_state(state["progress"], possible)
+        training.load_state_dict(state["training"], sum_of_some)
+        writing.steps_of(progress.steps, sum_of_some)
+    except ValueError as error:
+        raise UploadError(shown(str(error))) from error
     for row in progress.rows:
-        file = run.folder / "embeddings" / f"epoch_{row['epoch']:04d}.npz"
+        row["alarm"] = shown(row["alarm"], 500)
+    if not 1 <= len(progress.rows) <= run.config.epochs:
+        raise UploadError("a history without the epochs of the run")
+    if (training.epoch, training.step) != progress.reached:
+        raise UploadError("from another step than its history ends with")
+    whole, steps = not progress.partial, progress.rows[-1]["steps"]
+    if whole != (steps == run.steps_per_epoch) or (run.status == "done" and not training.ended(run.config)):
+        raise UploadError("not as far as run.json says")
+    return training, progress
+
+
+def _steps(run: Run, progress: Progress, writer: writing.RunWriter) -> int:
+    """Takes steps.csv over; returns how many rows it has."""
+    steps = store.steps(run).head(progress.steps["rows"])
+    if not len(steps):
+        return 0
+    inside = steps["epoch"].between(1, progress.rows[-1]["epoch"]) & steps["step"].between(1, run.steps_per_epoch)
+    if not inside.all() or not all(map(_COLUMN.fullmatch, steps.columns)):
+        raise UploadError("steps.csv: a step outside the epochs of the run; export the run anew")
+    for name in steps:
+        if not steps[name].dropna().between(*possible(name)).all():
+            raise UploadError(f"steps.csv: a {name} that cannot be; export the run anew")
+    writer.save_table("steps.csv", steps)
+    return len(steps)
+
+
+def _embeddings(run: Run, progress: Progress, size: int, writer: writing.RunWriter) -> Embedded:
+    """Takes the embeddings of all epochs over; returns those of the last one."""
+    last = progress.rows[-1]
+    for row in progress.rows:
+        file = store.embeddings_file(run, row["epoch"])
         if file.exists() or row is last:
             with named(file.name):
                 if file.exists():
@@ -253,75 +312,8 @@ def _rewrite(run: Run, known: DataSet | None, record: RunRecord, writer: writing
                 embedded = store.embedded(run, row["epoch"])
                 if not ((embedded.scores >= 0) & (embedded.scores <= 1.001)).all():
                     raise UploadError("scores that are not from 0 to 1; export the run anew")
-                size, furthest = embedded.train.shape[1], max(np.abs(each).max() for each in embedded[:2])
-                if size != network.embedding_size or furthest > 1.01 * SPHERE_RADIUS:
+                furthest = max(np.abs(each).max() for each in embedded[:2])
+                if size != embedded.train.shape[1] or furthest > 1.01 * SPHERE_RADIUS:
                     raise UploadError("embeddings that this network cannot have made; export the run anew")
                 writer.save_embedded(row["epoch"], embedded)
-    wrong = round((1 - last["test_accuracy"]) * run.data.test)
-    if known:
-        if wrong != (embedded.predicted != known.test.labels).sum():
-            raise UploadError("last.pt: another test accuracy than that of its predictions; export the run anew")
-        record = record.changed(notes=(*record.notes, measuring.measured(run, known, training.judged, progress, best)))
-        experiment.save_predictions(writer, known, embedded)
-    experiment.save_history(writer, progress)
-    progress.best_accuracy = max((row["test_accuracy"] for row in progress.history), default=-1.0)
-    progress.result = experiment.headline(progress, wrong)
-    progress.steps["rows"] = len(steps)
-    state = {"epoch": last["epoch"], "steps": last["steps"], "network": training.judged.state_dict()}
-    state |= {"format": store.FORMAT, "run": record.run, "progress": progress.state()}
-    writer.save_checkpoint("last.pt", state | {"training": training.state_dict()})
-    writer.begin(record.changed(status=run.status, result=progress.result))
-
-
-def _training(run: Run, network):
-    """What a run goes on from, read as when it is resumed; its history has to end where the training stands."""
-    import torch
-
-    from core.experiment import Progress
-    from core.learning.loop import Training
-
-    state = checkpoint(run.folder / "last.pt", network)
-    training, progress = Training(network.to_empty(device="cpu"), run.config), Progress.from_state(state["progress"])
-    training.load_state_dict(state["training"])
-    for weights, kept in training.optimiser.state.items():  # torch compares only how many there are
-        if any(value.shape not in ((), weights.shape) for value in kept.values() if torch.is_tensor(value)):
-            raise UploadError("an optimiser that does not fit the network")
-    rows, whole = progress.rows, not progress.partial
-    sums, counts = training.diagnostics.sums, training.diagnostics.counts
-    pending, pending_counts = progress.steps["pending"], progress.steps["pending_counts"]
-    if sums.keys() != counts.keys() or pending.keys() != pending_counts.keys():
-        raise UploadError("means that do not fit each other")
-    for row in (*rows, pending, pending_counts, sums, counts):
-        for name, value in row.items():
-            possible = _COLUMN.fullmatch(name) and _possible(name, value, sums=row not in rows)
-            if name not in ("alarm", "alarm_kind") and not possible:
-                raise UploadError(f"names or numbers that cannot be in a history ({shown(str(name))})")
-    for row in rows:
-        row["alarm"] = shown(row["alarm"], 500)
-        if row.get("alarm_kind", "") not in ("", *Kind):
-            raise UploadError("an alarm of no kind")
-    if not 1 <= len(rows) <= run.config.epochs or [row["epoch"] for row in rows] != [*range(1, len(rows) + 1)]:
-        raise UploadError("a history without the epochs of the run")
-    epoch, steps = rows[-1]["epoch"], rows[-1]["steps"]
-    if (training.epoch, training.step) != ((epoch + 1, 0) if whole else (epoch, steps)):
-        raise UploadError("from another step than its history ends with")
-    if whole != (steps == run.steps_per_epoch) or (run.status == "done" and not training.ended(run.config)):
-        raise UploadError("not as far as run.json says")
-    return training, progress
-
-
-def _bounds(name: str) -> tuple[float, float]:
-    """From where to where a number of this name can be in a history."""
-    if name.endswith("_accuracy") or name in ("active_fraction", "easy", "semi_hard", "hard"):
-        return 0, 1
-    if name == "spread":
-        return 0, 1.01 * SPHERE_RADIUS
-    if "_distance" in name:
-        return 0, 2.02 * SPHERE_RADIUS
-    return 0, LARGEST_NUMBER
-
-
-def _possible(name: str, value, sums: bool = False) -> bool:
-    """Whether a number, or a sum of some, can stand under this name in a history."""
-    low, high = (0, LARGEST_NUMBER) if sums else _bounds(name)
-    return value is None or (type(value) in (int, float) and low <= value <= high)
+    return embedded

@@ -3,6 +3,7 @@
 Q query images, N gallery images (the training images), D numbers an embedding, C classes.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,11 +20,16 @@ from core.settings.config import RunConfig
 _IMAGES_AT_ONCE = {"cpu": 100, "cuda": 500}
 
 
-def embed_all(network: Network, images: Tensor, config: RunConfig, machine: Machine) -> Outputs:
+BeforeBatch = Callable[[int], None]
+
+
+def embed_all(
+    network: Network, images: Tensor, config: RunConfig, machine: Machine, before: BeforeBatch = lambda count: None
+) -> Outputs:
     """Embeddings (N, D) and logits (N, C) or None of all `images` (N, H, W), on the CPU, with the network in eval mode.
 
     The embeddings are rounded to float16, as the run's folder stores them, so that every distance on a page can be
-    computed again from the stored files.
+    computed again from the stored files. `before` is told how many images the next batch has; what it raises ends it.
     """
     network.eval()
     # Made before the first batch: small results kept between the feature maps of two batches would tear the memory
@@ -32,6 +38,7 @@ def embed_all(network: Network, images: Tensor, config: RunConfig, machine: Mach
     logits = torch.empty(len(images), network.classifier.out_features) if network.classifier else None
     with torch.inference_mode():
         for rows in torch.arange(len(images)).split(_IMAGES_AT_ONCE[machine.device]):
+            before(len(rows))
             with machine.autocast():
                 outputs = network(prepare(images[rows].to(machine.device), config.channels, config.image_size))
             embeddings[rows] = outputs.embeddings.half().float().cpu()
@@ -67,15 +74,22 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    network: Network, train: LabelledImages, held: Tensor, test: LabelledImages, config: RunConfig, machine: Machine
+    network: Network,
+    train: LabelledImages,
+    held: Tensor,
+    test: LabelledImages,
+    config: RunConfig,
+    machine: Machine,
+    before: BeforeBatch = lambda count: None,
 ) -> Evaluation:
     """The network on all images by the run's own rule. `held` (N,) says which training images are for validation.
 
     A training image has no say on itself, as a neighbour or in the centre of its class, or all would know the answer.
     The gallery for validation images are the images learnt from, that for test images all training images.
+    `before` as in `embed_all`.
     """
-    known = embed_all(network, train.images, config, machine)
-    asked = embed_all(network, test.images, config, machine)
+    known = embed_all(network, train.images, config, machine, before)
+    asked = embed_all(network, test.images, config, machine, before)
     k, rule = config.neighbours, config.predicts
 
     learnt, learnt_labels = _rows(known, ~held), train.labels[~held]

@@ -6,125 +6,23 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from core.learning import alarms, objectives, sampling
-from core.learning.augment import augment
+from core.learning.batch import prepared
 from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, StepDone
 from core.learning.machine import Machine
-from core.learning.means import Means
 from core.learning.microscope import Seen
 from core.learning.objectives import Diagnostics
 from core.learning.schedule import learning_rate
 from core.learning.states import Control, Request
-from core.networks.build import Network, prepare, repeated
+from core.learning.training import Training
+from core.networks.build import Network
 from core.settings.config import RunConfig
 
 
 class Diverged(RuntimeError):
     """The loss is no longer a finite number."""
-
-
-class Training:
-    """Everything that changes while a network learns: what a checkpoint has to hold.
-
-    No random state is among it: every draw comes from a generator made from (seed, purpose, epoch, step).
-    """
-
-    def __init__(self, network: Network, config: RunConfig):
-        self.network = network
-        self.optimiser = optimiser(network, config)
-        self.average: AveragedModel | None = None  # the moving average of weights and of batch normalisation's buffers
-        if config.weight_average:
-            self.average = moving_average(network, config.weight_average)
-        self.confused: Tensor | None = None  # (C, C) training images of the last epoch by true and predicted class
-        self.best_validation = -1.0
-        self.epochs_since_best = 0
-        self.epoch = 1  # the epoch being learnt; one more than there are once all of them are done
-        self.step = 0  # steps done in this epoch
-        self.loss_sum = 0.0  # over these steps
-        self.diagnostics = Means()  # over these steps
-
-    @property
-    def judged(self) -> Network:
-        """The network that is evaluated and kept as the run's result."""
-        return self.average.module if self.average else self.network
-
-    def ended(self, config: RunConfig) -> bool:
-        """Whether there is nothing left to do: all epochs are done, or the validation images say so."""
-        early = config.patience and self.epochs_since_best >= config.patience
-        return bool(early) or self.epoch > config.epochs
-
-    def add_step(self, loss: float, diagnostics: Diagnostics) -> None:
-        """Counts a step of the epoch."""
-        self.step += 1
-        self.loss_sum += loss
-        self.diagnostics.add(diagnostics)
-
-    def begin_next_epoch(self, evaluation: Evaluation) -> None:
-        """Starts counting anew, with what the epoch's evaluation has to say to the next ones."""
-        self.confused = evaluation.train_confusion
-        if evaluation.validation_accuracy is not None:
-            better = evaluation.validation_accuracy > self.best_validation
-            self.best_validation = max(self.best_validation, evaluation.validation_accuracy)
-            self.epochs_since_best = 0 if better else self.epochs_since_best + 1
-        self.epoch += 1
-        self.step, self.loss_sum, self.diagnostics = 0, 0.0, Means()
-
-    def state_dict(self) -> dict:
-        """Tensors and plain values, for torch.load(weights_only=True). Tensors are shared, not copied."""
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "loss_sum": self.loss_sum,
-            "diagnostic_sums": dict(self.diagnostics.sums),
-            "diagnostic_counts": dict(self.diagnostics.counts),
-            "average": self.average.state_dict() if self.average else None,
-            "confused": self.confused,
-            "best_validation": self.best_validation,
-            "epochs_since_best": self.epochs_since_best,
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        """The inverse. Raises KeyError or RuntimeError for a state of another network."""
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
-        self.diagnostics = Means(dict(state["diagnostic_sums"]))
-        self.diagnostics.counts = dict(state["diagnostic_counts"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
-        self.confused = state["confused"]
-        self.best_validation, self.epochs_since_best = state["best_validation"], state["epochs_since_best"]
-
-
-def optimiser(network: Network, config: RunConfig) -> torch.optim.Optimizer:
-    """How a gradient becomes a step."""
-    if config.optimiser == "adamw":
-        # fused: one pass over the weights, in a third of the time. SGD is left as it is: wide networks would lose by it
-        return torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-    return torch.optim.SGD(
-        network.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-    )
-
-
-def moving_average(network: Network, decay: float) -> AveragedModel:
-    """The exponential moving average of a network, to be updated after each step.
-
-    Of the old average (1 + n) / (10 + n) is kept at step n, at most `decay`: the first weights, which have learnt
-    nothing, are forgotten early (as in TensorFlow's ExponentialMovingAverage with num_updates).
-    """
-
-    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
-        n = int(count)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, weights, count)
-
-    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
 
 
 def fit(
@@ -147,43 +45,60 @@ def fit(
     labels = train.labels.to(machine.device)
     steps = sampling.steps_per_epoch(config, train.labels)
     equal_images = bool((train.images == train.images[:1]).all())
-    network, descent = training.network, training.optimiser
     while not training.ended(config):
         epoch = training.epoch
-        network.train()
+        training.network.train()
         batches = sampling.batches(config, train.labels, train.class_numbers, training.confused, epoch)
         for step, batch in itertools.islice(enumerate(batches, start=1), training.step, None):
             if request := control():
                 if request == Request.STOP and training.step:
                     yield _epoch_done(training, config, steps, evaluate(epoch), equal_images)
                 return
-            images = prepare(train.images[batch].to(machine.device), 1, config.image_size)  # (B, 1, S, S)
-            images = augment(images, config.augmentation, sampling.generator(config.seed, "augment", epoch, step))
-            with machine.autocast():
-                outputs = network(repeated(images, config.channels))
-            draw = sampling.generator(config.seed, "select", epoch, step)
-            loss, diagnostics = objectives.batch_loss(outputs, labels[batch], config, epoch, draw, batch)
+            draw = sampling.generator(config.seed, "augment", epoch, step)
+            images = prepared(train.images[batch], config, machine.device, draw)  # (B, channels, S, S)
             rate = learning_rate(config, epoch, step, steps)
-            # both, because semi-hard triplets of embeddings that are no numbers are none, and their loss is zero
-            if not (loss.isfinite() and outputs.embeddings.isfinite().all()):
-                raise Diverged(
-                    f"diverged: the loss or an embedding is not finite in epoch {epoch}, step {step}: the weights have "
-                    f"run away. Lower the learning rate (it was {rate:g})."
-                )
-            look(Seen.of(epoch, step, batch, images, labels[batch], outputs, loss))
-            _differentiate(loss, network)
-            for group in descent.param_groups:
-                group["lr"] = rate
-            descent.step()
-            if training.average:
-                training.average.update_parameters(network)
-            done = StepDone(epoch=epoch, step=step, steps=steps, loss=loss.item(), diagnostics=diagnostics)
-            training.add_step(done.loss, diagnostics)
-            yield done
+            loss, diagnostics = _learn(training, images, labels[batch], batch, config, machine, rate, look)
+            training.add_step(loss, diagnostics)
+            yield StepDone(epoch=epoch, step=step, steps=steps, loss=loss, diagnostics=diagnostics)
         evaluation = evaluate(epoch)
         done = _epoch_done(training, config, steps, evaluation, equal_images)
         training.begin_next_epoch(evaluation)
         yield done
+
+
+def _learn(
+    training: Training,
+    images: Tensor,
+    labels: Tensor,
+    batch: Tensor,
+    config: RunConfig,
+    machine: Machine,
+    rate: float,
+    look: Callable[[Seen], None],
+) -> tuple[float, Diagnostics]:
+    """One step of gradient descent on images (B, channels, S, S) with these labels (B,) and numbers `batch` (B,).
+
+    Returns the loss before the step and what the objective says about the batch. Raises Diverged.
+    """
+    epoch, step = training.epoch, training.step + 1
+    with machine.autocast():
+        outputs = training.network(images)
+    draw = sampling.generator(config.seed, "select", epoch, step)
+    loss, diagnostics = objectives.batch_loss(outputs, labels, config, epoch, draw, batch)
+    # both, because semi-hard triplets of embeddings that are no numbers are none, and their loss is zero
+    if not (loss.isfinite() and outputs.embeddings.isfinite().all()):
+        raise Diverged(
+            f"diverged: the loss or an embedding is not finite in epoch {epoch}, step {step}: the weights have "
+            f"run away. Lower the learning rate (it was {rate:g})."
+        )
+    look(Seen.of(epoch, step, batch, images[:, :1], labels, outputs, loss))
+    _differentiate(loss, training.network)
+    for group in training.optimiser.param_groups:
+        group["lr"] = rate
+    training.optimiser.step()
+    if training.average:
+        training.average.update_parameters(training.network)
+    return loss.item(), diagnostics
 
 
 def _differentiate(loss: Tensor, network: Network) -> None:

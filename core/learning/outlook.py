@@ -12,6 +12,7 @@ from core.dataset.loader import DataSet
 from core.learning import evaluate, footprint, loop, machine, memory, sampling
 from core.learning.evaluate import LabelledImages
 from core.learning.states import Request
+from core.learning.training import Training
 from core.networks import build
 from core.settings.config import RunConfig
 
@@ -39,11 +40,7 @@ def outlook(config: RunConfig, images: DataSet) -> Outlook:
     labels = labels[~sampling.held_out(config, labels)]
     triplets = config.triplets if config.draws_triplets else None
     steps = sampling.steps_per_epoch(config, labels)
-    shown = min(len(labels), steps * config.batch_size)  # a single image that is left over is dropped
-    if triplets:
-        shown = 3 * triplets
-    elif config.batches == "balanced":
-        shown = steps * config.images_a_batch(len(labels.unique()))
+    shown = config.images_an_epoch(len(labels), len(labels.unique()), steps)
     numbers = (facts.convolutions, facts.fully_connected, facts.parameters, facts.multiply_adds)
     return Outlook(*numbers, steps, shown, triplets)
 
@@ -61,7 +58,7 @@ def seconds_an_epoch(config: RunConfig, images: DataSet, leave: Callable[[], boo
     learnt = known.rows(~sampling.held_out(config, labels))
     network = build.seeded(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
     try:
-        taken = _steps(loop.Training(network, config), learnt, config, used, leave)
+        taken = _steps(Training(network, config), learnt, config, used, leave)
         if not taken or leave():
             return None
         some = known.images[:_TRIED]
@@ -76,7 +73,7 @@ def seconds_an_epoch(config: RunConfig, images: DataSet, leave: Callable[[], boo
         memory.give_back()
 
 
-def _steps(training: loop.Training, learnt: LabelledImages, config: RunConfig, used, leave) -> list[float]:
+def _steps(training: Training, learnt: LabelledImages, config: RunConfig, used, leave) -> list[float]:
     """The seconds that some steps take; the first one, which is slow, only if there is no other."""
     marks = [time.perf_counter()]
 

@@ -22,10 +22,13 @@ def generator(*key: int | str) -> torch.Generator:
 
 def shuffled(count: int, batch_size: int, draw: torch.Generator) -> list[Tensor]:
     """All `count` images in random order, cut into batches of indices (B,); the last one may be smaller."""
-    batches = list(torch.randperm(count, generator=draw).split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:  # batch normalisation cannot learn from a single image
-        batches.pop()
-    return batches
+    return list(torch.randperm(count, generator=draw).split(batch_size))[: shuffled_steps(count, batch_size)]
+
+
+def shuffled_steps(count: int, batch_size: int) -> int:
+    """Batches of `count` shuffled images; a last one of one image is dropped, unless it is the only one."""
+    whole, rest = divmod(count, batch_size)
+    return whole + (rest > 1 or whole == 0)  # batch normalisation cannot learn from a single image
 
 
 def balanced(labels: Tensor, classes: int, images: int, draw: torch.Generator) -> list[Tensor]:
@@ -162,7 +165,6 @@ def steps_per_epoch(config: RunConfig, labels: Tensor) -> int:
     """How many batches `batches` yields for training images with these labels (N,)."""
     if config.batches == "balanced":
         return balanced_steps(len(labels), config.classes_a_batch(len(labels.unique())), config.images_per_class)
-    count = config.triplets if config.draws_triplets else len(labels)
-    whole, rest = divmod(count, config.batch_size)
-    dropped = config.batches == "shuffled" and rest == 1 and whole > 0
-    return whole + (rest > 0) - dropped
+    if config.draws_triplets:
+        return -(-config.triplets // config.batch_size)
+    return shuffled_steps(len(labels), config.batch_size)

@@ -11,7 +11,6 @@ from core.dataset.loader import DataSet
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.config import IMAGES_A_TRIPLET
 
 MOST_RUNS = 8
 
@@ -19,11 +18,8 @@ MOST_RUNS = 8
 def images_an_epoch(run: Run) -> int:
     """How many images a run looks at in one epoch, an image as often as it is shown."""
     config = run.config
-    if config.draws_triplets:
-        return IMAGES_A_TRIPLET * config.triplets
-    if config.batches == "balanced":
-        return run.steps_per_epoch * config.classes_a_batch(len(run.data.classes)) * config.images_per_class
-    return round(run.data.train * (1 - config.validation_share))
+    count = round(run.data.train * (1 - config.validation_share))
+    return config.images_an_epoch(count, len(run.data.classes), run.steps_per_epoch)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
       waiting          names the lock of the process in whose queue it waits, see core/runs/locks.py
       label.json       the name that a user gave, and whether the run is archived
       history.csv      a row an epoch           steps.csv        a row every few steps
-      last.pt best.pt  see core/experiment.py   embeddings/      epoch_<n>.npz, float16, an epoch each
+      last.pt best.pt  see core/recorder.py     embeddings/      epoch_<n>.npz, float16, an epoch each
       between.pt       a checkpoint within an epoch, until its end
       testing          how many images of how many an evaluation has tested, while it lasts
       predictions.csv  mistakes.csv             projection.npz   embeddings drawn by UMAP

@@ -21,10 +21,10 @@ import pandas as pd
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
 from core.learning.events import StepDone
-from core.learning.means import Means
+from core.learning.means import Bounds, Means, anything
 from core.learning.states import OF_OTHERS, Request, Status
 from core.runs import locks, store
-from core.runs.checks import checked_name
+from core.runs.checks import check, checked_name
 from core.runs.files import StoreError, not_written, replacing
 from core.runs.record import FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
 from core.runs.store import Run
@@ -33,6 +33,12 @@ from core.settings.rules import check_data
 
 ROWS_AN_EPOCH = 100  # at most, in steps.csv
 TESTING_SECONDS = 0.5  # between two words on how far an evaluation is
+
+
+def steps_of(state: dict, bounds: Bounds = anything) -> tuple[int, Means]:
+    """Rows in steps.csv and means since the last one, of a checkpoint. Raises ValueError for what cannot be either."""
+    check(type(state["rows"]) is int and state["rows"] >= 0, "a number of rows that is none")
+    return state["rows"], Means.checked(state["pending"], state["pending_counts"], bounds)
 
 
 class RunWriter:
@@ -172,8 +178,7 @@ class RunWriter:
 
     def restore_steps(self, state: dict) -> None:
         """Cuts steps.csv back to what it was at `state`."""
-        self._step_rows, self._pending = state["rows"], Means(dict(state["pending"]))
-        self._pending.counts = dict(state["pending_counts"])
+        self._step_rows, self._pending = steps_of(state)
         file = self.folder / "steps.csv"
         try:
             lines = file.read_bytes().splitlines(keepends=True) if self._step_rows else []
@@ -224,7 +229,7 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunW
     Raises ConfigError if the settings do not fit the data set or the name cannot be one, StoreError if the folder
     cannot be written.
     """
-    check_data(config, dict(zip(data.class_numbers, np.bincount(data.train.labels).tolist(), strict=True)))
+    check_data(config, data.class_sizes())
     name = name and checked_name(name)
     now = datetime.now()
     preset = re.sub(r"[^A-Za-z0-9_-]", "", config.preset)[:40]  # that of an uploaded run may be anything

@@ -68,6 +68,17 @@ class RunConfig(PredictionSettings):
             return self.classes_a_batch(class_count) * self.images_per_class
         return self.batch_size * (IMAGES_A_TRIPLET if self.draws_triplets else 1)
 
+    def images_an_epoch(self, count: int, class_count: int, steps: int) -> int:
+        """How many images pass through the network in an epoch of so many steps, an image as often as it is shown.
+
+        `count` is how many there are to learn from.
+        """
+        if self.draws_triplets:
+            return IMAGES_A_TRIPLET * self.triplets
+        if self.batches == "balanced":
+            return steps * self.images_a_batch(class_count)
+        return min(count, steps * self.batch_size)  # a single image that is left over is dropped
+
     def check_room(self, images: int) -> None:
         """Raises ConfigError if the triplets of a batch of so many images take too much memory."""
         through_all = SELECTIONS[self.counted].goes_through_all or self.all_first

@@ -13,8 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from core import experiment
+from core import experiment, recorder
 from core.dataset.loader import DataSet
+from core.evaluation import evaluate_run
+from core.learning import training
 from core.learning.events import EpochDone, Event, Finished, StepDone
 from core.learning.loop import Diverged
 from core.networks import build
@@ -245,7 +247,7 @@ def test_stopped_in_the_second_epoch(done, digits, tmp_path):
     assert run.result.test_accuracy == (predictions(run).true == predictions(run).predicted).mean()
     assert store.load_checkpoint(run)["steps"] == 1
     assert (events[-1].status, run.seconds is not None) == ("stopped", True)
-    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result.test_accuracy
+    assert evaluate_run(run, None, None, None)["accuracy"] == run.result.test_accuracy
 
 
 def test_stopped_after_the_last_step_is_done(tiny, digits, tmp_path):
@@ -259,7 +261,7 @@ def test_stopped_before_the_first_step(tiny, digits, tmp_path):
     assert (run.status, run.result) == ("stopped", None)
     assert sorted(file.name for file in run.folder.iterdir()) == ["run.json", "run.lock"]
     with pytest.raises(StoreError, match="no weights yet"):
-        experiment.evaluate_run(run, None, None, None)
+        evaluate_run(run, None, None, None)
 
 
 def test_progress_is_on_the_disk_when_the_event_is_told(tiny, digits, tmp_path):
@@ -328,8 +330,8 @@ def test_interrupted_after_any_step_and_again_two_later(done, digits, tmp_path, 
 def test_checkpoints_within_an_epoch(done, digits, tmp_path, monkeypatch):
     """Killed without a word after any step: the run goes on from the newest checkpoint."""
     whole, _ = done
-    monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(experiment, "CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "CHECKPOINT_SHARE", math.inf)
     for steps in range(1, 9):
         writer, taken = writing.create(whole.config, digits, tmp_path), 0
         with writer:
@@ -364,18 +366,18 @@ def test_diverging_run_keeps_its_earlier_epochs(tiny, digits, tmp_path):
     assert "(it was 10)" in run.error
     assert [name for name in FILES if not (run.folder / name).exists()] == []
     assert run.result.epochs == store.load_checkpoint(run)["epoch"] == len(history)
-    assert experiment.evaluate_run(run, None, None, None)["accuracy"] == run.result.test_accuracy
+    assert evaluate_run(run, None, None, None)["accuracy"] == run.result.test_accuracy
 
 
 def test_weights_that_run_away_in_the_last_step_are_no_result(tiny, digits, tmp_path, monkeypatch):
     """The loss of that step was still finite, but the network it leaves gives only NaN."""
-    made, optimiser = [], experiment.loop.optimiser
+    made, optimiser = [], training.optimiser
 
     def remember(network, config):
         made.append(network)
         return optimiser(network, config)
 
-    monkeypatch.setattr(experiment.loop, "optimiser", remember)
+    monkeypatch.setattr(training, "optimiser", remember)
 
     asked = []
 
@@ -416,7 +418,7 @@ def test_every_architecture_with_every_objective(tiny, digits, tmp_path, network
     assert run.status == "done"
     assert store.history(run).test_loss[0] > 0
     for classifier in ("softmax", "knn", "centre") if objective == "cross_entropy" else ("knn", "centre"):
-        result = experiment.evaluate_run(run, None, classifier, None)
+        result = evaluate_run(run, None, classifier, None)
         assert result["total"] == 24
         if classifier == ("softmax" if objective == "cross_entropy" else "knn"):
             assert result["accuracy"] == run.result.test_accuracy
@@ -432,7 +434,7 @@ def test_scores_of_a_classifier_are_probabilities(classified):
 
 def test_the_test_folder_gives_the_headline(done, digits):
     run, _ = done
-    own, folder = (experiment.evaluate_run(run, given, None, None) for given in (None, digits.folder / "test"))
+    own, folder = (evaluate_run(run, given, None, None) for given in (None, digits.folder / "test"))
     assert own == folder
     assert own["accuracy"] == run.result.test_accuracy == own["correct"] / own["total"]
     confusion, table = np.array(own["confusion"]), predictions(run)
@@ -449,18 +451,18 @@ def test_images_of_one_class(done, digits, tmp_path):
         target = tmp_path / digits.classes[2] / file.name
         target.parent.mkdir(exist_ok=True)
         shutil.copy(file, target)
-    result = experiment.evaluate_run(run, tmp_path, None, None)
+    result = evaluate_run(run, tmp_path, None, None)
     of_class = predictions(run).query(f"true == {digits.class_numbers[2]}")
     assert (result["correct"], result["total"]) == ((of_class.true == of_class.predicted).sum(), 6)
     assert np.array(result["confusion"]).sum(axis=1).tolist() == [0, 0, 6, 0]
     for file in tmp_path.rglob("*.png"):
         with Image.open(file) as image:
             image.resize((14, 14)).save(file)
-    assert experiment.evaluate_run(run, tmp_path, None, None)["total"] == 6
+    assert evaluate_run(run, tmp_path, None, None)["total"] == 6
 
 
 def test_training_images_are_their_own_nearest(done, digits):
-    result = experiment.evaluate_run(done[0], digits.folder / "train", "knn", 1)
+    result = evaluate_run(done[0], digits.folder / "train", "knn", 1)
     assert result["accuracy"] == result["precision_at_1"] == 1
 
 
@@ -469,20 +471,20 @@ def test_other_images_are_refused(done, digits, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(digits.folder, copy)
     moved = dataclasses.replace(run, data=run.data.changed(folder=str(copy)))
-    assert experiment.evaluate_run(moved, None, None, None)["accuracy"] == run.result.test_accuracy
+    assert evaluate_run(moved, None, None, None)["accuracy"] == run.result.test_accuracy
     lines = (copy / "train.csv").read_text().splitlines()
     (copy / "train.csv").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(StoreError, match="trained on other images"):
-        experiment.evaluate_run(moved, None, None, None)
+        evaluate_run(moved, None, None, None)
 
 
 def test_wrong_questions(done):
     run, _ = done
     with pytest.raises(ConfigError, match="there are only 48 training images"):
-        experiment.evaluate_run(run, None, "knn", 49)
-    assert experiment.evaluate_run(run, None, "knn", 48)["total"] == 24
+        evaluate_run(run, None, "knn", 49)
+    assert evaluate_run(run, None, "knn", 48)["total"] == 24
     with pytest.raises(ConfigError, match="has no class head; use --classifier knn or centre"):
-        experiment.evaluate_run(run, None, "softmax", None)
+        evaluate_run(run, None, "softmax", None)
 
 
 def test_the_gallery_is_that_of_the_weights(done, tmp_path):
@@ -490,11 +492,11 @@ def test_the_gallery_is_that_of_the_weights(done, tmp_path):
     run, _ = done
     copy = dataclasses.replace(run, folder=tmp_path / run.id, result=run.result.changed(epochs=2))
     shutil.copytree(run.folder, copy.folder)
-    before = experiment.evaluate_run(run, None, None, None)
+    before = evaluate_run(run, None, None, None)
     stored = store.embedded(run, 3)
     with writing.RunWriter(copy.folder) as writer:
         writer.save_embedded(4, stored._replace(train=stored.train[::-1]))
-    assert experiment.evaluate_run(copy, None, None, None) == before
+    assert evaluate_run(copy, None, None, None) == before
 
 
 def test_a_precision_that_is_wrong_on_this_processor_is_not_used(monkeypatch, tiny, digits, tmp_path):
@@ -507,7 +509,7 @@ def test_a_precision_that_is_wrong_on_this_processor_is_not_used(monkeypatch, ti
     assert run.machine.precision == "float32"
     assert [note for note in run.notes if note.startswith("Computed in float32")] == list(run.notes)
     assert run.result == exact.result
-    assert experiment.evaluate_run(run, None, None, None) == experiment.evaluate_run(exact, None, None, None)
+    assert evaluate_run(run, None, None, None) == evaluate_run(exact, None, None, None)
 
 
 # Requests while PyTorch is busy

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 import torch._dynamo  # the first optimiser of a process loads it: seconds in every child otherwise
 
-from core import experiment
+from core import experiment, recorder
 from core.dataset.loader import DataSet, load
 from core.runs import store, writing
 from core.runs.files import StoreError
@@ -152,7 +152,7 @@ def ended(child: int) -> int:
 
 def train_on(folder: Path, images: DataSet, die_at: int | None = None, count_into: Path | None = None) -> None:
     """What a child does: goes on with the run until its end, saving a checkpoint after nearly every step."""
-    experiment.CHECKPOINT_SECONDS, experiment.CHECKPOINT_SHARE = 0.02, 1.0
+    recorder.CHECKPOINT_SECONDS, recorder.CHECKPOINT_SHARE = 0.02, 1.0
     deadly = Deadly(die_at) if die_at or count_into else None
     with writing.reopen(store.read(folder), images) as writer:
         for _ in experiment.run(writer, images):

@@ -14,6 +14,7 @@ from core.learning import evaluate, loop, objectives, sampling
 from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, StepDone
 from core.learning.machine import Machine
+from core.learning.training import Training, optimiser
 from core.networks import build
 from core.settings.choices import SELECTIONS
 from core.settings.config import RunConfig
@@ -82,8 +83,8 @@ def anything(epoch: int) -> Evaluation:
     )
 
 
-def begun(config: RunConfig, made=None) -> loop.Training:
-    return loop.Training(made or network(config), config)
+def begun(config: RunConfig, made=None) -> Training:
+    return Training(made or network(config), config)
 
 
 def fit(config: RunConfig, made=None, evaluation=anything, control=lambda: None, machine=CPU, training=None):
@@ -166,10 +167,10 @@ def test_the_rate_of_a_step_is_what_the_optimiser_uses():
 
 def test_adamw():
     config = CLASSIFIER.changed(optimiser="adamw", learning_rate=0.001, weight_decay=0.3)
-    made = loop.optimiser(network(config), config)
+    made = optimiser(network(config), config)
     assert isinstance(made, torch.optim.AdamW)
     assert made.defaults["weight_decay"] == 0.3
-    assert isinstance(loop.optimiser(network(CLASSIFIER), CLASSIFIER), torch.optim.SGD)
+    assert isinstance(optimiser(network(CLASSIFIER), CLASSIFIER), torch.optim.SGD)
 
 
 def test_the_average_of_the_weights_is_what_is_judged():
@@ -402,7 +403,7 @@ def test_augmentation_only_in_training(config, monkeypatch):
         keys.append(draw.initial_seed())
         return torch.full_like(images, -1.0)
 
-    monkeypatch.setattr(loop, "augment", blacken)
+    monkeypatch.setattr("core.learning.batch.augment", blacken)
     config = config.changed(augmentation="crop_flip")
     made, black, seen = network(config), [], []
     made.register_forward_pre_hook(
@@ -504,14 +505,14 @@ def test_closing_the_generator_leaves_a_usable_model(config):
 # Going on
 
 
-def kept(training: loop.Training, config: RunConfig) -> loop.Training:
+def kept(training: Training, config: RunConfig) -> Training:
     """The same training in a new process: written, read and put into a network with other weights."""
     file = io.BytesIO()
     torch.save(training.state_dict(), file)
     file.seek(0)
     torch.manual_seed(99)
     made = build.Network(Backbone(), config.objective, 4, 8)
-    again = loop.Training(made, config)
+    again = Training(made, config)
     again.load_state_dict(torch.load(file, weights_only=True))
     return again
 

@@ -12,6 +12,7 @@ from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.machine import Machine
 from core.learning.microscope import Microscope
 from core.learning.objectives import triplet
+from core.learning.training import Training
 from core.networks import build
 from core.settings.config import RunConfig
 
@@ -40,8 +41,8 @@ def evaluation(epoch: int) -> Evaluation:
     return Evaluation(None, None, None, 0.5, nothing, None, None, 0.5, 1.0)
 
 
-def trained(config: RunConfig, look=lambda seen: None) -> loop.Training:
-    training = loop.Training(build.seeded(config, 4), config)
+def trained(config: RunConfig, look=lambda seen: None) -> Training:
+    training = Training(build.seeded(config, 4), config)
     for _ in loop.fit(training, learnt(), config, CPU, evaluation, look=look):
         pass
     return training
@@ -56,7 +57,7 @@ def test_looking_changes_no_weight_and_no_generator(name):
         scope.look(seen)
         scope.specimens(seen_by.network)
 
-    seen_by = loop.Training(build.seeded(CONFIGS[name], 4), CONFIGS[name])
+    seen_by = Training(build.seeded(CONFIGS[name], 4), CONFIGS[name])
     before = torch.get_rng_state()
     for _ in loop.fit(seen_by, learnt(), CONFIGS[name], CPU, evaluation, look=look):
         pass
@@ -114,7 +115,7 @@ def test_images_are_those_with_the_highest_loss():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_after_the_step_is_the_same_batch_with_the_new_weights(name):
     config, steps = CONFIGS[name], []
-    training = loop.Training(build.seeded(config, 4), config)
+    training = Training(build.seeded(config, 4), config)
     scope = Microscope(config, CPU, np.arange(32))
     running = loop.fit(
         training, learnt(), config, CPU, evaluation, look=lambda seen: (scope.look(seen), steps.append(seen))
