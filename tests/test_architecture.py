@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from core.settings.choices import ARCHITECTURES, OBJECTIVES
+
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "core").rglob("*.py"))
 APP = sorted((ROOT / "app").rglob("*.py"))
@@ -215,3 +217,28 @@ def test_no_import_in_a_circle():
     while free := {module for module, others in needs.items() if not others}:
         needs = {module: others - free for module, others in needs.items() if module not in free}
     assert not needs
+
+
+def test_modules_and_functions_are_short():
+    """What does not fit onto a few screens is two things."""
+    long = {}
+    for file in [*CORE, *APP]:
+        text = file.read_text(encoding="utf-8")
+        long[name(file)] = len(text.splitlines()) - 350
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                long[f"{name(file)}: {node.name}"] = node.end_lineno - node.lineno + 1 - 50
+    assert not {what: lines for what, lines in long.items() if lines > 0}  # so many too many
+
+
+def test_architectures_and_objectives_are_known_by_their_entries_only():
+    """Their names stand in choices.py, and among settings and presets; elsewhere an entry is asked what it needs."""
+
+    def named(file: Path) -> set[str]:
+        constants = (
+            node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if type(node) is ast.Constant
+        )
+        return {*ARCHITECTURES, *OBJECTIVES} & {each.value for each in constants if isinstance(each.value, str)}
+
+    assert not found([file for file in (*CORE, *APP) if file.parent.name != "settings"], named)
+    assert named(ROOT / "core" / "settings" / "choices.py") == {*ARCHITECTURES, *OBJECTIVES}

@@ -5,8 +5,10 @@ import json
 import math
 
 import pytest
+import torch
 from pydantic import ValidationError
 
+from core.learning.sampling import batches, steps_per_epoch
 from core.settings import config, rules, setting
 from core.settings.choices import (
     ARCHITECTURES,
@@ -631,3 +633,22 @@ def test_settings_of_the_training():
     assert not {"warm_up", "decay_factor", "decay_every"} & applying(schedule="one_cycle")
     assert "patience" in applying(validation_share=0.1)
     assert "chosen_share" in applying(sampling="confused_triplets")
+
+
+@pytest.mark.parametrize(
+    ("values", "a_batch", "an_epoch"),
+    [
+        (dict(objective="cross_entropy", batch_size=7), 7, 49),  # of 50 a last one is dropped
+        (dict(objective="cross_entropy", batch_size=8), 8, 50),
+        (dict(batch_size=7, triplets=20), 21, 60),
+        (dict(sampling="balanced", images_per_class=4), 12, 48),
+        (dict(sampling="balanced", images_per_class=4, classes_per_batch=2), 8, 48),
+    ],
+)
+def test_images_of_a_batch_and_of_an_epoch(values, a_batch, an_epoch):
+    made = RunConfig(**values)
+    labels = torch.arange(50) % 3
+    steps = steps_per_epoch(made, labels)
+    found = list(batches(made, labels, (0, 1, 2), None, 1))
+    assert (made.images_a_batch(3), made.images_an_epoch(50, 3, steps)) == (a_batch, an_epoch)
+    assert (len(found), sum(map(len, found))) == (steps, an_epoch)
