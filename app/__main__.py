@@ -11,13 +11,18 @@ import webbrowser
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import segno
 import streamlit as st
 from starlette.middleware import Middleware
 
+from app import access
+from app.entrance import PATH, Entrance
 from app.guard import Guard
 from core import control, places
+from core.classroom import codes
 from core.dataset import bar, sources
 from core.dataset.loader import DataError
+from core.runs.files import StoreError
 from core.runs.queue import queue
 
 HANDLES = 8192  # files and connections; forty browsers need some hundred
@@ -35,6 +40,12 @@ def main() -> int:
     _allow_more_files()
     _end_with_the_terminal()
     _prepare_data(options)
+    try:
+        if options.share:
+            _let_the_class_in(options)
+    except StoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     _serve(options)
     return 0
 
@@ -44,7 +55,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="DIR", help="the data set (default: mnist/)")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="the folder of runs (default: checkpoints/)")
     parser.add_argument("--port", type=_port, default=8501, help="default: 8501")
-    parser.add_argument("--share", action="store_true", help="let other computers of the network see the page")
+    parser.add_argument("--share", action="store_true", help="let a class in, with codes, from other computers")
+    parser.add_argument(
+        "--viewers", choices=("all", "none"), default="all", help="who looks on in a shared lab without a code"
+    )
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a name by which others reach it, of a proxy"
     )
@@ -110,6 +124,20 @@ def _prepare_data(options) -> None:
         print(f"error: {error}", file=sys.stderr)
 
 
+def _let_the_class_in(options) -> None:
+    """Makes the lab a shared one and prints how to get in. Raises StoreError."""
+    address = f"http://{_network_address()}:{options.port}"
+    access.share(options.viewers, address)
+    group = codes.read(places.runs_folder())
+    print(f"\nThe class: {address}  class code {codes.spelled(group.class_code)}")
+    segno.make(f"{address}{PATH}?code={group.class_code}").terminal(compact=True)
+    print(
+        f"\nThe teacher only: {address}{PATH}  teacher's code {codes.spelled(group.teacher_code)}\n"
+        "New codes: python -m core class new-code\n",
+        flush=True,
+    )
+
+
 def _serve(options) -> None:
     print(
         "Ctrl-C ends the dashboard; a run in progress is saved at its next step, is listed as interrupted when the "
@@ -117,7 +145,7 @@ def _serve(options) -> None:
         flush=True,
     )
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # not a line for every file of every page
-    url = f"http://127.0.0.1:{options.port}"
+    url = f"http://127.0.0.1:{options.port}{PATH if options.share else ''}"
 
     @asynccontextmanager
     async def when_served(_):
@@ -131,10 +159,10 @@ def _serve(options) -> None:
     settings = {"server.port": options.port, "server.address": _address(options)}
     if options.share:  # a named address, or Streamlit would ask a host on the internet for its own
         settings["browser.serverAddress"] = _network_address()
-    guard = Middleware(Guard, hosts=options.allow_host)
+    doors = [Middleware(Guard, hosts=options.allow_host)] + [Middleware(Entrance)] * options.share
     with suppress(KeyboardInterrupt):  # the usual end, after the server has closed its doors
         page = Path(__file__).resolve().parent / "main.py"
-        st.App(page, lifespan=when_served, middleware=[guard]).run(config=settings)
+        st.App(page, lifespan=when_served, middleware=doors).run(config=settings)
 
 
 def _say(text: str, good: bool) -> None:

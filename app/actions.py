@@ -7,13 +7,14 @@ from pathlib import Path
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import reading, session
+from app import access, reading, session
 from core import control, places
+from core.classroom import codes
+from core.classroom.codes import Class
 from core.dataset import sources
 from core.dataset.loader import DataError
-from core.exchange import uploads
-from core.runs import store
 from core.runs.files import StoreError
+from core.runs.notes import Note
 from core.runs.store import Run
 from core.settings.config import RunConfig
 from core.settings.setting import ConfigError
@@ -44,58 +45,75 @@ def refused(place: str) -> Exception | None:
 
 def begin(config: RunConfig) -> str:
     """Puts a new run on the data set in use into the queue and returns its id."""
-    return control.begin(config, reading.data_set(), places.runs_folder())
+    return control.begin(config, reading.data_set(), places.runs_folder(), actor=access.actor())
 
 
 def resume(run: Run, add_epochs: int = 0) -> None:
     """Puts a run that has ended back into the queue, on the images that it was trained on."""
-    control.resume(run, reading.images_of(run), add_epochs)
+    control.resume(run, reading.images_of(run), add_epochs, actor=access.actor())
 
 
 def pause(run: Run) -> None:
     """Saves a run at its next step and lets go of it, or takes it out of the queue, in whatever process it is."""
-    control.pause(run)
+    control.pause(run, actor=access.actor())
 
 
 def stop(run: Run) -> None:
     """Ends a run at its next step, or takes it out of the queue, in whatever process it is."""
-    control.stop(run)
+    control.stop(run, actor=access.actor())
 
 
 def rename(run: Run, name: str) -> None:
     """Gives a run a name; raises ConfigError for one that is too long or not visible."""
-    store.rename(run, name)
+    control.rename(run, name, actor=access.actor())
 
 
 def archive(runs: list[Run], archived: bool) -> None:
     """Puts runs away, or takes them back. Raises StoreError for one that has been begun meanwhile."""
-    if archived and any(reading.find_run(run.id).active for run in runs):
-        raise StoreError("A run that is being trained cannot be archived; stop it first.")
-    for run in runs:
-        store.archive(run, archived)
+    control.archive(runs, archived, actor=access.actor())
 
 
 def delete(runs: list[Run]) -> None:
     """Deletes runs for good. Raises StoreError at the first one that is being trained."""
-    for run in runs:
-        store.delete(run.folder)
+    control.delete(runs, actor=access.actor())
+
+
+def pause_everybody() -> None:
+    """Pauses every run that is trained or waits."""
+    control.pause_everybody(places.runs_folder(), actor=access.actor())
+
+
+def the_class() -> Class:
+    """The class that shares this lab. Raises StoreError."""
+    return codes.read(places.runs_folder())
+
+
+def free_name(name: str) -> None:
+    """Lets a student's name be taken anew. Raises StoreError."""
+    control.free_name(places.runs_folder(), name, actor=access.actor())
+
+
+def note(run: Run, image: str, text: Note) -> None:
+    """Keeps a note about an image. Raises StoreError."""
+    control.note(run, image, text, actor=access.actor())
 
 
 def prepare_data_set(progress: Callable[[str], None]) -> None:
     """Makes the data set if there is none. Raises DataError."""
+    access.actor().check_teacher("prepare the data set")
     sources.prepare(places.data_folder(), "auto", progress)
 
 
 def bring_in_run(file) -> str:
     """Takes in an exported run and returns its id. Raises UploadError or StoreError."""
     with _let_go(file):
-        return uploads.read_run(file, places.runs_folder(), reading.data_sets())
+        return control.bring_in_run(file, places.runs_folder(), reading.data_sets().values(), actor=access.actor())
 
 
 def bring_in_data(file) -> Path:
     """Takes in a zip file of images and returns its new folder. Raises UploadError."""
     with _let_go(file):
-        return uploads.read_data_set(file, uploads.new_folder(file.name)).folder
+        return control.bring_in_data(file, file.name, actor=access.actor())
 
 
 @contextmanager
@@ -111,5 +129,5 @@ def _let_go(file) -> Iterator[None]:
 def packed(run: Run) -> bytes:
     """The zip file of a run. Raises UploadError."""
     stream = io.BytesIO()
-    uploads.export_run(run, stream)
+    control.export(run, stream, actor=access.actor())
     return stream.getvalue()

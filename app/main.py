@@ -8,15 +8,18 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 
 import streamlit as st
 
-from app import cached, navigation, reading, session
+from app import access, cached, navigation, reading, session
 from app.guard import Guard
-from app.parts import messages
+from app.parts import members, messages
 
 
 def page() -> None:
     """Draws the page that the address names."""
     st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
     st.html(Path(__file__).with_name("style.css"))
+    if not access.actor().may_look():
+        members.line()
+        return
     cached.warm_up()
     session.keep_form()
     reading.settle_data()

@@ -4,6 +4,8 @@ import pkgutil
 
 import streamlit as st
 
+from app import access
+
 PAGES = {  # by the name in the address: title, and the function that draws it
     "home": ("Home", "app.views.home:page"),
     "train": ("Train", "app.views.train:page"),
@@ -11,6 +13,7 @@ PAGES = {  # by the name in the address: title, and the function that draws it
     "embedding": ("Embedding", "app.views.embedding:page"),
     "try": ("Try it", "app.views.try_it:page"),
     "mistakes": ("Mistakes", "app.views.mistakes:page"),
+    "class": ("Class", "app.views.classroom:page"),
 }
 
 
@@ -21,8 +24,9 @@ def page(name: str):
 
 
 def run() -> None:
-    """Draws the bar of pages and the page in the address."""
-    st.navigation([page(name) for name in PAGES], position="top").run()
+    """Draws the bar of pages and the page in the address; that of the class only where there is one."""
+    shown = [name for name in PAGES if name != "class" or access.shared()]
+    st.navigation([page(name) for name in shown], position="top").run()
 
 
 def link(name: str, label: str, **address: str) -> None:

@@ -28,6 +28,11 @@ def data_sets() -> dict[str, Path]:
     return {"": places.data_folder()} | {folder.name: folder for folder in uploads.data_sets()}
 
 
+def owner_of_data(name: str) -> str:
+    """The student who brought in the data set of this name; empty for the teacher, or if it is the lab's own."""
+    return uploads.owner_of(data_sets()[name]) if name else ""
+
+
 def chosen_data() -> str:
     """The name of the data set for new runs of this browser session."""
     return session.chosen_data(data_sets())

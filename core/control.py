@@ -2,19 +2,27 @@
 
 A run is trained by this process's queue, or by another process: another dashboard, or a command line. That one is asked
 through a small file in the run's folder. Renaming, archiving and deleting need neither: see core/runs/store.py.
+
+Here everything is done that changes something for others, by an `actor`, who is asked whether they may: NotAllowed says
+why not. The command line acts as the teacher.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from core import places
+from core.classroom import codes
+from core.classroom.roles import TEACHER, Actor
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
+from core.exchange import uploads
 from core.learning import footprint, memory
 from core.learning.events import StepDone
 from core.learning.states import Control, Request, Status
-from core.runs import store, writing
+from core.runs import notes, store, writing
 from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.runs.store import Run
@@ -25,22 +33,24 @@ from core.settings.setting import ConfigError
 DEADLY = 2  # starts in a row that ended with the process, after which a run is left alone
 
 
-def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "") -> str:
+def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "", actor: Actor = TEACHER) -> str:
     """Puts a new run into the queue and returns its id.
 
     Raises StoreError, or ConfigError also for one that needs more memory than there is.
     """
+    actor.check_takes_part("begin a run")
     footprint.check(config, len(images.classes))
-    writer = writing.create(config, images, runs, name)
+    writer = writing.create(config, images, runs, name, actor.name)
     _submit(writer, images)
     return writer.id
 
 
-def resume(run: Run, images: DataSet, add_epochs: int = 0) -> None:
+def resume(run: Run, images: DataSet, add_epochs: int = 0, actor: Actor = TEACHER) -> None:
     """Puts a run that has ended back into the queue; raises ConfigError or StoreError if it cannot go on.
 
     `images` are those it was trained on. A run that is done needs `add_epochs`.
     """
+    actor.check_may_change(run.owner, "go on with this run")
     _submit(writing.reopen(run, images, add_epochs), images)
 
 
@@ -81,24 +91,100 @@ def given_up(run: Run) -> str:
     )
 
 
-def pause(run: Run) -> None:
+def pause(run: Run, actor: Actor = TEACHER) -> None:
     """Saves the run at its next step and lets go of it, or takes it out of the queue; `resume` goes on from there."""
+    actor.check_may_change(run.owner, "pause this run")
     if not queue().pause(run.id):
         _request(run, Request.PAUSE)
 
 
-def one_step(run: Run, images: DataSet) -> None:
+def one_step(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
     """Trains a paused run for a single batch and pauses it again; raises as `resume` does.
 
     After the last batch of an epoch the step comes with the epoch's evaluation, and is the first of the next epoch.
     """
+    actor.check_may_change(run.owner, "go on with this run")
     _submit(writing.reopen(run, images), images, one_step=True)
 
 
-def stop(run: Run) -> None:
+def stop(run: Run, actor: Actor = TEACHER) -> None:
     """Ends the run at its next step and evaluates the model so far, or takes it out of the queue."""
+    actor.check_may_change(run.owner, "stop this run")
     if not queue().stop(run.id):
         _request(run, Request.STOP)
+
+
+def pause_everybody(runs: Path, actor: Actor = TEACHER) -> int:
+    """Pauses every run that is trained or waits; says how many. Raises StoreError."""
+    actor.check_teacher("pause everybody")
+    active = [run for run in store.list_runs(runs) if run.active]
+    for run in sorted(active, key=lambda run: run.status != Status.QUEUED):  # or the next one would begin meanwhile
+        with suppress(StoreError):  # it has ended just now
+            pause(run)
+    return len(active)
+
+
+def free_name(runs: Path, name: str, actor: Actor = TEACHER) -> None:
+    """Lets a student's name be taken anew, in another browser. Raises StoreError."""
+    actor.check_teacher("free a name")
+    codes.free_name(runs, name)
+
+
+def rename(run: Run, name: str, actor: Actor = TEACHER) -> None:
+    """Gives a run a name. Raises ConfigError for one that is too long or not visible, else StoreError."""
+    actor.check_may_change(run.owner, "rename this run")
+    store.rename(run, name)
+
+
+def archive(runs: list[Run], archived: bool, actor: Actor = TEACHER) -> None:
+    """Puts runs away, or takes them back; all of them or none. Raises StoreError for one that has been begun."""
+    for run in runs:
+        actor.check_may_change(run.owner, "archive this run")
+    if archived and any(store.read(run.folder).active for run in runs):
+        raise StoreError("A run that is being trained cannot be archived; stop it first.")
+    for run in runs:
+        store.archive(run, archived)
+
+
+def delete(runs: list[Run], actor: Actor = TEACHER) -> None:
+    """Deletes runs. Raises StoreError at the first one that is being trained."""
+    for run in runs:
+        actor.check_may_change(run.owner, "delete this run")
+    for run in runs:
+        store.delete(run.folder)
+
+
+def export(run: Run, stream: BinaryIO, actor: Actor = TEACHER) -> None:
+    """Writes the zip file of a run, with its weights. Raises UploadError."""
+    actor.check_may_change(run.owner, "take this run with its weights")
+    uploads.export_run(run, stream)
+
+
+def bring_in_run(file: BinaryIO, runs: Path, sets: Iterable[Path], actor: Actor = TEACHER) -> str:
+    """Takes in an exported run and returns its id. Raises UploadError or StoreError."""
+    actor.check_takes_part("bring in a run")
+    return uploads.read_run(file, runs, sets, actor.name)
+
+
+def bring_in_data(file: BinaryIO, name: str, actor: Actor = TEACHER) -> Path:
+    """Takes in a zip file of images under a name like `name`; returns its new folder. Raises UploadError."""
+    actor.check_takes_part("bring in a data set")
+    folder = uploads.read_data_set(file, uploads.new_folder(name)).folder
+    uploads.give(folder, actor.name)
+    return folder
+
+
+def note(run: Run, image: str, note: notes.Note, actor: Actor = TEACHER) -> None:
+    """Keeps what somebody notes about an image. Raises StoreError."""
+    old = notes.read(run).images.get(image)
+    actor.check_may_change(old.owner if old else actor.name, "change this note")
+    notes.save(run, image, replace(note, owner=old.owner if old else actor.name))
+
+
+def answer(run: Run, question: str, answer: str, actor: Actor = TEACHER) -> None:
+    """Keeps the answer to a question about a run. Raises StoreError."""
+    actor.check_may_change(run.owner, "answer for this run")
+    notes.save_answer(run, question, answer)
 
 
 def mine(run: Run) -> bool:

@@ -18,9 +18,9 @@ BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 VIEWS = sorted((ROOT / "app" / "views").rglob("*.py"))
 # Each part of core may import itself and those before it, never those after
-CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "maps", "classifying"]
-CHAPTERS += ["evaluation", "recorder", "experiment", "measuring", "replay", "exchange", "control", "commands"]
-CHAPTERS += ["__main__"]
+CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "classroom", "maps"]
+CHAPTERS += ["classifying", "evaluation", "recorder", "experiment", "measuring", "replay", "exchange", "control"]
+CHAPTERS += ["commands", "__main__"]
 STRANGERS = [("dataset", "networks"), ("networks", "dataset")]  # do not know each other, whatever the order
 
 
@@ -181,6 +181,28 @@ def test_session_and_caches_have_a_door_each():
         return {each for each in {each.split(".")[-1] for each in used} & set(doors) if doors[each] != name(file)}
 
     assert not found(APP, used_elsewhere)
+
+
+def test_pages_change_things_through_control_and_say_who_asks():
+    """What an `actor` may do is checked there; a page that went around it, or named nobody, would let anybody in."""
+    from core import control
+
+    asking = {name for name, each in vars(control).items() if "actor" in getattr(each, "__annotations__", {})}
+    around = {"store.delete", "store.rename", "store.archive", "store.request", "notes.save", "notes.save_answer"}
+    around |= {"uploads.read_run", "uploads.read_data_set", "uploads.export_run", "codes.new_codes", "codes.free_name"}
+
+    def wrong(file: Path) -> set[str]:
+        calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        named = {node: ast.unparse(node.func) for node in calls}
+        nobody = {
+            name
+            for node, name in named.items()
+            if name in {f"control.{each}" for each in asking} and "actor" not in {word.arg for word in node.keywords}
+        }
+        return nobody | (set(named.values()) & around)
+
+    assert len(asking) > 10
+    assert not found(APP, wrong)
 
 
 def test_a_view_draws_nothing_at_import():

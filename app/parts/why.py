@@ -5,10 +5,10 @@ import html
 import numpy as np
 import streamlit as st
 
-from app import cached, session
+from app import actions, cached, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
-from app.parts.messages import plain
+from app.parts.messages import errors_explained, plain
 from core.analysis import biography, disputes, explain
 from core.dataset.loader import DataSet
 from core.runs import explaining, notes
@@ -161,6 +161,7 @@ def _note(run: Run, name: str) -> None:
         "Tags", options, list(old.tags), key=f"tags_{run.id}_{name}", accept_new_options=True, placeholder="Tags"
     )
     text = st.text_area("Note", old.text, key=f"note_{run.id}_{name}", height=70, max_chars=notes.LONGEST_NOTE)
-    new = notes.Note(text.strip(), tuple(tags))
+    new = notes.Note(text.strip(), tuple(tags), old.owner)
     if new != old:
-        notes.save(run, name, new)
+        with errors_explained():
+            actions.note(run, name, new)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import actions, navigation, reading, session
-from app.parts import cards, header, messages
+from app import access, actions, navigation, reading, session
+from app.parts import cards, header, members, messages
 from core.dataset.loader import DataError
 from core.runs.checks import LONGEST_NAME
 from core.runs.files import StoreError
@@ -42,6 +42,8 @@ def table_of(runs: list[Run], names: dict[str, str]) -> pd.DataFrame:
     )
     if any(alarms := [run.result and run.result.alarm for run in runs]):
         table.insert(5, "Alarm", alarms)
+    if any(run.owner for run in runs):
+        table.insert(1, "Owner", [run.owner or "teacher" for run in runs])
     if any(run.archived for run in runs):
         table.insert(3, "Archived", ["yes" if run.archived else None for run in runs])
     return table
@@ -77,6 +79,13 @@ def ticked_runs(runs: list[Run], names: dict[str, str]) -> list[Run]:
 def buttons(ticked: list[Run]) -> None:
     """What can be done with the ticked runs."""
     ids = tuple(run.id for run in ticked)
+    if foreign := [run for run in ticked if not access.actor().may_change(run.owner)]:
+        st.caption(
+            f"Only {messages.plain(foreign[0].owner or 'the teacher')} can rename, archive or delete "
+            f"{'this run' if len(ticked) == 1 else 'all of these'}."
+        )
+        messages.refused("runs")
+        return
     training = [run for run in ticked if run.active]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if len(ticked) == 1:
@@ -225,6 +234,8 @@ def data_in_use() -> None:
             help="For new runs of this browser window. Finished runs keep theirs.",
             on_change=lambda: session.choose_data(session.recall("data_set")),
         )
+    if owner := reading.owner_of_data(reading.chosen_data()):
+        st.caption(f"Brought in by {messages.plain(owner)}")
     try:
         with st.spinner("Reading the images …"):  # shows if it takes long
             images = reading.data_set()
@@ -257,6 +268,9 @@ def exchange() -> None:
     if taken := session.recall("brought_in"):
         st.success(messages.plain(taken))
         session.remember("brought_in", None)
+    if not access.actor().takes_part:
+        st.caption("You look on. Who has entered the class code can bring in runs and data sets.")
+        return
     run_column, data_column, download_column = st.columns(3, gap="medium")
     with run_column:
         upload_form("run", "**A run** that was downloaded from a lab", bring_in_run)
@@ -280,6 +294,9 @@ def download() -> None:
         st.caption("There is no finished run yet.")
         return
     st.caption(messages.plain(header.run_name(chosen, header.names(reading.all_runs())[chosen.id])))
+    if not access.actor().may_change(chosen.owner):
+        st.caption(f"Only {messages.plain(chosen.owner or 'the teacher')} can take it with its weights.")
+        return
     st.download_button(
         "Download this run",
         lambda: actions.packed(chosen),
@@ -293,6 +310,7 @@ def download() -> None:
 def page() -> None:
     """The way in, the data set in use, and the runs."""
     st.title("TripletLab")
+    members.line()
     st.markdown(
         "Train a small network on small images, watch it learn, see the space into which it sorts them, and look at "
         "every mistake beside the two training images it lies nearest to."

@@ -6,10 +6,10 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import actions, exercise, navigation, reading, session
+from app import access, actions, exercise, navigation, reading, session
 from app.components.plotly_chart import live_chart
 from app.drawing import charts
-from app.parts import form, header, messages
+from app.parts import form, header, members, messages
 from app.parts.messages import duration, percent
 from core.runs import store
 from core.runs.files import StoreError
@@ -119,7 +119,10 @@ def controls(run: Run) -> None:
         arguments = (run.id, (name, run.id, *what), action)
         st.button(label, key=name, on_click=actions.act, args=arguments, help=help, **options)
 
-    if run.active:
+    actor = access.actor()
+    if not actor.may_change(run.owner):
+        st.caption(f"{messages.plain(run.owner or 'the teacher')}'s run")
+    elif run.active:
         ending = run.status in ("pausing", "stopping")
         pause, stop = partial(actions.pause, run), partial(actions.stop, run)
         button("Pause", "pause", (), pause, "Saves at the next step and ends.", disabled=ending)
@@ -130,7 +133,7 @@ def controls(run: Run) -> None:
         button("Resume", "resume", (), resume, "Goes on as if there had been no interruption.", type="primary")
     elif run.status == "done":
         more_epochs(run, button)
-    if not run.active:
+    if not run.active and actor.takes_part:
         again = partial(actions.begin, run.config)
         button("Run again", "again", (), again, "A new run with the same settings, on the images in use now.")
 
@@ -283,7 +286,10 @@ def next_run() -> None:
     config, wrong, clash = session.form().config()
     with st.container(horizontal=True, vertical_alignment="center", key="start_line"):
         st.subheader("Next run", width="stretch", anchor=False)
-        pressed = st.button("Start", type="primary", key="start", disabled=config is None)
+        takes_part = access.actor().takes_part
+        pressed = st.button("Start", type="primary", key="start", disabled=config is None or not takes_part)
+    if not takes_part:
+        members.line()
     if pressed and config:  # not a callback: that would know the settings of the drawing before
         actions.act("form", ("start", config), partial(actions.begin, config))
     with st.container():  # always there, so that the fields below keep their place, and with it what is being typed

@@ -29,7 +29,7 @@ from core.exchange.archives import MEGABYTE, UploadError, members, opened, shown
 from core.exchange.foreign import check_stored, checkpoint, named
 from core.learning.states import Status
 from core.runs import store, tables, writing
-from core.runs.files import StoreError
+from core.runs.files import StoreError, replacing
 from core.runs.progress import Progress, possible, sum_of_some
 from core.runs.record import DataFacts, Record, RunRecord
 from core.runs.store import Run
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 SET_PIXELS = 100_000_000  # of all images of a set: their bytes in memory
 PIXEL_TABLE_BYTES = 120 * MEGABYTE  # of a CSV in a data set; Kaggle's 42,000 digits take 77
 NEEDED = ("run.json", "last.pt")
+OWNER = ".owner"  # in a data set's folder: the name of the student who brought it in
 
 _PACK = "pack train/CLASS/ID.png, test/CLASS/ID.png"
 _OF_SET = re.compile(rf"(?i).+({'|'.join(map(re.escape, SUFFIXES))}|\.csv|\.npz|-ubyte(\.gz)?)")
@@ -55,6 +56,20 @@ def data_sets() -> list[Path]:
     """The folders of the data sets that were brought in through the page, by name."""
     folder = places.uploads_folder()
     return sorted(path for path in folder.glob("[!.]*") if path.is_dir()) if folder.is_dir() else []
+
+
+def owner_of(folder: Path) -> str:
+    """The student who brought in a data set; empty for the teacher."""
+    with suppress(OSError, ValueError):
+        return shown((folder / OWNER).read_text(encoding="utf-8"), 60)
+    return ""
+
+
+def give(folder: Path, owner: str) -> None:
+    """Says whose data set it is."""
+    if owner:
+        with replacing(folder / OWNER) as file:
+            file.write(owner.encode())
 
 
 def new_folder(file_name: str) -> Path:
@@ -131,8 +146,8 @@ def export_run(run: Run, stream: BinaryIO) -> None:
                 archive.write(path, f"{run.id}/{name}", compress_type=packed)  # weights hardly shrink
 
 
-def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = ()) -> str:
-    """Takes the run in a zip file of `export_run` into the folder `runs`; returns its new id.
+def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = (), owner: str = "") -> str:
+    """Takes the run in a zip file of `export_run` into the folder `runs`, as one of `owner`; returns its new id.
 
     The run belongs to the data set among `sets` (and the lab's own) with the same fingerprint; where there is none,
     its curves can be seen and its mistakes cannot. Raises UploadError, with nothing left behind, for anything that
@@ -146,7 +161,7 @@ def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = ()) ->
         run = _checked(store.read(incoming))
         known = _known_set(run.data.fingerprint, (places.data_folder(), *sets))
         run_id = f"{datetime.now():%Y%m%d-%H%M%S}-imported-{run.config.preset}-{secrets.token_hex(2)}"
-        record = _record(run, run_id, known)
+        record = _record(run, run_id, known).changed(owner=owner)
         (incoming / "new").mkdir()
         with writing.RunWriter(incoming / "new") as writer:
             _rewrite(replace(run, data=record.data), known, record, writer)

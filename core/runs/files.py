@@ -17,14 +17,15 @@ class StoreError(RuntimeError):
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[io.BufferedIOBase]:
+def replacing(file: Path, mode: int = 0o666) -> Iterator[io.BufferedIOBase]:
     """A binary file to write into that takes the place of `file` only when it is complete and on the disk.
 
+    `mode`: who may read and write it, less what the process takes away from all its files.
     Raises StoreError, with the old file unharmed, if that is impossible.
     """
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as stream:
+        with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from core.runs.checks import check, read_json
 from core.runs.files import StoreError, replacing
@@ -20,6 +20,7 @@ class Note:
 
     text: str = ""
     tags: tuple[str, ...] = ()
+    owner: str = ""  # the student who wrote it; empty: the teacher
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ def read(run: Run) -> Notes:
     try:
         found = read_json(file)
         check(isinstance(found, dict), "it holds no notes")
-        images = {
-            name: Note(_text(each.get("text", "")), tuple(map(_text, each.get("tags", []))))
-            for name, each in found.get("images", {}).items()
-        }
+        images = {name: _note(each) for name, each in found.get("images", {}).items()}
         return Notes(images, {name: _text(each) for name, each in found.get("answers", {}).items()})
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise StoreError(f"{file} cannot be read ({error}); mend it or take it out of the folder") from error
+
+
+def _note(entry: dict) -> Note:
+    tags = tuple(map(_text, entry.get("tags", [])))
+    return Note(_text(entry.get("text", "")), tags, _text(entry.get("owner", "")))
 
 
 def _text(value) -> str:
@@ -68,7 +71,7 @@ def save(run: Run, image: str, note: Note) -> Notes:
         old = read(run)
         images = {name: each for name, each in old.images.items() if name != image}
         if note.text.strip() or tags:
-            images[image] = Note(note.text.strip(), tags)
+            images[image] = Note(note.text.strip(), tags, note.owner)
         return _write(run, Notes(images, old.answers))
 
 
@@ -82,7 +85,7 @@ def save_answer(run: Run, question: str, answer: str) -> Notes:
 
 
 def _write(run: Run, notes: Notes) -> Notes:
-    images = {name: {"text": each.text, "tags": list(each.tags)} for name, each in notes.images.items()}
+    images = {name: asdict(each) for name, each in notes.images.items()}
     with replacing(run.folder / "notes.json") as file:
         file.write(json.dumps({"images": images, "answers": notes.answers}, ensure_ascii=False, indent=1).encode())
     return notes

@@ -195,6 +195,7 @@ class RunRecord(Record):
     notes: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()  # what a reader of its numbers should know
     unchecked: bool = False  # brought in, and its numbers could not be measured here: its images are not known
     starts: Count = 0  # of its training since anything was saved: more than one where its process died
+    owner: Annotated[Text, Field(max_length=60)] = ""  # the student whose run it is; empty: the teacher's
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -69,6 +69,7 @@ class Run:
     notes: tuple[str, ...] = ()  # what a reader of its numbers should know, e.g. resumed on another processor
     unchecked: bool = False  # brought in, and its numbers could not be measured here
     starts: int = 0  # of its training since anything was saved: more than one where its process died
+    owner: str = ""  # the student whose run it is; empty: the teacher's
     name: str = ""  # given by a user
     archived: bool = False
     format: int = FORMAT

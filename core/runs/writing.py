@@ -223,8 +223,8 @@ class RunWriter:
             (self.folder / name).unlink()
 
 
-def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunWriter:
-    """A new run, queued, with its folder and its writer.
+def create(config: RunConfig, data: DataSet, runs: Path, name: str = "", owner: str = "") -> RunWriter:
+    """A new run of `owner`, queued, with its folder and its writer.
 
     Raises ConfigError if the settings do not fit the data set or the name cannot be one, StoreError if the folder
     cannot be written.
@@ -237,7 +237,7 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "") -> RunW
     try:
         if name:
             store.save_label(folder, Label(name=name))
-        return _begun(folder, config, data, now)
+        return _begun(folder, config, data, now, owner)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -259,7 +259,7 @@ def _new_folder(runs: Path, name: str) -> Path:
             raise StoreError(f"{folder} cannot be made ({error.strerror}); check the folder's permissions") from error
 
 
-def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime) -> RunWriter:
+def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime, owner: str) -> RunWriter:
     """The writer of a new folder, with its first run.json."""
     writer = RunWriter(folder)
     try:
@@ -271,6 +271,7 @@ def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime) -> Run
                 created=now,
                 config=config,
                 data=DataFacts.of(data),
+                owner=owner,
             )
         )
         writer.begin(record)
