@@ -33,6 +33,8 @@ def main() -> int:
 
     Returns the exit status: 1 where the port cannot be had; wrong use ends the process with 2.
     """
+    for stream in (sys.stdout, sys.stderr):  # a redirected one may have the encoding of an old console
+        stream.reconfigure(errors="replace")
     options = _options()
     if problem := _port_problem(options):
         print(f"error: {problem}", file=sys.stderr)

@@ -12,6 +12,9 @@ from core.settings.setting import ConfigError
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, 1 for a failure, 2 for wrong use, 130 for a run ended by Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):  # a redirected one may have the encoding of an old console
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         options = Commands().parse(sys.argv[1:] if arguments is None else arguments)
         result, status = options.command(options)

@@ -36,6 +36,7 @@ LEFTOVER_SECONDS = 3600  # after which the hidden folder of an import that was k
 
 _LITTER = re.compile(r"(^|/)(__MACOSX/|\.|(Thumbs\.db|desktop\.ini|source\.json|README\.md)$)")
 _FORBIDDEN = frozenset("<>&\"'\\/:*?|`[]{}$~^")  # in HTML, in Markdown, or in the file names of some system
+_DEVICE = re.compile("con|prn|aux|nul|conin\\$|conout\\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 _NOT_SHOWN = re.compile(r"[^\w .,;:+()='/%-]")
 _one_at_a_time = threading.Lock()  # a class that uploads together waits, instead of filling the memory
 
@@ -154,6 +155,8 @@ def why_no_name(text: str) -> str:
         return "a name that is empty, or has a space or a dot at its end"
     if len(text) > NAME_LENGTH:
         return f"a name of more than {NAME_LENGTH} characters"
+    if _DEVICE.fullmatch(text.partition(".")[0].strip()):
+        return "a name that means a device on Windows"
     if not text.isprintable():
         return "a control character in a name"
     if _FORBIDDEN & set(text):

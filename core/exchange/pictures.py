@@ -14,6 +14,8 @@ from core.dataset.loader import DataSet
 from core.exchange.tables import safe_csv
 from core.runs.files import StoreError
 
+_NO_FILE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in a file name of Windows
+_LONGEST = 60  # characters: with 4 bytes each still a file name
 _EXPORTED = re.compile(r"img\d+_(origin|near_tgt|near_pdc)_\(.*\)\.png")
 
 
@@ -38,11 +40,16 @@ def export(mistakes: pd.DataFrame, data: DataSet, folder: Path) -> int:
     return 3 * len(mistakes)
 
 
+def file_name(text: str) -> str:
+    """A class as part of a file name that every system can hold."""
+    return _NO_FILE.sub("_", text)[:_LONGEST]
+
+
 def _pictures(mistakes: pd.DataFrame, data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
     """File names and pixels (H, W) of an export."""
     name_of = dict(zip(data.class_numbers, data.classes, strict=True))
     for number, row in enumerate(mistakes.itertuples(), start=1):
-        true, predicted = name_of[row.true], name_of[row.predicted]
+        true, predicted = file_name(name_of[row.true]), file_name(name_of[row.predicted])
         yield f"img{number}_origin_({true}).png", data.test.images[row.test_index]
         yield f"img{number}_near_tgt_({true}).png", data.train.images[row.nearest_true_index]
         yield f"img{number}_near_pdc_({predicted}).png", data.train.images[row.nearest_predicted_index]

@@ -28,7 +28,7 @@ from core.dataset.loader import DataError, DataSet
 from core.exchange.archives import MEGABYTE, UploadError, members, opened, shown, unpack
 from core.exchange.foreign import check_stored, checkpoint, named
 from core.learning.states import Status
-from core.runs import store, tables, writing
+from core.runs import numbering, store, tables, writing
 from core.runs.files import StoreError, replacing
 from core.runs.progress import Progress, possible, sum_of_some
 from core.runs.record import DataFacts, Record, RunRecord
@@ -161,7 +161,7 @@ def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = (), ow
         run = _checked(store.read(incoming))
         known = _known_set(run.data.fingerprint, (places.data_folder(), *sets))
         run_id = f"{datetime.now():%Y%m%d-%H%M%S}-imported-{run.config.preset}-{secrets.token_hex(2)}"
-        record = _record(run, run_id, known).changed(owner=owner)
+        record = _record(run, run_id, known, runs).changed(owner=owner)
         (incoming / "new").mkdir()
         with writing.RunWriter(incoming / "new") as writer:
             _rewrite(replace(run, data=record.data), known, record, writer)
@@ -187,19 +187,21 @@ def _known_set(fingerprint: str, sets: Iterable[Path]) -> DataSet | None:
     return None
 
 
-def _record(run: Run, run_id: str, known: DataSet | None) -> RunRecord:
+def _record(run: Run, run_id: str, known: DataSet | None, runs: Path) -> RunRecord:
     """run.json but for the result, from what core/runs/store.py has read; with texts that can be shown."""
     if run.config.preset not in (*PRESETS, "custom"):
         raise UploadError("run.json: a preset that this lab does not know; update the lab")
     if not run.machine or run.steps_per_epoch < 1:
         raise UploadError("run.json: a run that was never trained; export the run anew")
     notes = RunRecord.read(run.folder / "run.json").notes  # run.notes has more, on label.json
+    # never in the future, where it would be the newest for ever
+    created = min(max(run.created, datetime(2000, 1, 1)), datetime.now())
     return RunRecord(
         format=store.FORMAT,
         run=run_id,
         status=Status.QUEUED,  # until the result is known
-        # never in the future, where it would be the newest for ever
-        created=min(max(run.created, datetime(2000, 1, 1)), datetime.now()),
+        created=created,
+        number=numbering.number_at(runs, created),
         config=run.config,
         data=_data_facts(run, known),
         machine=run.machine.changed(**_cleaned(run.machine, 120)),

@@ -62,25 +62,27 @@ def checked_name(name: str) -> str:
 
 
 def checked_numbers(
-    file: Path, columns: tuple[str, ...], may_lack: tuple[str, ...] = (), text: tuple[str, ...] = ()
+    lines: str, columns: tuple[str, ...], may_lack: tuple[str, ...] = (), text: tuple[str, ...] = (), before: int = 0
 ) -> pd.DataFrame:
-    """A table of numbers, but for the columns in `text`; empty if there is none.
+    """The whole lines of a CSV as a table of numbers, but for the columns in `text`; empty if there are none.
 
-    It has to have `columns`, without a gap, and `may_lack`, with gaps; others may be there.
+    It has to have `columns`, without a gap, and `may_lack`, with gaps; others may be there. `before`: how many lines
+    of the file stand between the names and the first of these numbers.
     """
-    table = _read_table(file, text)
+    table = _table(lines, text)
     if table.empty:
         return table
     for name in dict.fromkeys([*columns, *may_lack, *table.columns.drop(list(text), errors="ignore")]):
         gaps = name not in columns
-        _check_column(table, name, lambda number, gaps=gaps: np.isfinite(number) | (gaps & np.isnan(number)))
+        right = lambda number, gaps=gaps: np.isfinite(number) | (gaps & np.isnan(number))  # noqa: E731
+        _check_column(table, name, right, before)
     return table
 
 
 def checked_mistakes(file: Path, train: int, test: int, class_numbers: list[int]) -> pd.DataFrame:
     """The table of core/analysis/mistakes.py for so many training and test images; empty if there is none."""
     ids = ("id", "nearest_true_id", "nearest_predicted_id")
-    table = _read_table(file, text=ids)
+    table = _table(whole_lines(file), text=ids)
     if table.empty:
         return table
     for name, limit in {"test_index": test, "nearest_true_index": train, "nearest_predicted_index": train}.items():
@@ -94,7 +96,7 @@ def checked_mistakes(file: Path, train: int, test: int, class_numbers: list[int]
     return table
 
 
-def _check_column(table: pd.DataFrame, name: str, right: Callable[[np.ndarray], np.ndarray]) -> None:
+def _check_column(table: pd.DataFrame, name: str, right: Callable[[np.ndarray], np.ndarray], before: int = 0) -> None:
     """Raises ValueError with the line of the first value that is no number or not `right`."""
     check(name in table, f"it has no column {name}")
     given = table[name]
@@ -103,26 +105,30 @@ def _check_column(table: pd.DataFrame, name: str, right: Callable[[np.ndarray], 
         bad = ~right(numbers) | (np.isnan(numbers) & given.notna().to_numpy())
     if bad.any():
         row = int(bad.argmax())
-        raise ValueError(f"line {row + 2}, {name}: {str(given.iloc[row])[:40]!r} makes no sense")
+        raise ValueError(f"line {row + 2 + before}, {name}: {str(given.iloc[row])[:40]!r} makes no sense")
 
 
-def _read_table(file: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The CSV as far as it is complete (a line may be half written just now); empty if there is none.
+def whole_lines(file: Path) -> str:
+    """A CSV as far as it is complete (a line may be half written just now); empty if there is none.
 
-    The columns in `text` stay as they are written. Raises OSError, or ValueError with the line.
+    Raises OSError, or ValueError for what is no file or no text.
     """
     if not os.path.lexists(file):
-        return pd.DataFrame()
+        return ""
     check(file.is_file(), "it is not a file")
-    whole_lines = file.read_text(encoding="utf-8").rpartition("\n")[0]
-    if not whole_lines:
+    return file.read_text(encoding="utf-8").rpartition("\n")[0]
+
+
+def _table(lines: str, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Whole lines of a CSV. The columns in `text` stay as they are written. Raises ValueError with the line."""
+    if not lines:
         return pd.DataFrame()
     try:
-        rows = csv.reader(io.StringIO(whole_lines, newline=""), strict=True)
+        rows = csv.reader(io.StringIO(lines, newline=""), strict=True)
         width = len(next(rows))
         for row in rows:  # pandas would shift what is too long and fill up what is too short
             check(len(row) == width, f"line {rows.line_num} has {len(row)} values instead of {width}")
         keep = dict.fromkeys(text, str)  # an id such as 0012 or NA stays text
-        return pd.read_csv(io.StringIO(whole_lines), dtype=keep, na_values=[""], keep_default_na=False)
+        return pd.read_csv(io.StringIO(lines), dtype=keep, na_values=[""], keep_default_na=False)
     except (OverflowError, csv.Error) as error:
         raise ValueError(str(error)) from error

@@ -193,6 +193,7 @@ class RunRecord(Record):
     error: Text = ""  # why it failed
     diverged: bool = False  # it failed because its weights ran away
     notes: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()  # what a reader of its numbers should know
+    number: Count = 0  # counts the runs of a folder in the order in which they were begun, whatever the clock says
     unchecked: bool = False  # brought in, and its numbers could not be measured here: its images are not known
     starts: Count = 0  # of its training since anything was saved: more than one where its process died
     owner: Annotated[Text, Field(max_length=60)] = ""  # the student whose run it is; empty: the teacher's

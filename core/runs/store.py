@@ -33,7 +33,8 @@ from core.analysis.embedded import Embedded
 from core.dataset.images import Reading
 from core.dataset.loader import DataError, DataSet, NoSet, load
 from core.learning.states import OF_OTHERS, Request, Status
-from core.runs.checks import check, checked_mistakes, checked_name, checked_numbers
+from core.runs import growing
+from core.runs.checks import check, checked_mistakes, checked_name
 from core.runs.files import StoreError, not_written, replacing, why
 from core.runs.locks import is_locked, locked
 from core.runs.record import FORMAT, DataFacts, Label, MachineFacts, Result, RunRecord
@@ -67,6 +68,7 @@ class Run:
     error: str = ""
     diverged: bool = False  # it failed because its weights ran away
     notes: tuple[str, ...] = ()  # what a reader of its numbers should know, e.g. resumed on another processor
+    number: int = 0  # counts the runs of a folder in the order in which they were begun, whatever the clock says
     unchecked: bool = False  # brought in, and its numbers could not be measured here
     starts: int = 0  # of its training since anything was saved: more than one where its process died
     owner: str = ""  # the student whose run it is; empty: the teacher's
@@ -100,7 +102,7 @@ def list_runs(runs: Path) -> list[Run]:
         raise StoreError(f"{runs} cannot be read as the folder of runs ({error.strerror}); name another") from error
     found = [read(folder) for folder in folders if os.path.lexists(folder / "run.json")]
     found = [run for run in found if run.status != "damaged" or run.folder.exists()]  # not those deleted just now
-    return sorted(found, key=lambda run: (run.created, run.id), reverse=True)
+    return sorted(found, key=lambda run: (run.number, run.created, run.id), reverse=True)
 
 
 def find(runs: Path, name: str) -> Run:
@@ -243,13 +245,13 @@ def history(run: Run) -> pd.DataFrame:
     """A row an evaluated epoch: the fields of EpochDone, its diagnostics, and `seconds` since the start."""
     numbers = ("epoch", "steps", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds")
     with _file_named(run.folder / "history.csv") as file:
-        return checked_numbers(file, numbers, may_lack=("test_loss",), text=("alarm", "alarm_kind"))
+        return growing.read(file, numbers, may_lack=("test_loss",), text=("alarm", "alarm_kind"))
 
 
 def steps(run: Run) -> pd.DataFrame:
     """A row every few steps: epoch, step, seconds since the start, mean loss and diagnostics since the row before."""
     with _file_named(run.folder / "steps.csv") as file:
-        return checked_numbers(file, ("epoch", "step", "seconds", "loss"))
+        return growing.read(file, ("epoch", "step", "seconds", "loss"))
 
 
 def mistakes(run: Run) -> pd.DataFrame:

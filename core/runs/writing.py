@@ -23,7 +23,7 @@ from core.dataset.loader import DataSet
 from core.learning.events import StepDone
 from core.learning.means import Bounds, Means, anything
 from core.learning.states import OF_OTHERS, Request, Status
-from core.runs import locks, store
+from core.runs import locks, numbering, store
 from core.runs.checks import check, checked_name
 from core.runs.files import StoreError, not_written, replacing
 from core.runs.record import FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
@@ -237,7 +237,7 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "", owner: 
     try:
         if name:
             store.save_label(folder, Label(name=name))
-        return _begun(folder, config, data, now, owner)
+        return _begun(folder, config, data, now, owner, numbering.next_number(runs))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -259,7 +259,7 @@ def _new_folder(runs: Path, name: str) -> Path:
             raise StoreError(f"{folder} cannot be made ({error.strerror}); check the folder's permissions") from error
 
 
-def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime, owner: str) -> RunWriter:
+def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime, owner: str, number: int) -> RunWriter:
     """The writer of a new folder, with its first run.json."""
     writer = RunWriter(folder)
     try:
@@ -269,6 +269,7 @@ def _begun(folder: Path, config: RunConfig, data: DataSet, now: datetime, owner:
                 run=writer.id,
                 status=Status.QUEUED,
                 created=now,
+                number=number,
                 config=config,
                 data=DataFacts.of(data),
                 owner=owner,

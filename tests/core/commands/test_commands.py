@@ -640,3 +640,15 @@ def test_a_training_whose_words_nobody_hears(digits, tmp_path):
         assert last_line(process.stdout.read())["status"] == "done"
     assert process.returncode == 0
     assert store.read(next(tmp_path.iterdir())).status == "done"
+
+
+def test_a_console_that_cannot_show_a_name_gets_another_sign(tiny, digits, tmp_path):
+    writing.create(tiny, digits, tmp_path, "数字 ☃").close()
+    for arguments in (["runs"], ["runs", "--json"], ["rename", "latest", "雪"], ["export", "雪"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "core", *arguments, "--runs", str(tmp_path)],
+            capture_output=True, cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": "cp1252"}, timeout=120,
+        )  # fmt: skip
+        assert b"Traceback" not in ended.stderr
+        assert b"UnicodeEncodeError" not in ended.stderr
+        assert ended.returncode == (arguments[0] == "export"), ended.stderr

@@ -1,5 +1,6 @@
 """A run's folder as it is read: a status that is true, checked files, damage that is named."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from core.dataset.loader import DataError
-from core.runs import store, writing
+from core.runs import numbering, store, writing
 from core.runs.files import StoreError
 from tests.core.conftest import some_embedded, step
 
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 def test_newest_first(tiny, digits, runs):
     writers = [writing.create(tiny, digits, runs) for _ in range(3)]
     for made, created in zip(writers, (datetime(2026, 1, 2), datetime(2026, 1, 3), datetime(2026, 1, 1)), strict=True):
-        made.update(created=created)
+        made.update(created=created, number=0)  # as runs had none before
     order = [writers[1].id, writers[0].id, writers[2].id]
     assert [run.id for run in store.list_runs(runs)] == order
     assert store.find(runs, "latest").id == order[0]
@@ -42,6 +43,29 @@ def test_ids_that_are_none(runs, tmp_path, writer, name):
         shutil.copy(writer.folder / "run.json", folder)
     with pytest.raises(StoreError, match="there is no run"):
         store.find(runs, name)
+
+
+def test_a_clock_that_was_set_back_does_not_change_which_run_is_the_latest(tiny, digits, runs, monkeypatch):
+    def begun(moment: str) -> str:
+        class Clock(writing.datetime):
+            @classmethod
+            def now(cls, zone=None):
+                return cls.fromisoformat(moment)
+
+        monkeypatch.setattr(writing, "datetime", Clock)
+        writer = writing.create(tiny, digits, runs)
+        writer.close()
+        return writer.id
+
+    ids = [begun(moment) for moment in ("2026-11-27T10:00", "2026-11-26T09:00", "2026-11-26T09:00")]
+    assert [run.id for run in store.list_runs(runs)] == ids[::-1]
+    assert store.find(runs, "latest").id == ids[-1]
+    assert [store.find(runs, each).number for each in ids] == [1, 2, 3]
+    for number, after in ((-5, 4), ("x", 4), (10**30, 4), (None, 4), (7, 8)):
+        file = runs / ids[0] / "run.json"
+        facts = json.loads(file.read_text()) | {"number": number}
+        file.write_text(json.dumps(facts))
+        assert numbering.next_number(runs) == after
 
 
 def test_no_runs(runs):
@@ -91,7 +115,7 @@ def test_half_a_line_is_not_read(writer):
     text = file.read_bytes()
     for length in range(len(text) + 1):  # a reader may come after any byte
         file.write_bytes(text[:length])
-        lines = text[:length].replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n")
+        lines = text[:length].count(b"\n")
         table = store.steps(run)
         assert len(table) == max(0, lines - 1)
         if len(table):

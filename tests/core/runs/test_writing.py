@@ -19,7 +19,7 @@ from tests.core.conftest import some_embedded, step
 ROOT = Path(__file__).parents[3]
 FACTS = {
     "format", "run", "status", "created", "config", "data", "machine", "steps_per_epoch", "seconds", "result", "error",
-    "diverged", "notes", "starts", "unchecked", "owner",
+    "diverged", "notes", "number", "starts", "unchecked", "owner",
 }  # fmt: skip
 
 
