@@ -50,15 +50,15 @@ def pick_run(runs: list[Run], key: str, buttons: Callable[[Run], None] | None = 
         if alarm := chosen.result and chosen.result.alarm:
             st.warning(f"After epoch {chosen.result.epochs}: {plain(alarm)}", icon="⚠️")
         if chosen.data:
-            about_images(chosen.data.notes, "The images of this run")
+            about_images(chosen.data.notes, "About the images of this run:")
     session.choose_run(chosen.id)
     return chosen
 
 
-def about_images(notes: tuple[str, ...], of: str) -> None:
-    """What is wrong with a set, in one box; nothing for most."""
+def about_images(notes: tuple[str, ...], of: str = "") -> None:
+    """What is wrong with a set, a line each in one box; nothing for most."""
     if notes:
-        st.warning(f"{of}: " + " ".join(map(plain, notes)), icon="🖼️")
+        st.warning("  \n".join([of] * bool(of) + [plain(note) for note in notes]), icon=":material/photo_library:")
 
 
 def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None] | None) -> None:

@@ -245,7 +245,7 @@ def data_in_use() -> None:
         firsts = [int(np.flatnonzero(images.train.labels == label)[0]) for label in range(len(images.classes))[:20]]
         names = [f"training image {images.train.ids[row]}" for row in firsts]
         cards.strip([images.train.images[row] for row in firsts], names)
-        header.about_images(images.notes, "These images")
+        header.about_images(images.notes)
     except DataError as error:
         st.error(messages.plain(str(error)))
         if not reading.chosen_data():

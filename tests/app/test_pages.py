@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from app.exercise import tidy
 from app.parts.messages import percent
-from core import experiment
+from core import experiment, places
 from core.analysis import explain
+from core.dataset import loader
 from core.exchange import uploads
 from core.runs import explaining, notes, store, writing
 from core.runs.queue import queue
@@ -63,6 +64,21 @@ def test_home_names_the_data_set_and_lists_the_runs(lab_with_runs, digits, train
     assert row["Test accuracy"] == 100 * trained.result.test_accuracy
     assert row["Mistakes"] == len(store.mistakes(trained))
     assert "20260101-000000-broken-0000 is damaged" in texts(app)
+
+
+def test_what_misleads_in_the_images_is_said_on_home_and_with_the_run(lab, digits, tiny, tmp_path, monkeypatch):
+    folder = shutil.copytree(digits.folder, tmp_path / "copied")
+    shutil.copy(digits.train.files[0], folder / digits.test.files[0].relative_to(digits.folder))
+    monkeypatch.setenv("TRIPLETLAB_DATA", str(folder))
+    note = f"1 of 24 test images is an exact copy of training images (first: {digits.test.ids[0]}, of "
+    app = open_page(PAGES[0])
+    assert note in texts(app)
+    writing.create(tiny, loader.load(folder), places.runs_folder()).close()
+    monkeypatch.setenv("TRIPLETLAB_DATA", str(digits.folder))
+    assert note not in texts(open_page(PAGES[0]))
+    app = open_page(PAGES[1])
+    assert "About the images of this run:" in texts(app)
+    assert note in texts(app)
 
 
 def test_the_form_shows_each_setting_with_its_help_and_bounds(lab):

@@ -998,6 +998,7 @@ def test_export_and_import_on_the_command_line(run, digits, tmp_path, runs, caps
     images.write_bytes(zipped(image_set()).getvalue())
     assert main(["import", str(images), "--data", str(tmp_path / "new"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
+    assert facts.pop("notes")[-1].startswith("Of 2 test images 2 are blank")
     assert facts == {
         "source": "folder",
         "fingerprint": loader.load(tmp_path / "new").fingerprint,
