@@ -99,6 +99,12 @@ def _splits(folder: Path, folders: list[str]) -> dict[str, str]:
     return {}
 
 
+def test_folder(folder: Path, names: list[str]) -> Path | None:
+    """Where the test images lie if these sub-folders of a folder are the splits of a set."""
+    splits = _splits(folder, names)
+    return folder / splits["test"] if splits.keys() >= {*SPLITS} else None
+
+
 def _by_role(names: Iterable[str]) -> list[dict[str, list[str]]]:
     """The names of training and of test images, by what stands before them: those with nothing before them first."""
     groups: dict[str, dict[str, list[str]]] = {}

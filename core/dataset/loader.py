@@ -128,9 +128,13 @@ def load_images(folder: str | Path, classes: Sequence[str]) -> Split:
     Raises DataError for a class folder that is none of them, a file that is not an image, and if there is no image.
     """
     folder = absolute(folder)
+    if folder.is_file() and not layout.is_image(folder.name):
+        raise DataError(f"{folder}: not an image; name an image file or a folder of images, unpacked")
     if folder.is_file():
         return _unlabelled([folder])
     found = layout.class_folders(folder)
+    if test := layout.test_folder(folder, [name for name in found if name not in classes]):
+        raise DataError(f"{folder}: a whole data set; name its test images, {test}")
     if not any(found.values()) and (images := layout.images_in(folder)):
         return _unlabelled(images)
     if unknown := [name for name in found if name not in classes]:

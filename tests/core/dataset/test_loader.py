@@ -326,6 +326,15 @@ def test_errors_of_load_images(small, tmp_path):
     assert "test_a_0.png: not an image" in error_of(loader.load_images, small / "test", ("a", "b"))
 
 
+def test_a_whole_set_or_a_file_that_is_no_image_in_place_of_images(small, tmp_path):
+    test = small / "test"
+    assert error_of(loader.load_images, small, ("a", "b")) == f"{small}: a whole data set; name its test images, {test}"
+    (tmp_path / "set.zip").write_bytes(b"PK")
+    assert error_of(loader.load_images, tmp_path / "set.zip", ("a",)).startswith(
+        f"{tmp_path / 'set.zip'}: not an image;"
+    )
+
+
 # Names and what lies beside the images
 
 
