@@ -37,6 +37,14 @@ def test_pixels_and_progress(files, cores):
     assert calls[-1] == (9, 9)
 
 
+def test_the_processes_decode_and_not_this_one(files, cores, monkeypatch):
+    """Or a failure of all of them would only cost time, unseen."""
+    here, read = [], images.read
+    monkeypatch.setattr(images, "read", lambda file: here.append(file) or read(file))
+    images.read_all(files)
+    assert here == [files[0]] + files * (cores == 1)  # the first one says how large they are
+
+
 def test_few_images_start_no_process(files, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", None)
     assert len(images.read_all(files)) == 9
