@@ -61,7 +61,7 @@ class Recorder:
         try:
             self.training.load_state_dict(checkpoint["training"])
             self.progress = Progress.from_state(checkpoint["progress"])
-            self.writer.restore_steps(self.progress.steps)
+            self.writer.steps.restore(self.progress.steps)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise StoreError(
                 f"the checkpoint in {run.folder} does not fit the run's settings; train it anew"
@@ -89,7 +89,7 @@ class Recorder:
 
     def _step_done(self, event: StepDone) -> None:
         """Notes a step, and saves a checkpoint if the last one is old."""
-        self.writer.add_step(event, self.seconds())
+        self.writer.steps.add(event, self.seconds())
         if time.perf_counter() >= self._next_save:
             self.save_between()
 
@@ -141,7 +141,7 @@ class Recorder:
         self._remember_save(time.perf_counter() - begun)
 
     def _state(self) -> dict:
-        self.progress.steps = self.writer.steps_state()
+        self.progress.steps = self.writer.steps.state()
         plain = {"format": store.FORMAT, "run": self.writer.record.run, "progress": self.progress.state()}
         return plain | {"training": self.training.state_dict()}
 

@@ -32,6 +32,7 @@ from core.runs import numbering, store, tables, writing
 from core.runs.files import StoreError, replacing
 from core.runs.progress import Progress, possible, sum_of_some
 from core.runs.record import DataFacts, Record, RunRecord
+from core.runs.step_table import StepTable
 from core.runs.store import Run
 from core.settings.config import SPHERE_RADIUS
 from core.settings.presets import PRESETS
@@ -287,7 +288,7 @@ def _training(run: Run, network) -> tuple["Training", Progress]:
     try:
         progress = Progress.from_state(state["progress"], possible)
         training.load_state_dict(state["training"], sum_of_some)
-        writing.steps_of(progress.steps, sum_of_some)
+        StepTable.checked(progress.steps, sum_of_some)
     except ValueError as error:
         raise UploadError(shown(str(error))) from error
     for row in progress.rows:

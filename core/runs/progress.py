@@ -41,7 +41,7 @@ class Progress:
     partial: dict | None = None  # its last row while a run is stopped within an epoch
     best_accuracy: float = -1.0  # on the test images, of a whole epoch
     result: Result | None = None
-    steps: dict = field(default_factory=dict)  # see RunWriter.steps_state
+    steps: dict = field(default_factory=dict)  # see StepTable.state
 
     def state(self) -> dict:
         """Plain values, for a checkpoint."""

@@ -3,7 +3,6 @@
 Each file is replaced as a whole, so that a crash at any moment leaves it readable. No torch at import, as in store.py.
 """
 
-import csv
 import io
 import os
 import re
@@ -20,25 +19,17 @@ import pandas as pd
 
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
-from core.learning.events import StepDone
-from core.learning.means import Bounds, Means, anything
 from core.learning.states import OF_OTHERS, Request, Status
 from core.runs import locks, numbering, store
-from core.runs.checks import check, checked_name
+from core.runs.checks import checked_name
 from core.runs.files import StoreError, not_written, replacing
 from core.runs.record import FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
+from core.runs.step_table import StepTable
 from core.runs.store import Run
 from core.settings.config import RunConfig
 from core.settings.rules import check_data
 
-ROWS_AN_EPOCH = 100  # at most, in steps.csv
 TESTING_SECONDS = 0.5  # between two words on how far an evaluation is
-
-
-def steps_of(state: dict, bounds: Bounds = anything) -> tuple[int, Means]:
-    """Rows in steps.csv and means since the last one, of a checkpoint. Raises ValueError for what cannot be either."""
-    check(type(state["rows"]) is int and state["rows"] >= 0, "a number of rows that is none")
-    return state["rows"], Means.checked(state["pending"], state["pending_counts"], bounds)
 
 
 class RunWriter:
@@ -51,10 +42,7 @@ class RunWriter:
         self.folder = folder
         self.id = folder.name
         self._changing = threading.Lock()
-        self._steps: io.RawIOBase | None = None
-        self._step_rows = 0  # in steps.csv
-        self._step_columns: list[str] = []  # of steps.csv: one begun by an older version has fewer
-        self._pending = Means()  # of the steps since the last row
+        self.steps = StepTable(folder)
         self._next_word = 0.0  # on an evaluation
         self._lock = locks.locked(folder)
         try:
@@ -89,10 +77,7 @@ class RunWriter:
     def close(self) -> None:
         """Releases the run. What is still marked as running then reads as interrupted."""
         with self._changing:
-            if self._steps:
-                with suppress(OSError):
-                    self._steps.close()
-                self._steps = None
+            self.steps.close()
             self._forget_requests()
             self.remove(store.TESTING)
             self._lock.release()
@@ -137,59 +122,12 @@ class RunWriter:
         """What another process asks of the run."""
         return next((each for each in OF_OTHERS if os.path.exists(self.folder / f"{each}.request")), None)
 
-    def add_step(self, event: StepDone, seconds: float) -> None:
-        """Adds a row to steps.csv for every so many steps and for the last of an epoch."""
-        self._pending.add({"loss": event.loss} | event.diagnostics)
-        if event.step % -(-event.steps // ROWS_AN_EPOCH) and event.step < event.steps:
-            return
-        row = {"epoch": event.epoch, "step": event.step, "seconds": round(seconds, 3)}
-        row |= self._pending.now()
-        self._pending = Means()
-        text = io.StringIO(newline="")
-        if self._step_rows == 0:
-            self._step_columns = list(row)
-            csv.writer(text).writerow(row)
-        csv.writer(text).writerow([row.get(name) for name in self._step_columns])
-        file = self.folder / "steps.csv"
-        try:
-            if self._steps is None:
-                self._steps = open(file, "ab" if self._step_rows else "wb", buffering=0)  # noqa: SIM115
-            self._steps.write(text.getvalue().encode())
-        except OSError as error:
-            raise not_written(file, error) from error
-        self._step_rows += 1
-
     def say_testing(self, done: int, total: int) -> None:
         """Says how many images of how many an evaluation has tested, from time to time; `save_embedded` ends it."""
         if time.monotonic() >= self._next_word:
             self._next_word = time.monotonic() + TESTING_SECONDS
             with suppress(OSError):  # on a full disk what is saved next says so
                 (self.folder / store.TESTING).write_text(f"{done} of {total}")
-
-    def steps_state(self) -> dict:
-        """Where steps.csv ends now, for `restore_steps`: its rows are on the disk when this returns."""
-        if self._steps:
-            try:
-                os.fsync(self._steps.fileno())
-            except OSError as error:
-                raise not_written(self.folder / "steps.csv", error) from error
-        pending = {"pending": dict(self._pending.sums), "pending_counts": dict(self._pending.counts)}
-        return {"rows": self._step_rows} | pending
-
-    def restore_steps(self, state: dict) -> None:
-        """Cuts steps.csv back to what it was at `state`."""
-        self._step_rows, self._pending = steps_of(state)
-        file = self.folder / "steps.csv"
-        try:
-            lines = file.read_bytes().splitlines(keepends=True) if self._step_rows else []
-        except OSError:
-            lines = []
-        kept = [line for line in lines[: self._step_rows + 1] if line.endswith(b"\n")]
-        if len(kept) < self._step_rows + 1:
-            self._step_rows = max(0, len(kept) - 1)  # a damaged file: the curve has a gap, the run goes on
-        self._step_columns = next(csv.reader([kept[0].decode()])) if self._step_rows else []
-        with replacing(file) as stream:
-            stream.writelines(kept if self._step_rows else [])
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Writes a CSV file of the run."""

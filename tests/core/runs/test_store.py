@@ -109,7 +109,7 @@ def test_a_run_that_ends_while_it_is_read_is_not_interrupted(writer, monkeypatch
 
 def test_half_a_line_is_not_read(writer):
     for number in (1, 2, 3):
-        writer.add_step(step(number, loss=123.456), 0)
+        writer.steps.add(step(number, loss=123.456), 0)
     run = store.read(writer.folder)
     whole, file = store.steps(run), writer.folder / "steps.csv"
     text = file.read_bytes()
@@ -136,7 +136,7 @@ def test_reading_while_writing(writer):
     thread.start()
     for epoch in range(1, 31):
         for number in (1, 2, 3):
-            writer.add_step(step(number, epoch=epoch, loss=epoch + 0.123456789), 0)
+            writer.steps.add(step(number, epoch=epoch, loss=epoch + 0.123456789), 0)
         names = dict.fromkeys(("steps", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds"), 1)
         rows = {"epoch": range(1, epoch + 1), "test_loss": None} | names
         writer.save_table("history.csv", pd.DataFrame(rows))
@@ -351,7 +351,7 @@ def test_a_pipe_is_not_waited_for(writer):
 )
 def test_a_bad_line_is_named(writer, line, reason):
     for number in (1, 2, 3):
-        writer.add_step(step(number), 0)
+        writer.steps.add(step(number), 0)
     file = writer.folder / "steps.csv"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([*lines[:2], line, *lines[3:]]) + "\n")

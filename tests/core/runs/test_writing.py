@@ -7,14 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from core.learning.events import StepDone
 from core.runs import store, writing
 from core.runs.files import StoreError
 from core.settings.setting import ConfigError
-from tests.core.conftest import some_embedded, step
+from tests.core.conftest import some_embedded
 
 ROOT = Path(__file__).parents[3]
 FACTS = {
@@ -161,77 +159,6 @@ def test_a_writer_of_an_existing_run_keeps_what_its_run_json_says(tiny, digits, 
     assert (again.status, again.error, again.config) == ("failed", "out of memory", tiny)
 
 
-# Steps
-
-
-def test_every_step_of_a_short_epoch_has_a_row(writer):
-    for number in (1, 2, 3):
-        writer.add_step(step(number, loss=number), seconds=number / 2)
-    table = store.steps(store.read(writer.folder))
-    assert table.columns.tolist() == ["epoch", "step", "seconds", "loss", "share"]
-    assert table.step.tolist() == [1, 2, 3]
-    assert table.loss.tolist() == [1, 2, 3]
-    assert table.seconds.tolist() == [0.5, 1.0, 1.5]
-
-
-def test_rows_of_a_long_epoch_are_means_of_several_steps(writer):
-    for number in range(1, 251):  # every third, and the last
-        writer.add_step(step(number, 250, loss=number), seconds=0)
-    table = store.steps(store.read(writer.folder))
-    assert len(table) <= writing.ROWS_AN_EPOCH
-    assert table.step.tolist() == [*range(3, 250, 3), 250]
-    assert table.loss.tolist() == [*np.arange(2.0, 249.0, 3), 250.0]
-    assert table.share.to_numpy() == pytest.approx(table.loss / 3)
-
-
-def test_what_no_step_can_tell_is_a_gap(writer):
-    for number, share in enumerate((None, 2.0, None, 4.0, None, 5.0, None, None, None), start=1):
-        writer.add_step(StepDone(epoch=1, step=number, steps=300, loss=1.5, diagnostics={"share": share}), seconds=0)
-        if number == 5:  # within a row
-            state = writer.steps_state()
-            writer.close()
-            writer = writing.RunWriter(writer.folder)
-            writer.restore_steps(state)
-    writer.close()
-    table = store.steps(store.read(writer.folder))  # a row for three steps
-    assert table.loss.tolist() == [1.5, 1.5, 1.5]
-    assert table.share.tolist() == pytest.approx([2.0, 4.5, float("nan")], nan_ok=True)
-
-
-def test_steps_go_on_where_they_were(writer, digits):
-    """What was written after the checkpoint is cut off; a row that had begun is finished."""
-    whole = writing.create(store.read(writer.folder).config, digits, writer.folder.parent / "other")
-    for number in range(1, 251):
-        whole.add_step(step(number, 250, loss=1 / number), seconds=number)
-    for number in range(1, 109):  # the last row is that of step 108, but the state that of step 107
-        if number == 108:
-            state = writer.steps_state()
-        writer.add_step(step(number, 250, loss=1 / number), seconds=number)
-    writer.close()
-    with open(writer.folder / "steps.csv", "a") as file:
-        file.write("1,111,9.0,0.")  # a kill within a line
-    with writing.RunWriter(writer.folder) as again:
-        again.restore_steps(state)
-        assert len(store.steps(store.read(writer.folder))) == 35
-        for number in range(108, 251):
-            again.add_step(step(number, 250, loss=1 / number), seconds=number)
-    whole.close()
-    assert (writer.folder / "steps.csv").read_bytes() == (whole.folder / "steps.csv").read_bytes()
-
-
-def test_steps_that_are_lost_leave_a_gap(writer, digits):
-    for number in (1, 2, 3):
-        writer.add_step(step(number), 0)
-    state = writer.steps_state()
-    for content in (b"", b"epoch,step\r\n", None):
-        file = writer.folder / "steps.csv"
-        file.unlink() if content is None else file.write_bytes(content)
-        with writing.create(store.read(writer.folder).config, digits, writer.folder.parent) as again:
-            again.restore_steps(state)
-            again.add_step(step(1, epoch=2), 0)
-            assert store.steps(store.read(again.folder)).epoch.tolist() == [2]
-
-
 # Writing that fails
 
 
@@ -245,9 +172,3 @@ def test_failed_rename_leaves_the_old_file(writer, monkeypatch):
         writer.update(status="stopped")
     assert (writer.folder / "run.json").read_bytes() == before
     assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
-
-
-def test_steps_that_cannot_be_written(writer):
-    (writer.folder / "steps.csv").mkdir()
-    with pytest.raises(StoreError, match=r"steps\.csv cannot be written"):
-        writer.add_step(step(1), 0)
