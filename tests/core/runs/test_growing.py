@@ -54,7 +54,7 @@ def test_only_what_is_new_is_parsed(file, monkeypatch):
 def test_a_table_that_was_cut_replaced_or_rewritten_is_read_anew(file):
     file.write_bytes(HEAD + b"1,2.5,\r\n" * 100)
     same(file)
-    with replacing(file) as stream:  # as restore_steps does
+    with replacing(file) as stream:  # as StepTable.restore does
         stream.write(HEAD + b"1,2.5,\r\n" * 120)
     same(file)
     os.truncate(file, len(HEAD) + 8 * 50)
@@ -104,7 +104,7 @@ def test_many_who_look_at_once_see_whole_tables(writer):
     for thread in threads:
         thread.start()
     for number in range(1, 301):
-        writer.add_step(step(number, steps=100), number / 10)
+        writer.steps.add(step(number, steps=100), number / 10)
     ended.set()
     for thread in threads:
         thread.join(30)
