@@ -53,6 +53,11 @@ def resume(run: Run, add_epochs: int = 0) -> None:
     control.resume(run, reading.images_of(run), add_epochs, actor=access.actor())
 
 
+def one_step(run: Run) -> None:
+    """Trains a paused run for a single batch."""
+    control.one_step(run, reading.images_of(run), actor=access.actor())
+
+
 def pause(run: Run) -> None:
     """Saves a run at its next step and lets go of it, or takes it out of the queue, in whatever process it is."""
     control.pause(run, actor=access.actor())

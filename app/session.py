@@ -100,6 +100,11 @@ def into_address(name: str, value: str | None) -> None:
         st.query_params[name] = value
 
 
+def projected() -> bool:
+    """Whether the page is for a projector: large type, and nothing but the pictures."""
+    return st.query_params.get("projector") == "1"
+
+
 def once(what: tuple, action: Callable[[], str | None]) -> None:
     """Calls `action` unless this is the second click of a double click, which says `what` again.
 

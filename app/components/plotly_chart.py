@@ -55,14 +55,15 @@ def _figure_json(figure: go.Figure | dict) -> str:
     return plotly.io.to_json({"data": spec["data"], "layout": layout}, validate=False)
 
 
-def live_chart(figure: go.Figure | dict, key: str, height: int = 320, *, alt: str = "chart") -> None:
+def live_chart(figure: go.Figure | dict, key: str, height: int = 320, *, alt: str = "chart", scale: float = 1) -> None:
     """Draw a figure (or its `to_dict()`), and later ones with the same key into the same chart.
 
     height: in CSS pixels; the width is the container's.  alt: what the chart shows, for screen readers.
+    scale: how many times larger type and lines are than on a desk.
     A zoom and hidden curves are kept as long as `figure.layout.uirevision` stays the same (unset counts as the same).
     Curves are recognised by their names. Numpy arrays travel in binary form: float32 takes 40 % of the bytes of a list.
     """
-    data = {"key": key, "figure": _figure_json(figure), "height": height, "alt": alt, **_addresses()}
+    data = {"key": key, "figure": _figure_json(figure), "height": height, "alt": alt, "scale": scale, **_addresses()}
     _mount(key=key, data=data)
 
 

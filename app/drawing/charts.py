@@ -1,18 +1,25 @@
 """Arrays -> Plotly figures. No Streamlit here; text and grid take their colours from the page's theme."""
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from core.dataset.loader import DataSet
+from core.learning.schedule import learning_rate
+from core.settings.config import RunConfig
 
 TRAIN, VALIDATION, TEST = "#2389bd", "#2ca05a", "#e07b00"
 ACTIVE, EASY, SEMI_HARD, HARD = "#8e5fd0", "#2ca05a", "#b59a00", "#d43d51"
+SMOOTHED = "#0b4a75"
+TRIPLET_KINDS = [("hard", "hard", HARD), ("semi_hard", "semi-hard", SEMI_HARD), ("easy", "easy", EASY)]
 POSITIVE, NEGATIVE, SPREAD = "#17a7b8", "#d43d51", "#8a8d91"
 # Runs have colours of their own
 RUN_COLOURS = ["#0b6e99", "#c2571a", "#6a4c93", "#1b7f5c", "#a23b72", "#7a6a00", "#4059ad", "#7d4f50"]
+Sheet = Sequence[dict[str, float | None]]  # rows of core/settings/sheet.py
+_RATE_POINTS = 400
 _POINTS = 1000  # at most, a line
 
 
@@ -21,23 +28,46 @@ def run_colour(run_id: str) -> str:
     return RUN_COLOURS[zlib.crc32(run_id.encode()) % len(RUN_COLOURS)]
 
 
-def loss_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
-    """Loss over epochs: a thin line for single steps, a point an epoch for training and test images."""
+def loss_curves(
+    history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int, sheet: Sheet = (), smoothed: int = 0
+) -> go.Figure:
+    """Loss over epochs: a thin line for single steps, a point an epoch for training and test images.
+
+    `sheet` is the lab sheet's own curve. `smoothed` draws also the mean over so many rows of steps, never in place of
+    them.
+    """
     lines = []
     _step_line(lines, steps, steps_per_epoch, "loss", TRAIN, "step", "%{y:.4f}")
+    if smoothed and len(steps):
+        mean = steps.assign(loss=steps["loss"].rolling(smoothed, min_periods=1).mean())
+        _step_line(lines, mean, steps_per_epoch, "loss", SMOOTHED, f"mean of {smoothed}", "%{y:.4f}")
+        lines[-1] |= {"opacity": 1, "line": {"color": SMOOTHED, "width": 2}}
+    _sheet_line(lines, sheet, "train_loss", "sheet, train", "%{y:.3f}")
     _epoch_line(lines, history, steps_per_epoch, "train_loss", TRAIN, "%{y:.4f}")
     _validation_line(lines, history, steps_per_epoch, "validation_loss", "%{y:.4f}")
     _epoch_line(lines, history, steps_per_epoch, "test_loss", TEST, "%{y:.4f}")
     return _curves(lines, "Loss", epochs, {"rangemode": "tozero", "range": [0, 1] if steps.empty else None})
 
 
-def accuracy_curves(history: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
-    """Accuracy in percent at the end of each epoch, for training and test images."""
+def accuracy_curves(
+    history: pd.DataFrame, steps_per_epoch: int, epochs: int, sheet: Sheet = (), ended: tuple[int, int] | None = None
+) -> go.Figure:
+    """Accuracy in percent at the end of each epoch, for training and test images; `sheet` as above.
+
+    `ended`: the epoch of the best validation accuracy and the last one, of a training that ended early.
+    """
     lines = []
+    _sheet_line(lines, sheet, "test_accuracy", "sheet, test", "%{y:.1f}%", scale=100)
     _epoch_line(lines, history, steps_per_epoch, "train_accuracy", TRAIN, "%{y:.2f}%", scale=100)
     _validation_line(lines, history, steps_per_epoch, "validation_accuracy", "%{y:.2f}%", scale=100)
     _epoch_line(lines, history, steps_per_epoch, "test_accuracy", TEST, "%{y:.2f}%", scale=100)
-    return _curves(lines, "Accuracy", epochs, {"ticksuffix": "%", "range": _percent_range(lines)})
+    figure = _curves(lines, "Accuracy", epochs, {"ticksuffix": "%", "range": _percent_range(lines)})
+    if ended:
+        best, last = ended
+        figure.add_vline(x=best, line={"color": VALIDATION, "dash": "dash", "width": 2})
+        figure.add_vline(x=last, line={"color": SPREAD, "dash": "dash", "width": 2})
+        figure.layout.title.text = f"Accuracy · stopped early at {last}: validation best at {best}"
+    return figure
 
 
 def _percent_range(lines: list[dict]) -> list[float]:
@@ -51,19 +81,74 @@ def _percent_range(lines: list[dict]) -> list[float]:
     return [max(low - pad, -2), min(high + pad, 102)]
 
 
-def triplet_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
-    """Of the triplets that counted, the shares in percent that were active, easy, semi-hard and hard.
+def share_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
+    """Shares in percent of easy, semi-hard and hard triplets as areas on top of each other: at the left of all valid
+    ones, at the right of those mined, with the line of those active. What the words mean: core/learning/triplets.py.
 
-    A thin line within the epochs, a point for the mean over each. What the words mean: core/learning/triplets.py.
+    A run of an older version has the right half only.
     """
+    counted = "valid_easy" in steps
     lines = []
-    shares = [("active_fraction", "active", ACTIVE), ("easy", "easy", EASY)]
-    shares += [("semi_hard", "semi-hard", SEMI_HARD), ("hard", "hard", HARD)]
-    for column, _, colour in shares:
-        _step_line(lines, steps, steps_per_epoch, column, colour, scale=100)
-    for column, name, colour in shares:
-        _epoch_line(lines, history, steps_per_epoch, column, colour, "%{y:.1f}%", 100, name)
-    return _curves(lines, "Triplets", epochs, {"ticksuffix": "%", "range": [-2, 102]})
+    for prefix, axis in (("valid_", ""), ("", "2")) if counted else (("", ""),):
+        for column, name, colour in TRIPLET_KINDS:
+            _area(lines, steps, steps_per_epoch, f"{prefix}{column}", name, colour, axis)
+    if len(steps):
+        active = _thinned(steps)
+        x = _positions(active["epoch"], active["step"], steps_per_epoch)
+        about = {"name": "active", "mode": "lines", "line": {"color": ACTIVE, "width": 2.5}}
+        about |= {"hovertemplate": "%{y:.1f}%", "xaxis": "x2" if counted else "x", "yaxis": "y"}
+        lines.append(dict(x=x, y=active["active_fraction"].to_numpy(float) * 100, **about))
+    figure = _curves(lines, "Triplets", epochs, {"ticksuffix": "%", "range": [0, 100]})
+    if counted:
+        second = {
+            "range": [0, epochs * 1.02],
+            "hoverformat": ".3~f",
+            "domain": [0.54, 1],
+            "matches": "x",
+            "anchor": "y",
+        }
+        figure.update_layout(xaxis={"domain": [0, 0.46], "title": "all valid"}, xaxis2=second | {"title": "mined"})
+    return figure
+
+
+def _area(lines, steps, steps_per_epoch, column, name, colour, axis):
+    """One of the areas; the right one shares the left one's place in the legend."""
+    if column not in steps:
+        return
+    rows = _thinned(steps)
+    known = rows[rows[column].notna()]
+    lines.append(
+        dict(
+            x=_positions(known["epoch"], known["step"], steps_per_epoch),
+            y=known[column].to_numpy(float) * 100,
+            name=f"{name} (mined)" if axis else name,
+            mode="lines",
+            line={"width": 0.5, "color": colour},
+            fillcolor=_faint(colour, 0.55),
+            stackgroup=f"shares{axis}",
+            showlegend=not axis,
+            hovertemplate="%{y:.1f}%",
+            xaxis=f"x{axis}",
+            yaxis="y",
+        )
+    )
+
+
+def rate_curve(config: RunConfig, steps_per_epoch: int, done: float) -> go.Figure:
+    """The learning rate over the whole training; `done` is the share of it that is over."""
+    steps = max(steps_per_epoch, 1)
+    places = np.unique(np.linspace(0, config.epochs * steps - 1, min(_RATE_POINTS, config.epochs * steps)).astype(int))
+    rates = [learning_rate(config, int(place) // steps + 1, int(place) % steps + 1, steps) for place in places]
+    x = places / steps
+    over = x <= done * config.epochs
+    about = {"mode": "lines", "hovertemplate": "%{y:.3g}", "showlegend": False}
+    lines = [
+        dict(
+            x=x, y=np.array(rates), name="learning rate", line={"color": SPREAD, "width": 1.5, "dash": "dot"}, **about
+        ),
+        dict(x=x[over], y=np.array(rates)[over], name="so far", line={"color": ACTIVE, "width": 2.5}, **about),
+    ]
+    return _curves(lines, "Learning rate", config.epochs, {"rangemode": "tozero", "exponentformat": "power"})
 
 
 def distance_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: int, epochs: int) -> go.Figure:
@@ -88,11 +173,29 @@ def _validation_line(lines, history, steps_per_epoch, column, template, scale=1)
         _epoch_line(lines, history, steps_per_epoch, column, VALIDATION, template, scale)
 
 
+def _sheet_line(lines, sheet, column, name, template, scale=1):
+    """The lab sheet's own figures, dotted."""
+    known = [row for row in sheet if row[column] is not None]
+    if not known:
+        return
+    x, y = ([row[key] * factor for row in known] for key, factor in (("epoch", 1), (column, scale)))
+    line = {"color": SPREAD, "width": 2, "dash": "dot"}
+    lines.append(dict(x=np.array(x), y=np.array(y), name=name, mode="lines", line=line, hovertemplate=template))
+
+
+def _thinned(steps: pd.DataFrame) -> pd.DataFrame:
+    return steps.iloc[:: -(-len(steps) // _POINTS)] if len(steps) else steps
+
+
+def _faint(colour: str, opacity: float) -> str:
+    return f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},{opacity})"
+
+
 def _step_line(lines, steps, steps_per_epoch, column, colour, name=None, template=None, scale=1):
     """A thin line through single steps; without a name it has no place in legend and label."""
     if column not in steps:
         return
-    thinned = steps.iloc[:: -(-len(steps) // _POINTS)]
+    thinned = _thinned(steps)
     lines.append(
         dict(
             x=_positions(thinned["epoch"], thinned["step"], steps_per_epoch),
@@ -135,7 +238,7 @@ def _band(lines, history, steps_per_epoch, low, high, colour):
                 mode="lines",
                 line={"width": 0},
                 fill=fill,
-                fillcolor=f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.18)",
+                fillcolor=_faint(colour, 0.18),
                 showlegend=False,
                 hoverinfo="skip",
             )

@@ -4,13 +4,20 @@ import streamlit as st
 
 from app import session
 from app.components.copy_link import copy_link
-from app.exercise import FIELDS, differences, label
+from app.exercise import FIELDS, label, shown, tidy
 from app.parts import messages
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import GROUPS, RunConfig, applies
-from core.settings.presets import PRESETS, from_preset
+from core.settings.presets import PRESETS, changes, from_preset
 from core.settings.setting import LIST, Setting
 
+# Folded away: what a lesson hardly ever turns
+RARE = {
+    "growth_rate", "cardinality", "bottleneck_width", "stem_stride", "channels", "image_size", "all_first",
+    "triplet_mean", "triplet_weight", "temperature",
+    "label_smoothing", "embedding_size", "warm_up", "decay_factor", "decay_every", "momentum", "weight_decay",
+    "weight_average", "norm_momentum", "classes_per_batch", "classifier", "neighbours", "seed", "precision", "threads",
+}  # fmt: skip
 _SHORT = 12  # characters that half a column shows
 
 
@@ -46,22 +53,43 @@ def fields(wrong: dict[str, str]) -> None:
         here = [each for each in here if applies(each, values)]
         if not here:
             continue
-        with st.expander(name, expanded=group != "run"):  # the same always: it would fold itself otherwise
-            _in_pairs(here, wrong)
+        if often := [each for each in here if each.name not in RARE]:
+            st.caption(f"**{name}**")
+            _in_pairs(often, wrong)
+        if rare := [each for each in here if each.name in RARE]:
+            with st.container(key=f"rare_{group}"), st.expander(f"More of {name.lower()}" if often else name):
+                _in_pairs(rare, wrong)
 
 
 def changed(config: RunConfig | None) -> None:
-    """What differs from the preset, the way back to it, and the link to this form."""
+    """What differs from the preset, each with the way back; and the link to this form."""
     form = session.form()
-    different = differences(config) if config else []
+    different = changes(config) if config else {}
     with st.container():  # always there, so that the fields below keep their place, and with it what is being typed
         if different:
-            told = ", ".join(f"{name} {now} (instead of {before})" for name, now, before in different)
-            st.caption(f"Changed: {messages.plain(told)}.")
+            _marks(different)
+            before = from_preset(form.preset)
+            with st.container(horizontal=True, gap="small", key="changed"):
+                for name, now in different.items():
+                    told = f"↺ {label(name)} {shown(name, now)}"
+                    back = f"Back to the preset’s: {shown(name, getattr(before, name))}"
+                    options = {"type": "tertiary", "help": messages.plain(back), "disabled": form.fixed(name)}
+                    text = tidy(getattr(before, name))
+                    st.button(
+                        messages.plain(told), key=f"back_{name}", on_click=form.typed, args=(name, text), **options
+                    )
     with st.container(horizontal=True, vertical_alignment="center"):
         copy_link({"preset": form.preset} | form.address())
         if different:
             st.button("Back to the preset", on_click=take, args=(from_preset(form.preset),), type="tertiary")
+
+
+def _marks(different: dict[str, object]) -> None:
+    """A dot behind the label of each field that differs from the preset, and behind the group that it is folded in."""
+    groups = {FIELDS[name].group for name in different if name in RARE}
+    places = [f".st-key-set_{name} label p::after" for name in different]
+    places += [f".st-key-rare_{group} summary p::after" for group in groups]
+    st.html(f'<style>{", ".join(places)} {{ content: " ●"; color: var(--lab-mark); }}</style>')
 
 
 def _is_list(field: Setting) -> bool:

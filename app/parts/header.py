@@ -12,6 +12,13 @@ from core.runs.store import Run
 BADGES = {"done": "green", "running": "blue", "pausing": "blue", "stopping": "blue", "failed": "red", "damaged": "red"}
 BADGES |= {"stopped": "orange", "paused": "orange", "interrupted": "orange"}
 
+_PROJECTOR = """<style>
+  :root { font-size: 24px; }
+  .st-key-split > div > [data-testid="stHorizontalBlock"] > .stColumn:has(.st-key-form),
+  .st-key-split > [data-testid="stHorizontalBlock"] > .stColumn:has(.st-key-form),
+  .st-key-live [data-testid="stCaptionContainer"] { display: none; }
+</style>"""
+
 
 def names(runs: list[Run]) -> dict[str, str]:
     """What each run is called, by its id: the name that a user gave, else its settings in words; runs that would be
@@ -74,6 +81,15 @@ def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None]
             st.caption(headline(chosen), width="stretch", help=_data(chosen))
         with st.container(width=170 if buttons else 260):
             _picker(chosen, runs, called, key)
+        projected = session.projected()
+        words = "Back to the form" if projected else "For a projector: large type, thick lines, no form"
+        st.button("⛶", key="projector", type="tertiary", on_click=_switch, help=words)
+    if session.projected():
+        st.html(_PROJECTOR)
+
+
+def _switch() -> None:
+    session.into_address("projector", None if session.projected() else "1")
 
 
 def _picker(chosen: Run, runs: list[Run], called: dict[str, str], key: str) -> None:

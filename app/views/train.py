@@ -7,17 +7,15 @@ import pandas as pd
 import streamlit as st
 
 from app import access, actions, exercise, navigation, reading, session
-from app.components.plotly_chart import live_chart
-from app.drawing import charts
-from app.parts import form, header, members, messages
+from app.parts import curves, form, header, members, messages, outlook
 from app.parts.messages import duration, percent
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.choices import OBJECTIVES
 from core.settings.config import applies, settings
 from core.settings.presets import PRESETS
 
+_RECENT = 20  # rows of steps
 WAITING = 5.0  # seconds between two looks at whether somebody else has begun or changed something
 MOST_EPOCHS = next(field.high for field in settings() if field.name == "epochs")
 
@@ -36,7 +34,7 @@ def progress(run: Run, steps: pd.DataFrame, age: float = 0.0) -> tuple[float, st
         return 0.0, begun if run.active else "Ended before the first step."
     last = steps.iloc[-1]
     done = (last["epoch"] - 1 + last["step"] / max(run.steps_per_epoch, 1)) / run.config.epochs
-    words = f"Epoch {last['epoch']:.0f}/{run.config.epochs}"
+    words = f"Epoch {last['epoch']:.0f}/{run.config.epochs}{_speed(run, steps)}"
     if run.status == "pausing":
         return done, f"{words} · saving at the next step …"
     tested = store.testing(run)
@@ -49,6 +47,16 @@ def progress(run: Run, steps: pd.DataFrame, age: float = 0.0) -> tuple[float, st
         whole = last["step"] == run.steps_per_epoch
         phase = "evaluating" if whole else f"step {last['step']:.0f}/{run.steps_per_epoch}"
     return done, f"{words} · {phase} · {duration(last['seconds'] + age)} elapsed{_left(run, steps, done, age)}"
+
+
+def _speed(run: Run, steps: pd.DataFrame) -> str:
+    """Images that pass through the network a second, over the last rows of an epoch of a run in training."""
+    recent = steps[steps["epoch"] == steps["epoch"].iloc[-1]].iloc[-_RECENT:]
+    passed = recent["seconds"].iloc[-1] - recent["seconds"].iloc[0]
+    if run.status != "running" or passed <= 0:
+        return ""
+    made = (recent["step"].iloc[-1] - recent["step"].iloc[0]) * run.config.images_a_batch(len(run.data.classes))
+    return f" · {made / passed:,.0f} images/s"
 
 
 def _left(run: Run, steps: pd.DataFrame, done: float, age: float) -> str:
@@ -65,18 +73,29 @@ def figures(run: Run, history: pd.DataFrame) -> list[tuple[str, str, str]]:
     """The results in figures: what, how much, and of which epoch."""
     if history.empty:
         return [(name, "–", "after epoch 1") for name in ("Test accuracy", "Train accuracy", "Train loss", "Test loss")]
-    last, best = history.iloc[-1], history.loc[history["test_accuracy"].idxmax()]
+    last = history.iloc[-1]
     partly = f"{last['steps']:.0f} of {run.steps_per_epoch} steps of " * bool(last["steps"] < run.steps_per_epoch)
     epoch = f"{partly}epoch {last['epoch']:.0f}"
-    best_words = f" · best on the test images {percent(best['test_accuracy'])}, epoch {best['epoch']:.0f}"
-    shown = [("Test accuracy", percent(last["test_accuracy"]), f"after {epoch}{best_words}")]
+    test_best = f" · best on test {_best(history, 'test_accuracy', percent)}"
+    shown = [("Test accuracy", percent(last["test_accuracy"]), f"{epoch}{test_best}")]
     if pd.notna(kept := last.get("validation_accuracy")):
-        shown.append(("Validation accuracy", percent(kept), f"after {epoch}"))
-    shown.append(("Train accuracy", percent(last["train_accuracy"]), f"after {epoch}"))
-    shown.append(("Train loss", f"{last['train_loss']:.4f}", f"mean over {epoch}"))
+        best = _best(history, "validation_accuracy", percent)
+        shown.append(("Validation accuracy", percent(kept), f"{epoch} · best {best}"))
+    best = _best(history, "train_accuracy", percent)
+    shown.append(("Train accuracy", percent(last["train_accuracy"]), f"{epoch} · best {best}"))
+    best = _best(history, "train_loss", "{:.3f}".format)
+    shown.append(("Train loss", f"{last['train_loss']:.3f}", f"mean of {epoch} · best {best}"))
     if pd.notna(loss := last.get("test_loss")):
-        shown.append(("Test loss", f"{loss:.4f}", f"after {epoch}"))
+        best = _best(history, "test_loss", "{:.3f}".format)
+        shown.append(("Test loss", f"{loss:.3f}", f"{epoch} · best {best}"))
     return shown
+
+
+def _best(history: pd.DataFrame, column: str, written) -> str:
+    """The best value of a column, the first of equals, with its epoch."""
+    values = history[column]
+    place = values.idxmin() if column.endswith("loss") else values.idxmax()
+    return f"{written(values[place])} at {history['epoch'][place]:.0f}"
 
 
 def numbers(run: Run, history: pd.DataFrame) -> None:
@@ -129,6 +148,9 @@ def controls(run: Run) -> None:
         kept = "Ends at the next step and tests the model so far, which is kept."
         button("Stop", "stop", (), stop, kept, disabled=run.status == "stopping")
     elif resumable(run):
+        step = partial(actions.one_step, run)
+        what = (run.status, reading.goes_on_at(run))
+        button("One step", "one_step", what, step, "Trains a single batch; the microscope shows what it changed.")
         resume = partial(actions.resume, run)
         button("Resume", "resume", (), resume, "Goes on as if there had been no interruption.", type="primary")
     elif run.status == "done":
@@ -192,51 +214,6 @@ def told(run: Run, how: str | None) -> None:
         st.info(messages.plain(note))
 
 
-def curves(run: Run, history: pd.DataFrame, steps: pd.DataFrame) -> None:
-    """The charts: two for every run, two more for those with triplets."""
-    span = (run.steps_per_epoch, run.config.epochs)
-    triplets = OBJECTIVES[run.config.objective].triplets
-    height = 215 if triplets else 400  # two rows fit a projector of 1280x720 as well as one
-    left, right = st.columns(2)
-    with left:
-        loss = charts.loss_curves(history, steps, *span)
-        live_chart(loss, key=f"loss_{run.id}", height=height, alt="loss over epochs")
-    with right:
-        accuracy = charts.accuracy_curves(history, *span)
-        live_chart(accuracy, key=f"accuracy_{run.id}", height=height, alt="accuracy over epochs")
-    if triplets:
-        triplet_curves(history, steps, span, run.id, height)
-
-
-def triplet_curves(history: pd.DataFrame, steps: pd.DataFrame, span: tuple[int, int], run_id: str, height: int) -> None:
-    """What the triplets are like, and the distances in the embedding space."""
-    left, right = st.columns(2)
-    with left:
-        shares = charts.triplet_curves(history, steps, *span)
-        alt = "shares of easy and hard triplets over epochs"
-        live_chart(shares, key=f"triplets_{run_id}", height=height, alt=alt)
-        st.caption(
-            "Shares of the triplets that counted. Easy: right by the margin. Semi-hard: right, but not by the margin. "
-            "Hard: wrong. Active: those that still change the network." + left_out(history)
-        )
-    with right:
-        distances = charts.distance_curves(history, steps, *span)
-        alt = "distances in the embedding space over epochs"
-        live_chart(distances, key=f"distances_{run_id}", height=height, alt=alt)
-        st.caption(
-            "From anchors to positives, d(a, p), and to negatives, d(a, n): mean, and in colour the middle 80 %; from "
-            "0 to 20. The spread is the embeddings' distance from their centre, from 0 to 10."
-        )
-
-
-def left_out(history: pd.DataFrame) -> str:
-    """A sentence on anchors without a triplet, where there are some."""
-    if history.empty or "anchors_left_out" not in history or history["anchors_left_out"].iloc[-1] < 0.05:
-        return ""
-    last = history.iloc[-1]
-    return f" In epoch {last['epoch']:.0f} {last['anchors_left_out']:.1f} anchors of a batch had no triplet."
-
-
 def said(run: Run) -> tuple:
     """What is said of a run outside `live`. When it changes, the page is drawn anew."""
     result = run.result
@@ -252,9 +229,13 @@ def live(run_id: str, pace: float | None, before: tuple) -> None:
     if (said(run), reading.pace(run, steps)) != (before, pace):
         st.rerun()  # the whole page: another run, other words, or another clock
     share, words = progress(run, steps, reading.age_of_steps(run))
-    st.progress(min(share, 1.0), text=words)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(width="stretch"):
+            st.progress(min(share, 1.0), text=words)
+        with st.container(width=170):
+            smoothed = curves.smoothing()
     numbers(run, history)
-    curves(run, history, steps)
+    curves.draw(run, history, steps, share, smoothed)
 
 
 def own_settings(run: Run, name: str) -> None:
@@ -300,6 +281,8 @@ def next_run() -> None:
         elif clash:
             st.error(messages.worded(clash))
         messages.refused("form")
+    with st.container(key="outlook"):
+        outlook.show(config)
     st.toggle("Show the settings", key="unfold")  # style.css: on a small screen only
     with st.container(key="fields"):
         form.preset_picker()

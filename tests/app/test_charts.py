@@ -7,12 +7,14 @@ import torch
 
 from app.drawing import charts
 from core.analysis import metrics
+from core.learning.schedule import learning_rate
 from core.runs import store
+from core.settings.sheet import published
 
 NOTHING = pd.DataFrame()
 
 
-@pytest.mark.parametrize("curves", [charts.loss_curves, charts.triplet_curves, charts.distance_curves])
+@pytest.mark.parametrize("curves", [charts.loss_curves, charts.share_curves, charts.distance_curves])
 def test_curves_of_a_run_before_its_first_step(curves):
     assert not any(len(line.x) for line in curves(NOTHING, NOTHING, 0, 5).data)
 
@@ -20,13 +22,53 @@ def test_curves_of_a_run_before_its_first_step(curves):
 def test_shares_are_percents_and_distances_distances(trained):
     history, steps = store.history(trained), store.steps(trained)
     span = (trained.steps_per_epoch, trained.config.epochs)
-    shares = {line.name: line for line in charts.triplet_curves(history, steps, *span).data}
-    np.testing.assert_allclose(shares["hard"].y, 100 * history["hard"])
-    np.testing.assert_allclose(shares["easy"].y + shares["semi-hard"].y + shares["hard"].y, 100, atol=1e-4)
+    shares = {line.name: line for line in charts.share_curves(history, steps, *span).data}
+    np.testing.assert_allclose(shares["hard"].y, 100 * steps["valid_hard"])
+    np.testing.assert_allclose(shares["hard (mined)"].y, 100 * steps["hard"])
+    for mined in ("", " (mined)"):
+        parts = [shares[f"{kind}{mined}"] for kind in ("hard", "semi-hard", "easy")]
+        np.testing.assert_allclose(sum(part.y for part in parts), 100, atol=1e-4)
+        assert len({part.stackgroup for part in parts}) == 1
+    np.testing.assert_allclose(shares["active"].y, 100 * steps["active_fraction"])
     distances = {line.name: line for line in charts.distance_curves(history, steps, *span).data}
     np.testing.assert_allclose(distances["d(a, n)"].y, history["negative_distance"])
     assert (distances["positive_distance_q90"].y >= distances["positive_distance_q10"].y).all()
     assert distances["positive_distance_q90"].fill == "tonexty"
+
+
+def test_a_run_of_an_older_version_shows_the_mined_triplets_only(trained):
+    old = store.steps(trained).drop(columns=["valid_easy", "valid_semi_hard", "valid_hard"])
+    names = [line.name for line in charts.share_curves(store.history(trained), old, 3, 2).data]
+    assert names == ["hard", "semi-hard", "easy", "active"]
+
+
+def test_the_raw_line_stays_beside_the_smoothed_one(trained):
+    steps = store.steps(trained)
+    lines = {line.name: line for line in charts.loss_curves(NOTHING, steps, 3, 2, smoothed=5).data}
+    np.testing.assert_allclose(lines["step"].y, steps["loss"])
+    np.testing.assert_allclose(lines["mean of 5"].y[-1], steps["loss"].iloc[-5:].mean())
+    assert "mean of 5" not in [line.name for line in charts.loss_curves(NOTHING, steps, 3, 2).data]
+
+
+def test_the_sheets_own_curve_is_dotted():
+    sheet = published("facenet")
+    line = next(each for each in charts.accuracy_curves(NOTHING, 0, 5, sheet).data if each.name == "sheet, test")
+    assert line.line.dash == "dot"
+    assert list(line.y) == pytest.approx([93.9, 96.0, 97.1, 98.5, 98.0])
+    assert not [each for each in charts.accuracy_curves(NOTHING, 0, 5, published("quick")).data if "sheet" in each.name]
+
+
+def test_an_early_end_is_marked_with_what_decided_it():
+    figure = charts.accuracy_curves(NOTHING, 10, 8, ended=(3, 4))
+    assert [shape.x0 for shape in figure.layout.shapes] == [3, 4]
+    assert "stopped early at 4: validation best at 3" in figure.layout.title.text
+
+
+def test_the_learning_rate_is_drawn_as_it_is_used(tiny):
+    config = tiny.changed(schedule="one_cycle", epochs=4)
+    plan, over = charts.rate_curve(config, 10, 0.5).data
+    assert plan.y[7] == pytest.approx(learning_rate(config, 1, 8, 10))
+    assert (len(plan.x), over.x.max()) == (40, 2.0)
 
 
 def test_a_tiny_difference_does_not_fill_the_accuracy_chart():

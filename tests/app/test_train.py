@@ -80,16 +80,16 @@ def table(*accuracies: float) -> pd.DataFrame:
 
 def test_each_number_says_its_epoch_and_the_best_one_its_own(running):
     figures = {name: (value, of) for name, value, of in train.figures(running, table(0.97, 0.985, 0.984))}
-    assert figures["Test accuracy"] == ("98.4 %", "after epoch 3 · best on the test images 98.5 %, epoch 2")
-    assert figures["Train accuracy"] == ("99.1 %", "after epoch 3")
-    assert figures["Train loss"] == ("0.0800", "mean over epoch 3")
+    assert figures["Test accuracy"] == ("98.4 %", "epoch 3 · best on test 98.5 % at 2")
+    assert figures["Train accuracy"] == ("99.1 %", "epoch 3 · best 99.1 % at 1")
+    assert figures["Train loss"] == ("0.080", "mean of epoch 3 · best 0.080 at 1")
     assert {value for _, value, _ in train.figures(running, table())} == {"–"}
 
 
 def test_the_numbers_of_an_unfinished_epoch_say_how_many_steps(running):
     history = table(0.9, 0.91)
     history.loc[1, "steps"] = 4
-    assert train.figures(running, history)[1][2] == "after 4 of 10 steps of epoch 2"
+    assert train.figures(running, history)[1][2] == "4 of 10 steps of epoch 2 · best 99.1 % at 1"
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "٣", "99999", "abc"])

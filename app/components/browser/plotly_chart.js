@@ -36,7 +36,7 @@ function element(tag, className, parent) {
 }
 
 // Streamlit's theme as a Plotly template: whatever the figure says itself has priority over it.
-function template(frame, isMap) {
+function template(frame, isMap, scale) {
   const style = getComputedStyle(frame);
   const read = (name, otherwise) => {
     const value = style.getPropertyValue(name).trim();
@@ -58,11 +58,11 @@ function template(frame, isMap) {
     spikedash: "solid",
     spikethickness: 1,
     zeroline: false,
-    title: { font: { size: 16 }, standoff: 10 },
+    title: { font: { size: 16 * scale }, standoff: 10 },
   };
   return {
     layout: {
-      font: { family, color: text, size: 15 }, // for a wall, not for a page
+      font: { family, color: text, size: 15 * scale }, // for a wall, not for a page
       paper_bgcolor: clear,
       plot_bgcolor: read("--st-background-color", "#ffffff"), // also the outline of the line at the mouse
       colorway: read("--st-chart-categorical-colors", "#0b6e99,#e69f00,#009e73,#d55e00,#cc79a7").split(","),
@@ -84,6 +84,16 @@ function template(frame, isMap) {
   };
 }
 
+// For a projector: thicker lines, larger points and titles, and the room that they need.
+function enlarge(data, layout, scale) {
+  for (const trace of data) {
+    if (trace.line?.width) trace.line.width *= scale;
+    if (trace.marker?.size) trace.marker.size *= scale;
+  }
+  if (layout.title?.font?.size) layout.title.font.size *= scale;
+  for (const side of Object.keys(layout.margin ?? {})) layout.margin[side] *= scale;
+}
+
 function prepare(state) {
   const { data, layout } = JSON.parse(state.data.figure); // parsed anew every time: Plotly writes into what it gets
   const isMap = Boolean(state.data.captions);
@@ -102,11 +112,13 @@ function prepare(state) {
   for (const trace of data.filter((trace) => trace.meta?.ink)) {
     for (const part of [trace.line, trace.marker, trace.marker?.line]) if (part) part.color = ink;
   }
+  const scale = state.data.scale ?? 1;
+  if (scale !== 1) enlarge(data, layout, scale);
   delete layout.width; // the element decides
   delete layout.height;
   layout.autosize = true;
   layout.uirevision ??= "kept";
-  layout.template = template(state.frame, isMap);
+  layout.template = template(state.frame, isMap, scale);
   const config = {
     displayModeBar: "hover",
     displaylogo: false,

@@ -1,0 +1,94 @@
+"""The charts of a run in training, each drawn into the one before it, so that zoom and hidden curves stay."""
+
+import pandas as pd
+import streamlit as st
+
+from app import session
+from app.components.plotly_chart import live_chart
+from app.drawing import charts
+from app.parts import microscope
+from core.runs.store import Run
+from core.settings.sheet import published
+
+SMOOTHINGS = {0: "No smoothing", 5: "Mean of 5", 20: "Mean of 20", 50: "Mean of 50"}
+_NORMAL, _PROJECTED = 1.0, 1.5  # size of type
+
+
+def smoothing() -> int:
+    """Over how many rows of steps the loss is drawn as a mean as well; the raw line stays."""
+    help = "Adds the mean of the last rows of steps to the loss; the line of single steps stays."
+    options = {"format_func": SMOOTHINGS.get, "label_visibility": "collapsed", "help": help}
+    return st.selectbox("Smoothing", SMOOTHINGS, key="smoothing", **options)
+
+
+def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> None:
+    """Loss and accuracy; triplets and distances where there are any; the learning rate and the microscope.
+
+    `done` is the share of the training that is over.
+    """
+    span = (run.steps_per_epoch, run.config.epochs)
+    sheet = published(run.config.preset)
+    figures = {
+        "loss": (charts.loss_curves(history, steps, *span, sheet, smoothed), "loss over epochs"),
+        "accuracy": (
+            charts.accuracy_curves(history, *span, sheet, ended_early(run, history)),
+            "accuracy over epochs",
+        ),
+    }
+    triplets = run.config.learns.triplets
+    if triplets:
+        figures["triplets"] = (
+            charts.share_curves(history, steps, *span),
+            "shares of easy, semi-hard and hard triplets over epochs",
+        )
+        figures["distances"] = (
+            charts.distance_curves(history, steps, *span),
+            "distances in the embedding space over epochs",
+        )
+    for row in (("loss", "accuracy"), ("triplets", "distances")):
+        for column, name in zip(st.columns(2) if row[0] in figures else (), row, strict=False):
+            with column:
+                _chart(run, name, *figures[name])
+    if triplets:
+        _words(history)
+    left, right = st.columns([1, 2])
+    with left:
+        _chart(run, "rate", charts.rate_curve(run.config, run.steps_per_epoch, done), "learning rate over epochs")
+    with right:
+        microscope.show(run)
+
+
+def _chart(run: Run, name: str, figure, alt: str) -> None:
+    projected = session.projected()
+    height = 330 if projected else 215  # two rows fit a projector of 1280x720
+    live_chart(figure, key=f"{name}_{run.id}", height=height, alt=alt, scale=_PROJECTED if projected else _NORMAL)
+
+
+def ended_early(run: Run, history: pd.DataFrame) -> tuple[int, int] | None:
+    """The epoch of the best validation accuracy and the last one, of a run that its patience has ended."""
+    early = run.status == "done" and run.result and run.result.epochs < run.config.epochs
+    if not early or "validation_accuracy" not in history or history["validation_accuracy"].isna().all():
+        return None
+    best = history["validation_accuracy"].idxmax()
+    return int(history["epoch"][best]), run.result.epochs
+
+
+def _words(history: pd.DataFrame) -> None:
+    left, right = st.columns(2)
+    left.caption(
+        "Easy: right by the margin. Semi-hard: right, but not by the margin. Hard: wrong. All valid: every triplet "
+        "that a batch can form. Mined: those learnt from. Active: those that still change the network."
+        + left_out(history)
+    )
+    right.caption(
+        "From anchors to positives, d(a, p), and to negatives, d(a, n): mean, and in colour the middle 80 %; from "
+        "0 to 20. The spread is the embeddings' distance from their centre, from 0 to 10."
+    )
+
+
+def left_out(history: pd.DataFrame) -> str:
+    """A sentence on anchors without a triplet, where there are some."""
+    if history.empty or "anchors_left_out" not in history or history["anchors_left_out"].iloc[-1] < 0.05:
+        return ""
+    last = history.iloc[-1]
+    return f" In epoch {last['epoch']:.0f} {last['anchors_left_out']:.1f} anchors of a batch had no triplet."
