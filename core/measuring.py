@@ -3,6 +3,7 @@
 One thread of low priority looks at the question asked last. It never measures while a run trains: both would be slow.
 """
 
+import atexit
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from core.runs.queue import queue
 from core.settings.config import RunConfig
 from core.settings.setting import ConfigError
 
+_SHUTDOWN_SECONDS = 10.0  # for the step in progress
 _KEPT = 300  # configurations
 _NO_MATTER = (
     "preset", "seed", "epochs", "learning_rate", "schedule", "warm_up", "decay_factor", "decay_every", "momentum",
@@ -40,6 +42,7 @@ class Measuring:
         self._answers: OrderedDict[tuple, Answer] = OrderedDict()
         self._asked: tuple[tuple, RunConfig, DataSet, bool] | None = None
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def ask(self, config: RunConfig, images: DataSet, measure: bool = True) -> Answer:
         """What is known now; what is missing is found out in the background. `measure`: with seconds, if none train."""
@@ -58,12 +61,22 @@ class Measuring:
                 self._changed.notify_all()
             return Answer(answer.outlook, answer.seconds, answer.trouble)
 
+    def shutdown(self) -> None:
+        """Ends the thread after its step: torch aborts a process that ends in the middle of one."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread:
+            self._thread.join(_SHUTDOWN_SECONDS)
+
     def _work(self) -> None:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: pages come first
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._asked)
+                self._changed.wait_for(lambda: self._asked or self._closed)
+                if self._closed:
+                    return
                 (key, config, images, measure), self._asked = self._asked, None
                 answer = self._answers.setdefault(key, Answer())
             try:
@@ -75,7 +88,7 @@ class Measuring:
 
     def _overtaken(self, key: tuple) -> bool:
         """Whether a measurement has to end: a run begins, or another configuration is asked about."""
-        return bool(queue().names()) or (self._asked is not None and self._asked[0] != key)
+        return self._closed or bool(queue().names()) or (self._asked is not None and self._asked[0] != key)
 
     @staticmethod
     def _find_out(answer: Answer, config, images, measure: bool, leave: Callable[[], bool]) -> None:
@@ -92,6 +105,7 @@ def measuring() -> Measuring:
     with _lock:
         if not hasattr(home, "measuring"):
             home.measuring = Measuring()
+            atexit.register(home.measuring.shutdown)
         return home.measuring
 
 

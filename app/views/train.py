@@ -53,7 +53,7 @@ def _speed(run: Run, steps: pd.DataFrame) -> str:
     """Images that pass through the network a second, over the last rows of an epoch of a run in training."""
     recent = steps[steps["epoch"] == steps["epoch"].iloc[-1]].iloc[-_RECENT:]
     passed = recent["seconds"].iloc[-1] - recent["seconds"].iloc[0]
-    if run.status != "running" or passed <= 0:
+    if run.status != "running" or passed <= 0 or run.data is None:
         return ""
     made = (recent["step"].iloc[-1] - recent["step"].iloc[0]) * run.config.images_a_batch(len(run.data.classes))
     return f" · {made / passed:,.0f} images/s"

@@ -36,6 +36,12 @@ def enter(page, name: str, text: str) -> None:
     field(page, name).press("Tab")
 
 
+def unfold(page) -> None:
+    """Opens the rare settings."""
+    for summary in page.locator(".st-key-fields summary").all():
+        summary.click()
+
+
 def shown(page) -> None:
     field(page, "epochs").wait_for(timeout=60_000)
 
@@ -43,7 +49,7 @@ def shown(page) -> None:
 def test_every_wrong_number_is_named_and_nothing_starts(dashboard, lab):
     with open_page(f"{dashboard}/train?preset=facenet-semi-hard", 1280, 720) as page:
         shown(page)
-        page.get_by_text("Prediction and machine").click()
+        unfold(page)
         here = [name for name in NUMBERS if field(page, name).count()]
         assert len(here) > 10
         for name in here:
@@ -86,7 +92,7 @@ def test_the_form_outlives_pages_reloads_and_a_run(dashboard, lab, tiny, digits)
             shown(page)
             enter(page, "epochs", "7")
             enter(page, "learning_rate", "0.02")
-            page.get_by_text("Prediction and machine").click()
+            unfold(page)
             field(page, "seed").fill("12")  # not left: still being typed
             page.wait_for_timeout(6_000)
             assert field(page, "seed").input_value() == "12"

@@ -54,6 +54,23 @@ def test_a_question_that_cannot_be_answered_says_why(tiny, digits, monkeypatch):
     assert wait_for(Measuring(), lambda answer: answer.trouble, tiny, digits).trouble == "too large"
 
 
+def test_the_end_of_the_process_waits_for_the_step_only(tiny, digits, monkeypatch):
+    begun, left = threading.Event(), threading.Event()
+
+    def measure(config, images, leave):
+        begun.set()
+        while not leave():
+            threading.Event().wait(0.01)
+        left.set()
+
+    monkeypatch.setattr(outlook, "seconds_an_epoch", measure)
+    measuring = Measuring()
+    measuring.ask(tiny, digits)
+    assert begun.wait(SOON)
+    measuring.shutdown()
+    assert left.is_set()
+
+
 @pytest.fixture(autouse=True)
 def empty_queue():
     yield
