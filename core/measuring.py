@@ -17,7 +17,7 @@ from core.runs.queue import queue
 from core.settings.config import RunConfig
 from core.settings.setting import ConfigError
 
-_SHUTDOWN_SECONDS = 10.0  # for the step in progress
+_SHUTDOWN_SECONDS = 20.0  # for the step in progress
 _KEPT = 300  # configurations
 _NO_MATTER = (
     "preset", "seed", "epochs", "learning_rate", "schedule", "warm_up", "decay_factor", "decay_every", "momentum",

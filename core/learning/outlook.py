@@ -11,13 +11,17 @@ import torch
 from core.dataset.loader import DataSet
 from core.learning import evaluate, footprint, loop, machine, memory, sampling
 from core.learning.evaluate import LabelledImages
-from core.learning.states import Request
+from core.learning.interrupt import Interruptible
 from core.learning.training import Training
 from core.networks import build
 from core.settings.config import RunConfig
 
 _STEPS, _SECONDS = 6, 3.0  # a measurement ends after so many steps, or after the step at which this time has passed
 _TRIED = 100  # images whose evaluation is measured
+
+
+class _Left(Exception):
+    """Somebody else needs the machine."""
 
 
 @dataclass(frozen=True)
@@ -48,39 +52,44 @@ def outlook(config: RunConfig, images: DataSet) -> Outlook:
 def seconds_an_epoch(config: RunConfig, images: DataSet, leave: Callable[[], bool] = lambda: False) -> float | None:
     """About how long an epoch takes on this machine, its evaluation included: a few real steps, and what they make.
 
-    They are those of a network and of generators of their own. `leave` is asked before each step; then it is None.
+    They are those of a network and of generators of their own. `leave` is asked all the time; once it is true,
+    the answer is None.
     Raises ConfigError where there is not enough memory.
     """
+
+    def look() -> None:
+        if leave():
+            raise _Left
+
+    try:
+        with Interruptible(look):  # a step of a large network takes seconds, and the process may be about to end
+            return _measured(config, images)
+    except (_Left, loop.Diverged):
+        return None
+    finally:
+        memory.give_back()
+
+
+def _measured(config: RunConfig, images: DataSet) -> float:
     used = machine.choose(config)
-    footprint.check(config, len(images.classes), used)
+    footprint.check(config, len(images.classes))
     labels = torch.tensor(images.train.labels)
     known = LabelledImages(torch.tensor(images.train.images), labels, images.class_numbers)
     learnt = known.rows(~sampling.held_out(config, labels))
     network = build.seeded(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
-    try:
-        taken = _steps(Training(network, config), learnt, config, used, leave)
-        if not taken or leave():
-            return None
-        some = known.images[:_TRIED]
-        begun = time.perf_counter()
-        evaluate.embed_all(network, some, config, used)
-        tested = (time.perf_counter() - begun) / len(some) * (len(labels) + len(images.test.labels))
-        return statistics.median(taken) * sampling.steps_per_epoch(config, learnt.labels) + tested
-    except loop.Diverged:
-        return None
-    finally:
-        del network
-        memory.give_back()
+    taken = _steps(loop.Training(network, config), learnt, config, used)
+    some = known.images[:_TRIED]
+    begun = time.perf_counter()
+    evaluate.embed_all(network, some, config, used)
+    tested = (time.perf_counter() - begun) / len(some) * (len(labels) + len(images.test.labels))
+    return statistics.median(taken) * sampling.steps_per_epoch(config, learnt.labels) + tested
 
 
-def _steps(training: Training, learnt: LabelledImages, config: RunConfig, used, leave) -> list[float]:
+def _steps(training: Training, learnt: LabelledImages, config: RunConfig, used) -> list[float]:
     """The seconds that some steps take; the first one, which is slow, only if there is no other."""
     marks = [time.perf_counter()]
 
-    def control() -> Request | None:
-        return Request.LEAVE if leave() else None
-
-    for done in loop.fit(training, learnt, config, used, evaluate=lambda epoch: None, control=control):
+    for done in loop.fit(training, learnt, config, used, evaluate=lambda epoch: None):
         marks.append(time.perf_counter())
         enough = len(marks) > _STEPS or marks[-1] - marks[0] > _SECONDS
         if enough or done.step == done.steps:
