@@ -94,7 +94,8 @@ def _splits(folder: Path, folders: list[str]) -> dict[str, str]:
             return {split: _one_of(folder, split, named[split]) for split in SPLITS}
     for named in groups:
         for split in SPLITS:
-            if holding := [name for name in named.get(split, ()) if listed(folder / name)[0]]:
+            there = [name for name in named.get(split, ()) if role_of(name)[1] == split]  # validation alone says little
+            if holding := [name for name in there if listed(folder / name)[0]]:
                 return {split: _one_of(folder, split, holding)}
     return {}
 

@@ -121,6 +121,12 @@ def test_one_half_named_instead_of_the_set(bare, train, test):
         assert error_of(loader.load, bare / half) == f"{bare / half}: one half of a set; name {bare}, which holds both"
 
 
+def test_a_folder_called_dev_is_no_half_of_a_set(tmp_path):
+    write_png(tmp_path / "dev" / "disk" / "x.png", np.zeros((6, 5), np.uint8))
+    (tmp_path / "home").mkdir()
+    assert error_of(loader.load, tmp_path).startswith(f"{tmp_path}: holds dev, but no train/ and test/ with a folder")
+
+
 def test_a_class_called_train(classes):
     renamed(classes, a="train")
     assert loader.load(classes).classes == ("b", "c", "train")
