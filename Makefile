@@ -45,7 +45,7 @@ constraints: setup-dev
 	echo "# The exact versions that CI ran, renewed by make constraints. PyTorch itself names those of its CUDA packages." > constraints.txt
 	$(BIN)/python -m pip freeze --disable-pip-version-check | grep -vE "^(nvidia|cuda|triton)" >> constraints.txt
 
-.venv/installed-dev: .venv/installed requirements-dev.txt
+.venv/installed-dev: .venv/installed requirements-dev.txt requirements-export.txt
 	@echo "Installing what tests and benchmarks need into .venv."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) $(CONSTRAINTS) -r requirements-dev.txt
 	touch .venv/installed-dev

@@ -1,14 +1,13 @@
 """What buttons do: begin, pause, stop, rename, …; and what went wrong, in one place."""
 
-import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import access, reading, session
-from core import control, places
+from core import control, places, race
 from core.classroom import codes
 from core.classroom.codes import Class
 from core.dataset import sources
@@ -66,6 +65,38 @@ def pause(run: Run) -> None:
 def stop(run: Run) -> None:
     """Ends a run at its next step, or takes it out of the queue, in whatever process it is."""
     control.stop(run, actor=access.actor())
+
+
+def begin_race(preset: str, vary: dict, seeds: int, **changes) -> str:
+    """Puts a race on the data set in use into the queue and returns its id."""
+    return control.begin_race(
+        preset, vary, seeds, reading.data_set(), places.runs_folder(), actor=access.actor(), **changes
+    )
+
+
+def resume_race(held: race.Race) -> None:
+    """Puts the runs of a race that can go on back into the queue."""
+    images = reading.images_of(reading.runs_of(held)[0])
+    control.resume_race(held, images, places.runs_folder(), actor=access.actor())
+
+
+def pause_all(runs: list[Run]) -> None:
+    """Saves runs and lets go of them: those that wait first, or one after the other would begin."""
+    for run in sorted(runs, key=lambda run: run.status != "queued"):
+        with suppress(StoreError):  # it has ended meanwhile
+            control.pause(run, actor=access.actor())
+
+
+def stop_all(runs: list[Run]) -> None:
+    """Ends runs, those that wait first."""
+    for run in sorted(runs, key=lambda run: run.status != "queued"):
+        with suppress(StoreError):
+            control.stop(run, actor=access.actor())
+
+
+def replay(run: Run) -> None:
+    """Trains a run again in the background and compares; see reading.replayed."""
+    control.replay(run, reading.images_of(run), actor=access.actor())
 
 
 def rename(run: Run, name: str) -> None:
@@ -131,8 +162,6 @@ def _let_go(file) -> Iterator[None]:
             context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
 
 
-def packed(run: Run) -> bytes:
-    """The zip file of a run. Raises UploadError."""
-    stream = io.BytesIO()
-    control.export(run, stream, actor=access.actor())
-    return stream.getvalue()
+def download(run: Run, kind: str) -> bytes:
+    """A file of a run, see core/exchange/downloads.py. Raises UploadError or StoreError."""
+    return control.download(run, kind, actor=access.actor())

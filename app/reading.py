@@ -9,7 +9,7 @@ import pandas as pd
 
 from app import cached, session
 from app.exercise import short
-from core import control, places
+from core import control, places, race, replay
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.exchange import uploads
@@ -68,6 +68,21 @@ def all_runs() -> list[Run]:
 def find_run(run_id: str) -> Run:
     """The run with this id; damaged if its folder is gone."""
     return store.read(places.runs_folder() / run_id)
+
+
+def races() -> list[race.Race]:
+    """Every race, newest first."""
+    return race.all_races(places.runs_folder())
+
+
+def runs_of(held: race.Race) -> list[Run]:
+    """The runs of a race that are still there, in the order of its lanes."""
+    return race.runs_of(held, places.runs_folder())
+
+
+def replayed(run: Run) -> replay.Told | None:
+    """How far the replay of a run is in this process, or what came of it; None without one."""
+    return replay.told(run)
 
 
 def glance(shown: list[Run], others: bool = False) -> tuple:

@@ -7,29 +7,31 @@ Here everything is done that changes something for others, by an `actor`, who is
 why not. The command line acts as the teacher.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from core import places
+from core import places, race
+from core import replay as again
 from core.classroom import codes
 from core.classroom.roles import TEACHER, Actor
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
-from core.exchange import uploads
+from core.exchange import downloads, uploads
 from core.learning import footprint, memory
 from core.learning.events import StepDone
 from core.learning.states import Control, Request, Status
 from core.runs import notes, store, writing
 from core.runs.files import StoreError
-from core.runs.queue import queue
+from core.runs.queue import Closed, queue
 from core.runs.store import Run
 from core.runs.writing import RunWriter
 from core.settings.config import RunConfig
 from core.settings.setting import ConfigError
 
+Train = Callable[[RunWriter, DataSet, Control], Iterator]  # trains a run, as core/experiment.py: run does
 DEADLY = 2  # starts in a row that ended with the process, after which a run is left alone
 
 
@@ -48,10 +50,10 @@ def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "", actor:
 def resume(run: Run, images: DataSet, add_epochs: int = 0, actor: Actor = TEACHER) -> None:
     """Puts a run that has ended back into the queue; raises ConfigError or StoreError if it cannot go on.
 
-    `images` are those it was trained on. A run that is done needs `add_epochs`.
+    `images` are those it was trained on. A run that is done needs `add_epochs`. One of a race goes on in turns.
     """
     actor.check_may_change(run.owner, "go on with this run")
-    _submit(writing.reopen(run, images, add_epochs), images)
+    _submit(writing.reopen(run, images, add_epochs), images, _in_turns if race.raced(run) else None)
 
 
 def resume_interrupted(runs: Path, say: Callable[[str, bool], None]) -> None:
@@ -91,6 +93,39 @@ def given_up(run: Run) -> str:
     )
 
 
+def begin_race(
+    preset: str,
+    vary: Mapping[str, Sequence],
+    seeds: int,
+    images: DataSet,
+    runs: Path,
+    actor: Actor = TEACHER,
+    **changes,
+) -> str:
+    """Puts the runs of a new race into the queue, where they take turns, and returns the race's id.
+
+    Raises ConfigError or StoreError.
+    """
+    actor.check_takes_part("begin a race")
+    configs = race.lanes(preset, vary, seeds, images, **changes)
+    begun, writers = race.create(preset, list(vary), configs, images, runs, actor.name)
+    _submit_all(writers, images)
+    return begun.race
+
+
+def resume_race(held: race.Race, images: DataSet, runs: Path, actor: Actor = TEACHER) -> None:
+    """Puts those runs of a race that can go on back into the queue. Raises StoreError if there is none."""
+    for run in race.runs_of(held, runs):
+        actor.check_may_change(run.owner, "go on with this race")
+    _submit_all(race.reopen(held, images, runs), images)
+
+
+def replay(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
+    """Trains a run again in the background and compares, see core/replay.py. Raises StoreError."""
+    actor.check_takes_part("replay a run")
+    again.begin(run, images)
+
+
 def pause(run: Run, actor: Actor = TEACHER) -> None:
     """Saves the run at its next step and lets go of it, or takes it out of the queue; `resume` goes on from there."""
     actor.check_may_change(run.owner, "pause this run")
@@ -104,7 +139,7 @@ def one_step(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
     After the last batch of an epoch the step comes with the epoch's evaluation, and is the first of the next epoch.
     """
     actor.check_may_change(run.owner, "go on with this run")
-    _submit(writing.reopen(run, images), images, one_step=True)
+    _submit(writing.reopen(run, images), images, _one_step)
 
 
 def stop(run: Run, actor: Actor = TEACHER) -> None:
@@ -154,10 +189,11 @@ def delete(runs: list[Run], actor: Actor = TEACHER) -> None:
         store.delete(run.folder)
 
 
-def export(run: Run, stream: BinaryIO, actor: Actor = TEACHER) -> None:
-    """Writes the zip file of a run, with its weights. Raises UploadError."""
-    actor.check_may_change(run.owner, "take this run with its weights")
-    uploads.export_run(run, stream)
+def download(run: Run, kind: str, actor: Actor = TEACHER) -> bytes:
+    """A file of a run, see core/exchange/downloads.py. Raises UploadError or StoreError."""
+    if downloads.DOWNLOADS[kind].weights:
+        actor.check_may_change(run.owner, "take this run with its weights")
+    return downloads.content(run, kind)
 
 
 def bring_in_run(file: BinaryIO, runs: Path, sets: Iterable[Path], actor: Actor = TEACHER) -> str:
@@ -218,41 +254,76 @@ def _request(run: Run, request: Request) -> None:
     store.request(now, request)
 
 
-def _submit(writer: RunWriter, images: DataSet, one_step: bool = False) -> None:
+def _submit(writer: RunWriter, images: DataSet, train: Train | None = None) -> None:
     try:
         writer.wait()
     except BaseException:
         writer.close()
         raise
+    _enqueue(writer, images, train)
+
+
+def _submit_all(writers: Sequence[RunWriter], images: DataSet) -> None:
+    """The runs of a race, which wait already."""
+    waiting = list(writers)
+    try:
+        while waiting:
+            _enqueue(waiting.pop(0), images, _in_turns)
+    finally:
+        for writer in waiting:
+            _drop(writer, Request.LEAVE)
+
+
+def _enqueue(writer: RunWriter, images: DataSet, train: Train | None) -> None:
     try:
         queue().submit(
             writer.id,
-            lambda control: _train(writer, images, control, one_step),
+            lambda control: _train(writer, images, control, train),
             told=lambda request: writer.announce(request.heard),
             dropped=lambda request: _drop(writer, request),
             asked=writer.requested,
         )
-    except RuntimeError:  # the process is about to end
+    except Closed:
         _drop(writer, Request.LEAVE)
         raise
 
 
-def _train(writer: RunWriter, images: DataSet, control: Control, one_step: bool = False) -> Iterator:
+def _train(writer: RunWriter, images: DataSet, control: Control, train: Train | None) -> Iterator:
     writer.take_turn()
-    enough = False
-
-    def asked() -> Request | None:
-        return control() or (Request.PAUSE if enough else None)
-
     try:
         with writer:
             from core import experiment  # here: the background thread waits for torch, the page does not
 
-            for event in experiment.run(writer, images, asked):
-                enough = enough or (one_step and isinstance(event, StepDone))
-                yield event
+            yield from (train or experiment.run)(writer, images, control)
+            if writer.record.status == Status.QUEUED:
+                _give_way(writer, images, control)
     finally:
         memory.give_back()  # what this run's feature maps took; until the next one it belongs to other programs
+
+
+def _one_step(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    """Trains a run for a single batch."""
+    from core import experiment
+
+    done: list[StepDone] = []
+    for event in experiment.run(writer, images, lambda: control() or (Request.PAUSE if done else None)):
+        if isinstance(event, StepDone):
+            done.append(event)
+        yield event
+
+
+def _in_turns(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    """Trains a run to the end of an epoch, if others wait."""
+    return race.turn(writer, images, control, lambda: len(queue().names()) > 1)
+
+
+def _give_way(writer: RunWriter, images: DataSet, control: Control) -> None:
+    """Puts a run whose turn is over to the end of the queue."""
+    writer.wait()
+    with suppress(Closed):  # then it is interrupted
+        _enqueue(writer, images, _in_turns)
+        if request := control():  # it came after the last step, and would be forgotten
+            (queue().stop if request == Request.STOP else queue().pause)(writer.id)
 
 
 def _drop(writer: RunWriter, request: Request) -> None:

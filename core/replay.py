@@ -6,6 +6,7 @@ Also the receipt of a run: a short code of all that decides its numbers.
 import hashlib
 import json
 import tempfile
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import numpy as np
 import pandas as pd
 
 from core.dataset.loader import DataSet
+from core.learning.events import Event
+from core.learning.states import Control
 from core.runs import store, writing
 from core.runs.files import StoreError
+from core.runs.queue import queue
 from core.runs.store import Run
 from core.settings.config import RunConfig
 
@@ -51,14 +55,82 @@ def replay(run: Run, images: DataSet, told=lambda event: None) -> Replay:
 
     `told` is called with every event. Raises StoreError for a run without a result, or one that is being trained.
     """
+    comparing = _comparing(run, images)
+    while True:
+        try:
+            told(next(comparing))
+        except StopIteration as end:
+            return end.value
+
+
+@dataclass
+class Told:
+    """A replay in the background."""
+
+    epochs: int = 0  # that are the same so far
+    found: Replay | None = None  # what came of it
+    error: str = ""  # why nothing came of it
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return bool(self.found or self.error)
+
+
+_told: dict[str, Told] = {}  # by the run's id; of this process
+
+
+def told(run: Run) -> Told | None:
+    """How far the last replay of a run in this process is; None without one."""
+    return _told.get(run.id)
+
+
+def begin(run: Run, images: DataSet) -> None:
+    """Puts a replay of `run` into this process's queue; see `told`. Raises StoreError as `replay` does."""
+    _check(run, images)
+    about = Told()
+    name = f"replay of {run.id}"
+    if queue().position(name) is not None:
+        raise StoreError(f"run {run.id} is being replayed")
+    _told[run.id] = about
+
+    def dropped(_) -> None:
+        about.error = "The replay was ended before its turn."
+
+    queue().submit(name, lambda control: _background(run, images, about, control), dropped=dropped)
+
+
+def _background(run: Run, images: DataSet, about: Told, control: Control) -> Iterator[Event]:
+    from core.learning.events import EpochDone
+
+    try:
+        comparing = _comparing(run, images, control)
+        while True:
+            event = next(comparing)
+            about.epochs += isinstance(event, EpochDone)
+            yield event
+    except StopIteration as end:
+        about.found = end.value
+        about.error = "" if end.value else "The replay was ended before its last epoch."
+    except Exception as error:
+        about.error = str(error) or type(error).__name__
+        raise
+
+
+def _check(run: Run, images: DataSet) -> None:
     if run.active or not run.result:
         raise StoreError(f"run {run.id} has no result to compare with, or is being trained; wait for its end")
     store.check_same_data(run, images)
+
+
+def _comparing(run: Run, images: DataSet, control: Control = lambda: None) -> Generator[Event, None, Replay | None]:
+    """Yields the events of a run that is trained anew; returns what came of it, None if `control` ended it."""
+    _check(run, images)
     with (
         tempfile.TemporaryDirectory(prefix="tripletlab-replay-") as folder,
         writing.create(_as_it_was(run), images, Path(folder)) as writer,
     ):
-        return _compared(run, writer, images, told)
+        return (yield from _compared(run, writer, images, control))
 
 
 def _as_it_was(run: Run) -> RunConfig:
@@ -66,7 +138,9 @@ def _as_it_was(run: Run) -> RunConfig:
     return run.config.changed(precision=run.machine.precision, threads=run.machine.threads)
 
 
-def _compared(run: Run, writer: writing.RunWriter, images: DataSet, told) -> Replay:
+def _compared(
+    run: Run, writer: writing.RunWriter, images: DataSet, control: Control
+) -> Generator[Event, None, Replay | None]:
     from core import experiment
     from core.learning.events import EpochDone, StepDone
 
@@ -75,12 +149,14 @@ def _compared(run: Run, writer: writing.RunWriter, images: DataSet, told) -> Rep
     before = store.history(run)
     if before["epoch"].tolist() != list(range(1, last_epoch + 1)):
         return Replay(run.id, 0, 1, f"history.csv does not hold the epochs 1 to {last_epoch}")
-    for event in experiment.run(writer, images, lambda: "stop" if end in steps_done else None):
-        told(event)
+    for event in experiment.run(writer, images, lambda: "stop" if end in steps_done else control()):
+        yield event
         if isinstance(event, StepDone):
             steps_done.append((event.epoch, event.step))
         elif isinstance(event, EpochDone) and (what := _difference(run, again, before, event.epoch)):
             return Replay(run.id, event.epoch, event.epoch, what)
+    if control():
+        return None
     what = _other_weights(run, again) or _other_result(run, again)
     return Replay(run.id, last_epoch, last_epoch if what else None, what)
 

@@ -19,7 +19,17 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 VIEWS = sorted((ROOT / "app" / "views").rglob("*.py"))
 # Each part of core may import itself and those before it, never those after
 CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "classroom", "maps"]
-CHAPTERS += ["classifying", "evaluation", "recorder", "experiment", "measuring", "replay", "exchange", "control"]
+CHAPTERS += [
+    "classifying",
+    "evaluation",
+    "recorder",
+    "experiment",
+    "measuring",
+    "replay",
+    "race",
+    "exchange",
+    "control",
+]
 CHAPTERS += ["commands", "__main__"]
 STRANGERS = [("dataset", "networks"), ("networks", "dataset")]  # do not know each other, whatever the order
 

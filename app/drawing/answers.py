@@ -4,8 +4,9 @@ import html
 
 import numpy as np
 
-from app.drawing.charts import run_colour
+from app.drawing.comparison import run_colour
 from app.drawing.pictures import png_uri
+from core.runs.store import Run
 from core.settings.colours import class_colour
 
 MOST_BARS = 10
@@ -28,10 +29,10 @@ def verdict(name: str, score: float, size: str = "") -> str:
     return f'<div class="lab-verdict {size}"><b>{html.escape(name)}</b> {100 * score:.0f} %</div>'
 
 
-def title(name: str, run_id: str) -> str:
+def title(name: str, run: Run) -> str:
     """A run's name with its colour."""
     return (
-        f'<div class="lab-title"><span class="lab-dot" style="background:{run_colour(run_id)}"></span>'
+        f'<div class="lab-title"><span class="lab-dot" style="background:{run_colour(run)}"></span>'
         f"<b>{html.escape(name)}</b></div>"
     )
 

@@ -1,6 +1,5 @@
 """Arrays -> Plotly figures. No Streamlit here; text and grid take their colours from the page's theme."""
 
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,16 +15,9 @@ ACTIVE, EASY, SEMI_HARD, HARD = "#8e5fd0", "#2ca05a", "#b59a00", "#d43d51"
 SMOOTHED = "#0b4a75"
 TRIPLET_KINDS = [("hard", "hard", HARD), ("semi_hard", "semi-hard", SEMI_HARD), ("easy", "easy", EASY)]
 POSITIVE, NEGATIVE, SPREAD = "#17a7b8", "#d43d51", "#8a8d91"
-# Runs have colours of their own
-RUN_COLOURS = ["#0b6e99", "#c2571a", "#6a4c93", "#1b7f5c", "#a23b72", "#7a6a00", "#4059ad", "#7d4f50"]
 Sheet = Sequence[dict[str, float | None]]  # rows of core/settings/sheet.py
 _RATE_POINTS = 400
 _POINTS = 1000  # at most, a line
-
-
-def run_colour(run_id: str) -> str:
-    """The colour of a run wherever it is shown: that of its id, so that it never changes."""
-    return RUN_COLOURS[zlib.crc32(run_id.encode()) % len(RUN_COLOURS)]
 
 
 def loss_curves(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import reading, session
-from app.drawing.charts import run_colour
+from app.drawing.comparison import run_colour
 from app.parts.messages import percent, plain
 from core.runs.store import Run
 
@@ -71,7 +71,7 @@ def about_images(notes: tuple[str, ...], of: str = "") -> None:
 def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None] | None) -> None:
     called = names(reading.all_runs())
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
-        st.html(f'<span class="lab-dot" style="background:{run_colour(chosen.id)}"></span>', width="content")
+        st.html(f'<span class="lab-dot" style="background:{run_colour(chosen)}"></span>', width="content")
         name = f"Run: {plain(called.get(chosen.id, chosen.title))}"
         st.subheader(name, width="stretch" if buttons else "content", anchor=False)
         status_badge(chosen)

@@ -1,48 +1,79 @@
-"""Runs: all of them in a table, and two to eight of them side by side."""
+"""Runs: all of them in a table, two to eight of them side by side, and races."""
 
 import pandas as pd
 import streamlit as st
 
-from app import cached, reading, session
-from app.components.plotly_chart import live_chart
-from app.drawing import comparison as drawing
-from app.parts import cards, header, messages
-from app.views import home
-from core.analysis import compare
-from core.runs import store
-from core.runs.comparison import MOST_RUNS, Comparison, images_an_epoch
+from app import reading, session
+from app.drawing.comparison import run_colour
+from app.parts import comparison, header, messages, racing, receipt, run_bar
 from core.runs.store import Run
-from core.settings.config import settings
+from core.settings.presets import PRESETS
 
-_SHOWN = 60  # images of a group at once
+WAITING = 3.0  # seconds between two looks at whether the runs have changed
 
 
 def page() -> None:
-    """The table, what can be done with the ticked runs, and their comparison."""
+    """A race where the address names one; else the table, what can be done with the ticked runs, and the comparison."""
+    if racing.shown():
+        return
     every = reading.all_runs()
     if not every:
         st.title("Runs")
         messages.no_runs_yet()
+        with st.container(horizontal=True):
+            racing.start_button()
         return
     with messages.errors_explained():
-        ticked = table(filtered(every))
-        if ticked:
-            home.buttons(ticked)
+        listed = filtered(every)
+        ticked = table(listed)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_bar"):
+            run_bar.buttons(ticked)
+            racing.start_button()
+            racing.earlier()
+        messages.refused("runs")
         session.choose_runs([run.id for run in ticked])
-        compare_ticked(ticked)
-    if named := [run for run in every if run.id in (session.recall("to_delete") or ())]:
-        home.confirm_deletion(named)
-    st.fragment(home.look_out, run_every=home.WAITING)(reading.glance(every, others=True), every)
+        if len(ticked) == 1 and ticked[0].config:
+            session.choose_run(ticked[0].id)
+        if following() and (newest := newest_of(listed)) and newest.id not in {run.id for run in ticked}:
+            ticked = [newest, *ticked]
+        comparison.page_part(ticked)
+        if len(ticked) == 1 and ticked[0].config:
+            receipt.card(ticked[0])
+    run_bar.to_delete(every)
+    st.fragment(look_out, run_every=WAITING)(reading.glance(every, others=True), every)
+
+
+def following() -> bool:
+    """Whether the newest run is shown whatever is ticked."""
+    return bool(session.recall("follow_newest"))
+
+
+def newest_of(runs: list[Run]) -> Run | None:
+    """The run that was begun last."""
+    return next((run for run in runs if run.config), None)
+
+
+def look_out(seen: tuple, runs: list[Run]) -> None:
+    """Draws nothing; draws the page anew when something has happened to a run."""
+    if reading.glance(runs, others=True) != seen:
+        st.rerun()
 
 
 def filtered(every: list[Run]) -> list[Run]:
-    """The runs that the search, the statuses and the switch above the table leave."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width=320):
-            text = st.text_input("Search", placeholder="name, preset or id", key="runs_search")
+    """The runs that the search, the statuses and the switches above the table leave."""
+    with st.container(horizontal=True, vertical_alignment="center", key="run_filter"):
+        with st.container(width=280):
+            text = st.text_input(
+                "Search", placeholder="Search: name, preset, id", key="runs_search", label_visibility="collapsed"
+            )
         statuses = sorted({run.status for run in every})
-        with st.container(width=320):
-            wanted = st.multiselect("Status", statuses, placeholder="any", key="runs_status")
+        with st.container(width=280):
+            wanted = st.multiselect(
+                "Status", statuses, placeholder="Any status", key="runs_status", label_visibility="collapsed"
+            )
+        st.toggle(
+            "Follow the newest", key="follow_newest", help="Shows the curves of the newest run, whatever is ticked."
+        )
         if away := sum(run.archived for run in every):
             st.toggle(f"Show archived ({away})", key="show_archived")
     if not (away and session.recall("show_archived")):
@@ -51,7 +82,15 @@ def filtered(every: list[Run]) -> list[Run]:
         every = [run for run in every if run.status in wanted]
     header.damaged(every)
     text = text.strip().lower()
-    return [run for run in every if text in f"{run.title} {run.config and run.config.preset} {run.id}".lower()]
+    called = header.names(reading.all_runs())
+    return [run for run in every if text in f"{called[run.id]} {preset_of(run)} {run.id}".lower()]
+
+
+def preset_of(run: Run) -> str:
+    """The title of a run's preset."""
+    if not run.config:
+        return ""
+    return PRESETS[run.config.preset].title if run.config.preset in PRESETS else run.config.preset
 
 
 def rows_of(runs: list[Run]) -> pd.DataFrame:
@@ -59,22 +98,23 @@ def rows_of(runs: list[Run]) -> pd.DataFrame:
     results = [run.result for run in runs]
     configs = [run.config for run in runs]
     best = [reading.best_epoch(run) for run in runs]
+    called = header.names(reading.all_runs())
     return pd.DataFrame(
         {
             "": ["●"] * len(runs),
-            "Run": [run.title for run in runs],
+            "Run": [called.get(run.id, run.title) for run in runs],
+            **({"Owner": [run.owner or "teacher" for run in runs]} if any(run.owner for run in runs) else {}),
             "Status": [reading.status(run) for run in runs],
+            "Preset": [preset_of(run) or None for run in runs],
             "Test accuracy": pd.array([each and each.test_accuracy for each in results], dtype="Float64") * 100,
             "Best on test": [f"{100 * found[0]:.1f} % ({found[1]})" if found else None for found in best],
-            "Epochs": [
-                f"{each.epochs if each else 0} of {config.epochs}" if config else None
-                for each, config in zip(results, configs, strict=True)
-            ],
+            "Epochs": [run_bar.epochs_of(run) for run in runs],
             "Time": pd.array([run.seconds for run in runs], dtype="Float64"),
-            "Seed": pd.array([config.seed if config else None for config in configs], dtype="Int64"),
             "Begun": pd.Series([run.created if run.config else None for run in runs], dtype="datetime64[ns]"),
+            "Seed": pd.array([config.seed if config else None for config in configs], dtype="Int64"),
             "Images": [run.data and run.data.source for run in runs],
-            "Alarm": [(each and each.alarm_kind) or None for each in results],
+            "Mistakes": pd.array([each and each.mistakes for each in results], dtype="Int64"),
+            "Alarm": [(each and each.alarm.partition(":")[0]) or None for each in results],
             "Id": [run.id for run in runs],
         }
     )
@@ -85,147 +125,45 @@ def table(runs: list[Run]) -> list[Run]:
     if not runs:
         st.info("No run matches. Clear the search or the statuses.")
         return []
-    colours = drawing.run_colours(runs)
-    styled = rows_of(runs).style.apply(lambda _: [f"color: {colours[run.id]}" for run in runs], subset=[""])
+    styled = rows_of(runs).style.apply(lambda _: [f"color: {run_colour(run)}" for run in runs], subset=[""])
     asked = session.chosen_runs()
     selection = st.dataframe(
         styled,
         hide_index=True,
         width="stretch",
-        height=min(38 + 35 * len(runs), 300),
+        height=min(38 + 35 * len(runs), 250),
         placeholder="–",
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [row for row, run in enumerate(runs) if run.id in asked]}},
         # A tick belongs to a row: with other rows it must not move on to another run
         key=f"all_runs_{hash(tuple(run.id for run in runs)) % 2**32}",
-        column_config={
-            "": st.column_config.TextColumn(width=30, help="The run's colour."),
-            "Test accuracy": st.column_config.NumberColumn(
-                format="%.1f %%", help="Share of the test images classified correctly after the last epoch."
-            ),
-            "Best on test": st.column_config.TextColumn(
-                help="The best epoch on the test images, and which one it was. Chosen by looking at the test images, "
-                "so it says less than the last epoch's accuracy."
-            ),
-            "Time": st.column_config.NumberColumn(format="%.0f s", help="Training and evaluation."),
-            "Begun": st.column_config.DatetimeColumn(format="D MMM HH:mm"),
-            "Images": st.column_config.TextColumn(help="The source of the data set."),
-            "Alarm": st.column_config.TextColumn(help="What has gone wrong; open the run on Train for the remedy."),
-        },
+        column_config=columns(),
     )
     return [runs[row] for row in selection.selection.rows if row < len(runs)]
 
 
-def compare_ticked(ticked: list[Run]) -> None:
-    """The comparison of the ticked runs, or what to tick."""
-    with_result = [run for run in ticked if run.result]
-    if len(with_result) < 2:
-        st.caption(f"Tick two to {MOST_RUNS} runs with a result to compare them.")
-        return
-    if len(with_result) > MOST_RUNS:
-        st.info(f"{len(with_result)} runs are ticked; a comparison takes at most {MOST_RUNS}.")
-        return
-    if skipped := [run for run in ticked if not run.result]:
-        st.caption(f"Without a result yet: {', '.join(messages.plain(run.title) for run in skipped)}.")
-    found = cached.comparison(with_result, reading.images_of(with_result[0]))
-    names = distinct_titles(found.runs)
-    st.subheader("Comparison", anchor=False)
-    curves(found, names)
-    verdict, differing = st.columns([1.2, 1], gap="large")
-    with verdict:
-        sentences(found, names)
-    with differing:
-        differences(found, names)
-    groups(found, names)
-
-
-def distinct_titles(runs) -> dict[str, str]:
-    """What to call each run, by id; those with the same title get the end of their id."""
-    titles = [run.title for run in runs]
-    return {run.id: run.title + f" · {run.id[-4:]}" * (titles.count(run.title) > 1) for run in runs}
-
-
-def curves(found: Comparison, names: dict[str, str]) -> None:
-    """Accuracy of all runs in one chart, against epochs, images seen or seconds."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        axis = st.segmented_control(
-            "Against",
-            drawing.X_AXES,
-            format_func=drawing.X_AXES.get,
-            default="epoch",
-            required=True,
-            key="compare_axis",
-        )
-        logarithmic = st.toggle("Logarithmic", key="compare_log")
-    colours = drawing.run_colours(found.runs)
-    lines = {}
-    for run in found.runs:
-        history = store.history(run)
-        x = drawing.positions(history, axis, images_an_epoch(run), run.steps_per_epoch)
-        accuracies = [history[name].to_numpy(float) for name in ("train_accuracy", "test_accuracy")]
-        lines[run.id] = (names[run.id], colours[run.id], x, *accuracies)
-    figure = drawing.accuracy_curves(list(lines.values()), axis, logarithmic)
-    for group in compare.same_but_for_seed({run.id: run.config.plain() for run in found.runs}):
-        if len(group) > 1:
-            _, colour, x, _, _ = lines[group[0]]
-            mean, deviation = drawing.mean_and_deviation([lines[each][4] for each in group])
-            drawing.add_band(figure, f"{len(group)} seeds", colour, x[: len(mean)], mean, deviation)
-    live_chart(figure, key="compared", height=360, alt="accuracy of the compared runs")
-
-
-def sentences(found: Comparison, names: dict[str, str]) -> None:
-    """Accuracies and the differences in words."""
-    for run, row in zip(found.runs, found.right, strict=True):
-        st.markdown(
-            f"**{messages.plain(names[run.id])}**: {row.mean():.1%} of {len(row):,} test images, {header.after(run)}"
-        )
-    for (a, b), pair in found.pairs.items():
-        st.markdown(messages.plain(compare.in_words(names[a], names[b], pair, found.right.shape[1])))
-    st.caption(
-        "McNemar's exact test on the images that one of the two classifies correctly and the other does not. With "
-        "several pairs some p below 0.05 are to be expected by chance."
-    )
-
-
-def differences(found: Comparison, names: dict[str, str]) -> None:
-    """The settings in which the runs differ."""
-    labels = {field.name: field.label for field in settings()}
-    if not found.differing_settings:
-        st.caption("All settings are the same.")
-        return
-    rows = {labels.get(name, name): row for name, row in found.differing_settings.items()}
-    shown = pd.DataFrame(rows).T.rename(columns=names).map(str)
-    st.markdown("**They differ in**")
-    st.dataframe(shown, width="stretch")
-
-
-def groups(found: Comparison, names: dict[str, str]) -> None:
-    """The images on which the runs disagree, in groups that a click opens."""
-    alone = zip(found.runs, compare.alone_right(found.right), strict=True)
-    kinds = [(f"only {names[run.id]} right", rows) for run, rows in alone]
-    kinds.append(("all wrong", compare.all_wrong(found.right)))
-    labels = {f"{messages.plain(kind)} ({len(rows)})": rows for kind, rows in kinds}
-    st.markdown("**Images on which they disagree**")
-    chosen = st.pills("Group", list(labels), key="compare_group", label_visibility="collapsed")
-    if chosen is None:
-        st.caption("Click a group to see its images.")
-        return
-    rows = labels[chosen]
-    if not len(rows):
-        st.caption("No image is in this group.")
-        return
-    images, said = found.images, [cached.embedded(run).predicted for run in found.runs]
-    cards.small_tiles(
-        [
-            (
-                images.test.images[row],
-                f"labelled {images.classes[images.test.labels[row]]}",
-                images.test.ids[row],
-                *(f"{names[run.id]}: {images.classes[each[row]]}" for run, each in zip(found.runs, said, strict=True)),
-            )
-            for row in rows[:_SHOWN]
-        ]
-    )
-    if len(rows) > _SHOWN:
-        st.caption(f"The first {_SHOWN} of {len(rows)} images.")
+def columns() -> dict:
+    """How the columns are drawn, and what they mean. A click on a head sorts by it."""
+    column = st.column_config
+    return {
+        "": column.TextColumn(width=28, help="The run's colour, in this table, the curves and every header."),
+        "Run": column.TextColumn(width=210),
+        "Status": column.TextColumn(width=85),
+        "Preset": column.TextColumn(width=130),
+        "Test accuracy": column.NumberColumn(
+            format="%.1f %%", width=100, help="Share of the test images classified correctly after the last epoch."
+        ),
+        "Best on test": column.TextColumn(
+            width=95,
+            help="The best epoch on the test images, and which one it was. Chosen by looking at the test images, "
+            "so it says less than the last epoch's accuracy.",
+        ),
+        "Epochs": column.TextColumn(width=70),
+        "Time": column.NumberColumn(format="%.0f s", width=60, help="Training and evaluation."),
+        "Begun": column.DatetimeColumn(format="D MMM HH:mm", width=105),
+        "Seed": column.NumberColumn(width=50),
+        "Images": column.TextColumn(width=75, help="The source of the data set: mnist, digits or a folder."),
+        "Mistakes": column.NumberColumn(width=75, help="Misclassified test images after the last epoch."),
+        "Alarm": column.TextColumn(help="What has gone wrong; open the run on Train for the remedy."),
+    }

@@ -163,7 +163,7 @@ def desk(run: Run, runs: list[Run]) -> None:
         else:
             for column, each in zip(st.columns(2, gap="medium"), (run, other), strict=True):
                 with column:
-                    st.html(answers.title(header.names(runs).get(each.id, each.title), each.id))
+                    st.html(answers.title(header.names(runs).get(each.id, each.title), each))
                     answered(each, picture, inverted, wide=False)
 
 

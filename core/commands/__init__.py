@@ -19,7 +19,8 @@ from core.runs import store
 from core.runs.store import Run
 from core.settings.words import nearest
 
-GROUPS = ("data", "training", "runs", "looking", "watching", "explaining", "maps", "trying", "exchange", "classroom")
+GROUPS = ("data", "training", "racing", "runs", "looking", "watching", "explaining", "maps", "trying", "exchange")
+GROUPS += ("classroom",)
 Result = tuple[dict, int]
 
 

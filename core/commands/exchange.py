@@ -2,16 +2,23 @@
 
 from pathlib import Path
 
-from core.commands import Commands, Result, Wrong, find_run, images_of, runs_folder
+from core.commands import Commands, Result, Wrong, find_run, images_of, one_of, runs_folder
 from core.commands.data import about
+from core.exchange import downloads
 from core.runs.files import replacing
 
 
 def add(commands: Commands) -> None:
     """Adds this group's commands."""
-    commands.add("export", export, "Pack a run into a zip file, for another computer.").run().out(
-        "where to (default: RUN.zip)"
-    )
+    added = commands.add("export", export, "Take a run, or one part of it, as a file.").run()
+    added.option(
+        "--as",
+        dest="kind",
+        default="run",
+        type=one_of(downloads.DOWNLOADS, "kind of export"),
+        metavar="KIND",
+        help="; ".join(f"{name}: {kind.title}" for name, kind in downloads.DOWNLOADS.items()),
+    ).out("where to (default: RUN.zip, RUN-history.csv, …)")
     added = commands.add(
         "report", report, "Write a lab report on runs: one HTML file, or a zip with all that is in it."
     )
@@ -23,15 +30,14 @@ def add(commands: Commands) -> None:
 
 
 def export(options) -> Result:
-    from core.exchange import uploads
-
     run = find_run(options)
-    file = options.out or Path(f"{run.id}.zip")
+    file = options.out or Path(downloads.file_name(run, options.kind))
+    content = downloads.content(run, options.kind)
     with replacing(file) as stream:
-        uploads.export_run(run, stream)
+        stream.write(content)
     if not options.json:
-        print(f"run {run.id} is packed in {file}")
-    return {"run": run.id, "file": str(file)}, 0
+        print(f"run {run.id}: {downloads.DOWNLOADS[options.kind].title} in {file}")
+    return {"run": run.id, "kind": options.kind, "file": str(file)}, 0
 
 
 def report(options) -> Result:

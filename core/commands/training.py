@@ -3,11 +3,15 @@
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core import control, places
 from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say, silence
 from core.dataset import bar, loader, sources
+from core.dataset.loader import DataSet
 from core.learning import footprint
+from core.learning.states import Request
 from core.runs import store, writing
 from core.settings.config import applies, settings
 from core.settings.presets import PRESETS, changes, from_preset
@@ -33,7 +37,11 @@ def add(commands: Commands) -> None:
 def add_preset(added: Command) -> Command:
     """The argument PRESET and the option --set."""
     kinds = ", ".join(PRESETS)
-    added.option("preset", type=one_of(PRESETS, "preset"), metavar="PRESET", help=kinds)
+    return add_set(added.option("preset", type=one_of(PRESETS, "preset"), metavar="PRESET", help=kinds))
+
+
+def add_set(added: Command) -> Command:
+    """The option --set."""
     return added.option("--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="see below")
 
 
@@ -61,11 +69,7 @@ def train(options) -> Result:
     for name, reason in without_effect(config).items():
         if name in changes(config):
             say(f"{name}: {reason}")
-    with bar.reading() as reading:
-        if options.data:
-            images = loader.load(options.data, reading)
-        else:
-            images = sources.prepare(places.data_folder(), progress=say, reading=reading)
+    images = images_in_use(options)
     for note in images.notes:
         say(f"note: {note}")
     say(f"{images.description}; loading PyTorch …")
@@ -79,6 +83,14 @@ def train(options) -> Result:
     return _drain(options, begin, experiment.run, images)
 
 
+def images_in_use(options) -> DataSet:
+    """The images of a new run, from --data or the lab's own, which are prepared if there are none."""
+    with bar.reading() as reading:
+        if options.data:
+            return loader.load(options.data, reading)
+        return sources.prepare(places.data_folder(), progress=say, reading=reading)
+
+
 def resume(options) -> Result:
     run = find_run(options)
     images = images_of(run, options)
@@ -88,9 +100,10 @@ def resume(options) -> Result:
     return _drain(options, lambda: writing.reopen(run, images, options.add_epochs), experiment.run, images)
 
 
-def _drain(options, take_up, run, images) -> Result:
-    """Trains a run that `take_up` makes or reopens, until its end or a signal."""
-    wishes = []
+@contextmanager
+def listening(told: str, on_interrupt: Request) -> Iterator[list[Request]]:
+    """A list that Ctrl-C puts `on_interrupt` into, and another signal to end LEAVE; `told` is then said."""
+    wishes: list[Request] = []
 
     def on_signal(number, _):
         if wishes:  # the second one does not wait
@@ -98,19 +111,25 @@ def _drain(options, take_up, run, images) -> Result:
         if number not in (signal.SIGINT, signal.SIGTERM):  # the terminal was closed: nobody can be told
             silence(sys.stdout)
             silence(sys.stderr)
-        wishes.append("stop" if number == signal.SIGINT else "leave")
-        say("\nstopping after this step; the model so far will be kept")
+        wishes.append(on_interrupt if number == signal.SIGINT else Request.LEAVE)
+        say(f"\n{told}")
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
-        with take_up() as writer:
-            finished = _watch(run(writer, images, lambda: wishes[0] if wishes else None), writer)
+        yield wishes
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _drain(options, take_up, run, images) -> Result:
+    """Trains a run that `take_up` makes or reopens, until its end or a signal."""
+    told = "stopping after this step; the model so far will be kept"
+    with listening(told, on_interrupt=Request.STOP) as wishes, take_up() as writer:
+        finished = _watch(run(writer, images, lambda: wishes[0] if wishes else None), writer)
     if finished.status != "done":
         say(f"to go on: python -m core resume {finished.run}")
     if not options.json:

@@ -30,16 +30,19 @@ class Request(StrEnum):
     STOP = "stop"  # evaluates and keeps the model so far
     PAUSE = "pause"  # saves a checkpoint
     LEAVE = "leave"  # the same, because the process is about to end; only the process itself asks for it
+    GIVE_WAY = "give way"  # between two epochs, to other runs that take turns with it; only the process itself asks
 
     @property
     def heard(self) -> Status:
         """The status of a run that has heard it and not ended yet."""
-        return Status.PAUSING if self is Request.PAUSE else Status.STOPPING
+        between = {Request.PAUSE: Status.PAUSING, Request.GIVE_WAY: Status.RUNNING}
+        return between.get(self, Status.STOPPING)
 
     @property
     def ended(self) -> Status:
         """The status of a run that has ended because of it."""
-        return {"stop": Status.STOPPED, "pause": Status.PAUSED, "leave": Status.INTERRUPTED}[self]
+        ends = {"stop": Status.STOPPED, "pause": Status.PAUSED, "leave": Status.INTERRUPTED}
+        return ends.get(self, Status.QUEUED)
 
 
 OF_OTHERS = (Request.STOP, Request.PAUSE)  # what another process may ask, through a file in the run's folder

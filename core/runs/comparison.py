@@ -43,7 +43,7 @@ class Comparison:
         return compare.alone_wrong(self.right)
 
     def to_json(self) -> dict:
-        """What `python -m core compare --json` prints; groups of images by their counts and ids."""
+        """What `python -m core compare --json` prints; pairs count the images."""
         ids = self.images.test.ids
         return {
             "runs": [run.id for run in self.runs],
@@ -56,8 +56,6 @@ class Comparison:
                     "only_a_right": len(found.only_a_right),
                     "only_b_right": len(found.only_b_right),
                     "p": found.p,
-                    "only_a_right_ids": [ids[row] for row in found.only_a_right],
-                    "only_b_right_ids": [ids[row] for row in found.only_b_right],
                 }
                 for (a, b), found in self.pairs.items()
             ],

@@ -27,6 +27,10 @@ class _Job:
     request: Request | None = None
 
 
+class Closed(RuntimeError):
+    """The queue takes no more: the process is about to end."""
+
+
 class RunQueue:
     """Jobs, each drained in the background in the order of submission."""
 
@@ -50,11 +54,11 @@ class RunQueue:
 
         `start` gets a function that says what is asked of the job, and returns the events to drain. `told` is called
         at once with a request to the running job, `dropped` with one that came before its turn: it then never starts.
-        `asked` says what others ask of the job while it waits. Raises RuntimeError after `shutdown`.
+        `asked` says what others ask of the job while it waits. Raises Closed after `shutdown`.
         """
         with self._changed:
             if self._closed:
-                raise RuntimeError("the lab is shutting down")
+                raise Closed("the lab is shutting down")
             self._errors.pop(name, None)
             self._waiting.append(_Job(name, start, told, dropped, asked))
             if self._thread is None:  # a daemon: a server that is told to end must not wait for the training

@@ -31,6 +31,7 @@ from core.settings.config import RunConfig
 FORMAT = 2  # of run.json and of checkpoints; a higher number was written by a newer version
 LONGEST_TEXT = 10_000  # characters of an error, an alarm or a note
 MOST_SECONDS = 10**8  # three years
+COLOURS = 10  # that runs are told apart by; which ones they are is the pages' business
 _LARGEST_NUMBER = 2**53
 
 
@@ -215,6 +216,7 @@ class Label(Record):
 
     name: str = ""  # empty: none given
     archived: bool = False
+    colour: Annotated[int, Field(ge=0, lt=COLOURS)] | None = None  # its number among COLOURS; None: that of its id
 
     @field_validator("name")
     @classmethod

@@ -4,7 +4,7 @@
       run.json         settings, status, data fingerprint, machine, versions, result
       run.lock         held by the one process that writes; label.json, stop.request and pause.request need no lock
       waiting          names the lock of the process in whose queue it waits, see core/runs/locks.py
-      label.json       the name that a user gave, and whether the run is archived
+      label.json       the name that a user gave, whether the run is archived, its colour
       history.csv      a row an epoch           steps.csv        a row every few steps
       last.pt best.pt  see core/recorder.py     embeddings/      epoch_<n>.npz, float16, an epoch each
       between.pt       a checkpoint within an epoch, until its end
@@ -19,6 +19,7 @@ import re
 import secrets
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -37,11 +38,11 @@ from core.runs import growing
 from core.runs.checks import check, checked_mistakes, checked_name
 from core.runs.files import StoreError, not_written, replacing, why
 from core.runs.locks import is_locked, locked
-from core.runs.record import FORMAT, DataFacts, Label, MachineFacts, Result, RunRecord
+from core.runs.record import COLOURS, FORMAT, DataFacts, Label, MachineFacts, Result, RunRecord
 from core.settings.config import RunConfig
 from core.settings.presets import title
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _DELETED = ".deleted-"
 TESTING = "testing"
 _TESTING = re.compile(rb"([0-9]{1,9}) of ([0-9]{1,9})")
@@ -74,6 +75,7 @@ class Run:
     owner: str = ""  # the student whose run it is; empty: the teacher's
     name: str = ""  # given by a user
     archived: bool = False
+    colour: int = 0  # its number among record.COLOURS, which never changes
     format: int = FORMAT
 
     @property
@@ -95,7 +97,7 @@ class Run:
 def list_runs(runs: Path) -> list[Run]:
     """All runs in the folder, newest first. Raises StoreError if the folder cannot be read."""
     try:
-        folders = [folder for folder in runs.iterdir() if _RUN_ID.fullmatch(folder.name)]
+        folders = [folder for folder in runs.iterdir() if RUN_ID.fullmatch(folder.name)]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -120,7 +122,7 @@ def find(runs: Path, name: str) -> Run:
 
 def folder_of(runs: Path, name: str) -> Path:
     """The folder of the run with this id, damaged or not. Raises StoreError if there is none."""
-    if not _RUN_ID.fullmatch(name) or not os.path.lexists(runs / name / "run.json"):
+    if not RUN_ID.fullmatch(name) or not os.path.lexists(runs / name / "run.json"):
         near = get_close_matches(name, [folder.name for folder in runs.glob("[!.]*")], n=1) if runs.is_dir() else []
         meant = f"did you mean {near[0]}?" if near else "`python -m core runs` lists them"
         raise StoreError(f"there is no run {name!r} in {runs}; {meant}")
@@ -130,8 +132,9 @@ def folder_of(runs: Path, name: str) -> Path:
 def read(folder: Path) -> Run:
     """The run in `folder`. Never raises: what cannot be read has the status damaged and says why."""
     file = folder / "run.json"
-    label, notes = _label(folder)
+    label, notes = label_of(folder)
     about = {"id": folder.name, "folder": folder, "name": label.name, "archived": label.archived}
+    about["colour"] = zlib.crc32(folder.name.encode()) % COLOURS if label.colour is None else label.colour
     try:
         check(not folder.is_symlink(), "the run's folder is a link; copy the run itself here")
         record = RunRecord.read(file)
@@ -151,7 +154,7 @@ def read(folder: Path) -> Run:
         return Run(**about, status=Status.DAMAGED, error=reason)
 
 
-def _label(folder: Path) -> tuple[Label, tuple[str, ...]]:
+def label_of(folder: Path) -> tuple[Label, tuple[str, ...]]:
     """What label.json says, and what is wrong with it."""
     file = folder / "label.json"
     try:
@@ -162,13 +165,13 @@ def _label(folder: Path) -> tuple[Label, tuple[str, ...]]:
 
 def rename(run: Run, name: str) -> None:
     """Gives the run a name, whoever trains it. Raises ConfigError for a name that cannot be one, else StoreError."""
-    label, _ = _label(run.folder)
+    label, _ = label_of(run.folder)
     save_label(run.folder, label.changed(name=checked_name(name)))
 
 
 def archive(run: Run, archived: bool = True) -> None:
     """Puts the run away, or back. Nothing is deleted."""
-    label, _ = _label(run.folder)
+    label, _ = label_of(run.folder)
     save_label(run.folder, label.changed(archived=archived))
 
 

@@ -23,7 +23,7 @@ from core.learning.states import OF_OTHERS, Request, Status
 from core.runs import locks, numbering, store
 from core.runs.checks import checked_name
 from core.runs.files import StoreError, not_written, replacing
-from core.runs.record import FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
+from core.runs.record import COLOURS, FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
 from core.runs.step_table import StepTable
 from core.runs.store import Run
 from core.settings.config import RunConfig
@@ -66,8 +66,14 @@ class RunWriter:
         finally:
             self.close()
 
+    @property
+    def holds(self) -> bool:
+        """Whether it may write now: not while it waits, nor once it is closed."""
+        return self._lock.is_locked
+
     def wait(self) -> None:
         """Holds no file open until `take_turn`; the run stays this process's. Raises StoreError."""
+        self.steps.close()
         locks.wait(self._lock, self.folder)
 
     def take_turn(self) -> None:
@@ -75,7 +81,9 @@ class RunWriter:
         self._lock = locks.take_turn(self.folder)
 
     def close(self) -> None:
-        """Releases the run. What is still marked as running then reads as interrupted."""
+        """Releases the run, unless it waits. What is still marked as running then reads as interrupted."""
+        if not self.holds:
+            return
         with self._changing:
             self.steps.close()
             self._forget_requests()
@@ -110,7 +118,7 @@ class RunWriter:
     def announce(self, status: Status) -> None:
         """Says what is about to happen, unless the run has ended meanwhile or the disk is full. Any thread may call."""
         with self._changing, suppress(StoreError):
-            if self._lock.is_locked and self.record.status.active and self.record.status != status:
+            if self.holds and self.record.status.active and self.record.status != status:
                 self._write(self.record.changed(status=status))
 
     def _write(self, record: RunRecord) -> None:
@@ -173,12 +181,18 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "", owner: 
     preset = re.sub(r"[^A-Za-z0-9_-]", "", config.preset)[:40]  # that of an uploaded run may be anything
     folder = _new_folder(runs, f"{now:%Y%m%d-%H%M%S}-{preset}")
     try:
-        if name:
-            store.save_label(folder, Label(name=name))
+        store.save_label(folder, Label(name=name, colour=_rare_colour(runs)))
         return _begun(folder, config, data, now, owner, numbering.next_number(runs))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _rare_colour(runs: Path) -> int:
+    """The colour that the fewest of the newest runs have, so that those of one lesson can be told apart."""
+    newest = sorted((file.parent.name for file in runs.glob("[!.]*/label.json")), reverse=True)[: 2 * COLOURS]
+    taken = [store.label_of(runs / name)[0].colour for name in newest]
+    return min(range(COLOURS), key=taken.count)
 
 
 def _new_folder(runs: Path, name: str) -> Path:

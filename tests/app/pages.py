@@ -7,7 +7,7 @@ from streamlit.util import calc_hash
 
 from tests.app.conftest import ROOT
 
-PAGES = ["home", "train", "embedding", "try", "mistakes"]  # as in app/navigation.py
+PAGES = ["home", "train", "embedding", "try", "mistakes", "runs"]  # as in app/navigation.py
 
 
 def open_page(page: str, run: str = "") -> AppTest:

@@ -1,14 +1,13 @@
-"""What the buttons of Train and Home do to runs, without a browser."""
+"""What the buttons of Train do to runs, without a browser."""
 
 import threading
 from contextlib import contextmanager
 
 import pytest
 
-from app import actions, session
+from app import session
 from core import experiment
 from core.runs import store, writing
-from core.runs.files import StoreError
 from core.runs.queue import queue
 from tests.app.pages import PAGES, open_page, texts
 
@@ -169,58 +168,3 @@ def test_names_and_notes_are_shown_as_they_are(lab, tiny, digits):
     shown = shown.removeprefix("Run: ")
     assert shown.replace("\\", "").replace("\u2060", "") == name
     assert all(shown[place - 1] == "\\" for place, letter in enumerate(shown) if letter in "![]*:$<")
-
-
-def tick(app, *rows: int):
-    """Ticks rows of the table of runs."""
-    key = app.dataframe[0].proto.id.rsplit("-", 1)[-1]
-    app.session_state[key] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
-    app.run()
-    assert not app.exception
-    return app
-
-
-def press(app, label: str):
-    next(button for button in app.button if button.label == label).click().run()
-    assert not app.exception
-    return app
-
-
-def test_a_run_is_renamed_archived_taken_back_and_deleted(lab_with_runs, trained):
-    app = open_page(HOME)
-    row = list(app.dataframe[0].value["Id"]).index(trained.id)
-    tick(app, row)
-    app.text_input(key=f"name_{trained.id}").set_value("  Ours  ")  # and without a pause:
-    press(app, "Rename")
-    assert "Ours" in set(app.dataframe[0].value["Run"])
-    press(app, "Archive")
-    assert trained.id not in set(app.dataframe[0].value["Id"])
-    app.toggle(key="show_archived").set_value(True).run()
-    row = list(app.dataframe[0].value["Id"]).index(trained.id)
-    press(tick(app, row), "Take back")
-    assert not store.find(lab_with_runs, trained.id).archived
-    row = list(app.dataframe[0].value["Id"]).index(trained.id)
-    press(tick(app, row), "Delete …")
-    assert "Weights, curves, embeddings and mistakes will be lost" in texts(app)
-    click(app, "keep")
-    assert (lab_with_runs / trained.id).exists()
-    press(app, "Delete …")
-    click(app, "delete_for_good")
-    assert not (lab_with_runs / trained.id).exists()
-    assert trained.id not in set(app.dataframe[0].value["Id"])
-
-
-def test_several_runs_are_deleted_at_once_a_damaged_one_among_them(lab_with_runs):
-    app = open_page(HOME)
-    press(tick(app, *range(len(app.dataframe[0].value))), "Delete …")
-    click(app, "delete_for_good")
-    assert store.list_runs(lab_with_runs) == []
-
-
-def test_a_run_in_training_is_not_deleted(lab, tiny, digits):
-    with writing.create(tiny, digits, lab):
-        app = tick(open_page(HOME), 0)
-        assert next(button for button in app.button if button.label == "Delete …").disabled
-        state_before = only_run(lab)
-        with pytest.raises(StoreError, match="in the hands of another process"):
-            actions.delete([state_before])

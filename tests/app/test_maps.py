@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.drawing import maps
-from app.drawing.charts import RUN_COLOURS
+from app.drawing.comparison import RUN_COLOURS
 from app.drawing.maps import View
 from core.runs import store
 from core.settings.colours import CLASS_COLOURS

@@ -78,7 +78,6 @@ def test_paused_and_resumed_it_is_the_same_run(done, digits, tmp_path):  # noqa:
     assert queue().join(SOON)
     run = store.read(folder)
     assert (run.status, run.title) == ("done", "mine")
-    (folder / "label.json").unlink()
     check_resumed(whole, store.read(folder))
 
 

@@ -259,7 +259,7 @@ def test_stopped_before_the_first_step(tiny, digits, tmp_path):
     assert [type(event) for event in events] == [Finished]
     assert (events[0].status, events[0].epochs, events[0].test_accuracy) == ("stopped", 0, None)
     assert (run.status, run.result) == ("stopped", None)
-    assert sorted(file.name for file in run.folder.iterdir()) == ["run.json", "run.lock"]
+    assert sorted(file.name for file in run.folder.iterdir()) == ["label.json", "run.json", "run.lock"]
     with pytest.raises(StoreError, match="no weights yet"):
         evaluate_run(run, None, None, None)
 

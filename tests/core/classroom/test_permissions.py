@@ -17,6 +17,7 @@ from core.classroom import codes
 from core.classroom.roles import STRANGER, TEACHER, VIEWER, Actor, NotAllowed, Role
 from core.dataset.loader import DataError
 from core.exchange.uploads import UploadError
+from core.race import Race
 from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.notes import Note
@@ -37,12 +38,18 @@ ACTIONS = {  # in words: the function of control, and it called for Anna's run b
     "begin a run": ("begin", lambda run, who: control.begin(IMPOSSIBLE, None, run.folder.parent, actor=who)),
     "resume, train for longer": ("resume", lambda run, who: control.resume(replace(run, config=None), None, 1, who)),
     "train a single step": ("one_step", lambda run, who: control.one_step(replace(run, config=None), None, who)),
+    "begin a race": ("begin_race", lambda run, who: control.begin_race("no", {}, 1, None, run.folder, actor=who)),
+    "go on with a race": (
+        "resume_race",
+        lambda run, who: control.resume_race(raced(run), None, run.folder.parent, who),
+    ),
+    "replay": ("replay", lambda run, who: control.replay(run, None, who)),
     "pause": ("pause", lambda run, who: control.pause(run, who)),
     "stop": ("stop", lambda run, who: control.stop(run, who)),
     "rename": ("rename", lambda run, who: control.rename(run, "new", who)),
     "archive, take back": ("archive", lambda run, who: control.archive([run], True, who)),
     "delete": ("delete", lambda run, who: control.delete([run], who)),
-    "take away with its weights": ("export", lambda run, who: control.export(run, io.BytesIO(), who)),
+    "take away with its weights": ("download", lambda run, who: control.download(run, "run", who)),
     "change the owner's note": ("note", lambda run, who: control.note(run, "an image", Note("changed"), who)),
     "answer the sheet's questions": ("answer", lambda run, who: control.answer(run, "a question", "text", who)),
     "bring in a run": ("bring_in_run", lambda run, who: control.bring_in_run(io.BytesIO(), run.folder.parent, [], who)),
@@ -50,6 +57,11 @@ ACTIONS = {  # in words: the function of control, and it called for Anna's run b
     "pause everybody": ("pause_everybody", lambda run, who: control.pause_everybody(run.folder.parent, who)),
     "free a name": ("free_name", lambda run, who: control.free_name(run.folder.parent, "Anna", who)),
 }
+
+
+def raced(run: Run) -> Race:
+    """A race with this run in it."""
+    return Race(race="race", created=run.created, preset="quick", vary=("seed",), runs=(run.id, "another"))
 
 
 def annas_run(runs: Path, digits, tiny) -> Run:
@@ -107,7 +119,7 @@ def test_what_is_refused_changes_nothing(words, who, lab, digits, tiny):
     after = {file: file.read_bytes() for file in lab.rglob("*") if file.is_file()}
     assert may or after == before
     teachers_only = words in ("pause everybody", "free a name")
-    on_hers = words not in ("begin a run", "bring in a run", "bring in a data set")
+    on_hers = words not in ("begin a run", "begin a race", "replay", "bring in a run", "bring in a data set")
     assert may == (
         who == "teacher"
         or (who == "student, own" and not teachers_only)

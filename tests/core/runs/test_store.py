@@ -449,3 +449,20 @@ def test_deleted_while_others_look(tiny, digits, runs):
     thread.join()
     assert seen == []
     assert os.listdir(runs) == []
+
+
+def test_runs_of_a_lesson_have_different_colours_and_keep_them(tiny, digits, runs):
+    made = []
+    for _ in range(12):
+        with writing.create(tiny, digits, runs) as writer:
+            made.append(writer.id)
+    colours = [store.find(runs, name).colour for name in made]
+    for first in range(3):
+        assert len(set(colours[first : first + 9])) == 9, colours
+    run = store.find(runs, made[3])
+    store.rename(run, "another name")
+    store.archive(run)
+    store.delete(runs / made[0])
+    assert store.find(runs, run.id).colour == run.colour
+    (run.folder / "label.json").unlink()  # of an older version: that of its id
+    assert store.find(runs, run.id).colour == store.find(runs, run.id).colour in range(10)

@@ -35,7 +35,7 @@ def in_another_process(code: str) -> subprocess.Popen:
 
 
 def test_new_run(writer, tiny, digits, runs):
-    assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
+    assert sorted(os.listdir(writer.folder)) == ["label.json", "run.json", "run.lock"]
     assert json.loads((writer.folder / "run.json").read_text()).keys() == FACTS
     run = store.read(writer.folder)
     assert (run.id, run.status, run.config, run.active) == (writer.id, "queued", tiny, True)
@@ -171,4 +171,4 @@ def test_failed_rename_leaves_the_old_file(writer, monkeypatch):
     with pytest.raises(StoreError, match=r"run\.json cannot be written \(Read-only file system\)"):
         writer.update(status="stopped")
     assert (writer.folder / "run.json").read_bytes() == before
-    assert sorted(os.listdir(writer.folder)) == ["run.json", "run.lock"]
+    assert sorted(os.listdir(writer.folder)) == ["label.json", "run.json", "run.lock"]
