@@ -63,6 +63,19 @@ def embedded(run: Run) -> Embedded:
     return store.embedded(run, run.result.epochs)
 
 
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_KEYS)
+def embedded_at(run: Run, epoch: int) -> Embedded:
+    """The same after any epoch that is stored. Raises StoreError."""
+    return store.embedded(run, epoch)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def rings(run: Run, images: DataSet, epochs: list[int]) -> list[np.ndarray]:
+    """After each of these epochs: which test images are misclassified, as places on the map. Raises StoreError."""
+    wrong = (store.embedded(run, epoch).predicted != images.test.labels for epoch in epochs)
+    return [len(images.train.ids) + np.flatnonzero(each) for each in wrong]
+
+
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
 def pca_frame(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """The PCA (N + Q, 2) of a run's training and test embeddings after its last epoch, and the shares of variance."""
@@ -98,10 +111,10 @@ class Trust(NamedTuple):
     in_drawing: float  # the same in the drawing
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEYS)
-def trust(run: Run, method: str, _frame: np.ndarray, _labels: np.ndarray) -> Trust:
-    """How far a run's drawing (N + Q, 2) by a method can be trusted; `_labels` (N + Q,) are the true ones."""
-    points = np.concatenate(embedded(run)[:2])
+@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=_KEYS)
+def trust(run: Run, method: str, epoch: int, live: bool, _frame: np.ndarray, _labels: np.ndarray) -> Trust:
+    """How far a run's drawing (N + Q, 2) of an epoch can be trusted; `_labels` (N + Q,) are the true ones."""
+    points = np.concatenate(embedded_at(run, epoch)[:2])
     votes = [projection.knn_accuracy(each, _labels, run.data.train) for each in (points, _frame)]
     return Trust(projection.trustworthiness(points, _frame), *votes)
 

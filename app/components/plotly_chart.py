@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import plotly
 import plotly.graph_objects as go
 import plotly.io
@@ -67,11 +68,43 @@ def live_chart(figure: go.Figure | dict, key: str, height: int = 320, *, alt: st
     _mount(key=key, data=data)
 
 
+_HEARD = {f"on_{name}_change": lambda: None for name in ("picked", "lasso", "epoch")}
+
+
 class Picked(NamedTuple):
     """What the mouse just did on a map."""
 
     point: int | None  # the index of a point that was clicked
     lasso: list[int] | None  # the indices inside a lasso or box; empty when it was taken away
+    epoch: int | None  # the epoch to which the slider was moved
+
+
+class Film(NamedTuple):
+    """The maps of several epochs, E of them, which the browser plays without asking the server."""
+
+    epochs: list[int]
+    frames: np.ndarray  # (E, N, 2): where each point is after each epoch
+    names: np.ndarray  # (E, C, 2): where the figure's annotations are, in their order
+    wrong: list[list[int]]  # by epoch: the points of traces with meta.on_top
+    said: list[str]  # by epoch, beside the slider
+    epoch: int  # the one that the figure shows
+
+    def data(self) -> dict:
+        """As the browser gets it: places as 16-bit numbers, 4 bytes a point and epoch."""
+        low, high = (self.frames.min(axis=(0, 1)), self.frames.max(axis=(0, 1)))
+        shift, scale = (low + high) / 2, float(max((high - low).max(), 1e-9)) / 65000
+        places = np.round((self.frames - shift) / scale).astype("<i2")
+        return {
+            "epochs": self.epochs,
+            "count": self.frames.shape[1],
+            "places": base64.b64encode(places.tobytes()).decode(),
+            "shift": shift.tolist(),
+            "scale": scale,
+            "names": np.round(self.names, 4).tolist(),
+            "wrong": self.wrong,
+            "said": self.said,
+            "epoch": self.epoch,
+        }
 
 
 def embedding_map(
@@ -83,6 +116,7 @@ def embedding_map(
     key: str,
     height: int | str = 620,
     *,
+    film: Film | None = None,
     alt: str = "map of the embeddings",
 ) -> Picked:
     """Draw a scatter figure whose points show an image when hovered; returns what the mouse just did.
@@ -92,12 +126,14 @@ def embedding_map(
     sprite: a PNG of equal tiles of (width, height) pixels, `columns` tiles a row: image i is in row i // columns,
     column i % columns. It travels only when it changes, not with every new figure. Without one (b"") the captions
     stand alone.
+    film: the maps of all epochs, for a slider and a play button under the map.
     height: in CSS pixels, or a CSS length such as "max(24rem, calc(100vh - 15rem))".
     What was picked is returned in the one run that the mouse causes, then None again: keep it in the session state.
     """
     with st.container(gap=None):  # without it the invisible first element would leave a gap above the chart
         image = "data:image/png;base64," + base64.b64encode(sprite).decode() if sprite else ""
         _mount(key=f"{key}_sprite", data={"key": key, "sprite": image, **_addresses()})
+        _mount(key=f"{key}_film", data={"key": key, "film": film and film.data(), **_addresses()})
         data = {
             "key": key,
             "figure": _figure_json(figure),
@@ -108,11 +144,15 @@ def embedding_map(
             "captions": list(captions),
             **_addresses(),
         }
-        found = _mount(key=key, data=data, on_picked_change=lambda: None, on_lasso_change=lambda: None)
+        found = _mount(key=key, data=data, **_HEARD)
     # The values come from a browser, so they may be anything.
-    point, lasso = found.get("picked"), found.get("lasso")
+    point, lasso, epoch = (found.get(name) for name in ("picked", "lasso", "epoch"))
 
     def known(index) -> bool:
         return type(index) is int and 0 <= index < len(captions)
 
-    return Picked(point if known(point) else None, [i for i in lasso if known(i)] if isinstance(lasso, list) else None)
+    return Picked(
+        point if known(point) else None,
+        [i for i in lasso if known(i)] if isinstance(lasso, list) else None,
+        epoch if film and type(epoch) is int and epoch in film.epochs else None,
+    )

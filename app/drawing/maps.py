@@ -15,6 +15,8 @@ COLOURS = {
     "right": "right or wrong",
     "score": "score of the predicted class",
     "distance": "distance to the mean of its class",
+    "learnt": "epoch from which on it is right",
+    "forgotten": "times forgotten",
 }
 NAMED = 12_000  # points whose captions and pictures travel to the browser; of more only the ids do
 _LISTED = 47  # classes with a line in the legend each
@@ -32,6 +34,8 @@ class MapPoints(NamedTuple):
     wrong: np.ndarray  # (N + Q,) bool, test images only
     ids: tuple[str, ...]
     captions: list[str]
+    learnt: np.ndarray | None = None  # (N + Q,) epoch from which on a test image is right, not a number for others
+    forgotten: np.ndarray | None = None  # (N + Q,) how often it was right and then wrong
 
 
 class View(NamedTuple):
@@ -43,6 +47,8 @@ class View(NamedTuple):
     extent: float = 0.0  # with axes: how far they reach
     chosen: int | None = None  # a point with a halo
     linked: tuple[int, ...] = ()  # points to which it has lines
+    trails: tuple[tuple[int, np.ndarray], ...] = ()  # points, each with its places (E, 2) over the epochs so far
+    reach: tuple[np.ndarray, float] | None = None  # middle and half width of what the axes show in all epochs
 
 
 def map_points(images: DataSet, embedded) -> MapPoints:
@@ -86,8 +92,7 @@ def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]
     traces = _coloured(frame, points, classes, view)
     traces.append(_rings(frame, points))
     traces += _chosen(frame, view)
-    names = _names(frame, points.labels, classes) if len(classes) <= _LISTED else []
-    return go.Figure(traces, _layout(view) | {"annotations": names})
+    return go.Figure(traces, _layout(view) | {"annotations": _names(frame, points.labels, classes)})
 
 
 def _coloured(frame, points, classes, view) -> list[dict]:
@@ -116,7 +121,10 @@ def _coloured(frame, points, classes, view) -> list[dict]:
 
 def _scaled(frame, points, view, shown) -> list[dict]:
     """Coloured by a number, the same scale for training and test images; grey where there is none."""
-    values = points.scores if view.colour == "score" else points.distances
+    values = {"score": points.scores, "distance": points.distances}.get(view.colour)
+    if values is None:
+        values = getattr(points, view.colour)
+        values = np.full(len(frame), np.nan) if values is None else values
     known = np.isfinite(values) & shown
     top = 1.0 if view.colour == "score" else float(values[np.isfinite(values)].max(initial=1e-9))
     traces = []
@@ -159,31 +167,50 @@ def _rings(frame, points) -> dict:
 
 
 def _names(frame, labels, classes) -> list[dict]:
-    """Each class's name at the point of it that is nearest to its middle."""
-    places = []
-    for label, name in enumerate(classes):
+    """Each class's name above its middle."""
+    font = {"font": {"size": 20 if len(classes) <= 12 else 13}, "showarrow": False, "yshift": 26}
+    around = {"borderwidth": 2, "borderpad": 2, "opacity": 0.9} | font
+    return [
+        {"x": x, "y": y, "text": f"<b>{html.escape(classes[label])}</b>", "bordercolor": class_colour(label)} | around
+        for label, (x, y) in name_places(frame, labels, len(classes)).items()
+    ]
+
+
+def name_places(frame: np.ndarray, labels: np.ndarray, class_count: int) -> dict[int, list[float]]:
+    """By label of a class that is there: its point nearest to its middle. Empty for too many classes."""
+    places = {}
+    for label in range(class_count if class_count <= _LISTED else 0):
         members = frame[labels == label]
         if len(members):
             middle = np.median(members, axis=0)
-            x, y = members[np.square(members - middle).sum(axis=1).argmin()].tolist()
-            border = {"bordercolor": class_colour(label), "borderwidth": 2, "borderpad": 2, "opacity": 0.9}
-            font = {"font": {"size": 20 if len(classes) <= 12 else 13}}
-            places.append({"x": x, "y": y, "text": f"<b>{html.escape(name)}</b>", "showarrow": False} | border | font)
+            places[label] = members[np.square(members - middle).sum(axis=1).argmin()].tolist()
     return places
 
 
 def _chosen(frame, view) -> list[dict]:
-    """The lines from the chosen point to others, and its halo; always two traces, so that a chart keeps its own."""
+    """The lines from the chosen point to others, its halo, and trails; always three traces, so that a chart keeps its
+    own. `meta` says of which points they are made: -1 is a gap.
+    """
     lines, halo = np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)
+    joined, chosen = [], []
     if view.chosen is not None:
-        halo = frame[[view.chosen]]
+        chosen = [view.chosen]
+        halo = frame[chosen]
         ends = frame[list(view.linked)]
         lines = np.stack([np.broadcast_to(halo, ends.shape), ends, np.full_like(ends, np.nan)], axis=1).reshape(-1, 2)
-    common = {"type": "scattergl", "hoverinfo": "skip", "showlegend": False, "meta": {"ink": True}}
+        joined = [each for end in view.linked for each in (view.chosen, int(end), -1)]
+    gap = np.full((1, 2), np.nan)
+    trails = np.concatenate([gap, *(part for _, places in view.trails for part in (places, gap))])
+    common = {"type": "scattergl", "hoverinfo": "skip", "showlegend": False}
     ring = {"symbol": "circle-open", "size": 26, "line": {"width": 4}}
+    kinds = {"lines": (lines, {"points": joined}), "halo": (halo, {"points": chosen})}
+    kinds["trails"] = trails, {"trails": [index for index, _ in view.trails]}
+    looks = {"halo": {"mode": "markers", "marker": ring}}
     return [
-        common | dict(x=lines[:, 0], y=lines[:, 1], mode="lines", name="lines", line={"width": 2}),
-        common | dict(x=halo[:, 0], y=halo[:, 1], mode="markers", name="halo", marker=ring),
+        common
+        | {"x": places[:, 0], "y": places[:, 1], "name": name, "meta": {"ink": True} | meta}
+        | looks.get(name, {"mode": "lines", "line": {"width": 2, "dash": "dot" if name == "trails" else "solid"}})
+        for name, (places, meta) in kinds.items()
     ]
 
 
@@ -194,6 +221,9 @@ def _layout(view) -> dict:
         around = {"range": [-view.extent, view.extent], "constrain": "range"}
         x, y = ({"title": {"text": title}} | around for title in view.axes)
         margin = {"l": 60, "r": 4, "t": 36, "b": 50}
+    elif view.reach:
+        middle, half = view.reach
+        x, y = (each | {"range": [centre - half, centre + half]} for each, centre in zip((x, y), middle, strict=True))
     legend = {"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "itemsizing": "constant", "tracegroupgap": 0}
     return dict(
         margin=margin,  # at the top there is room for the browser's buttons

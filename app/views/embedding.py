@@ -10,17 +10,19 @@ from app.components.plotly_chart import embedding_map
 from app.drawing import maps as drawing_of
 from app.drawing import pictures
 from app.drawing.maps import MapPoints, View
-from app.parts import cards, header, messages
-from core import maps
-from core.analysis import projection
+from app.parts import cards, film, header, messages
+from app.parts.film import Shown
+from core.analysis import biography, projection
 from core.dataset.loader import DataSet
 from core.runs.store import Run
 
 METHODS = {
     "UMAP": "Read only who is near whom: distances between far groups, sizes of groups and directions mean nothing.",
     "PCA": "Distances are true to scale, but what differs in other directions lies in one heap.",
+    "Two classes": "The plane through the centres of two classes: read only which of the two an image is nearer to.",
 }
 NEIGHBOURS = 5
+TRAILS = 10  # images of a lasso that have one
 LISTED = 32  # images of a lasso
 HEIGHT = "max(22rem, calc(100vh - 17rem))"  # what the window leaves
 
@@ -74,67 +76,69 @@ def chosen_image(points: MapPoints) -> int | None:
     return points.ids.index(wanted)
 
 
-def wait(drawing: maps.Drawing) -> None:
-    """How far UMAP has come; draws the page anew when it is there."""
-    if drawing.ended:
-        st.rerun()
+def two_centres(run: Run, images: DataSet, epoch: int) -> np.ndarray:
+    """The plane of two class centres (N + Q, 2), which are chosen here."""
+    embedded, labels = cached.embedded_at(run, epoch), images.train.labels
+    classes = range(len(images.classes))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(drawing.share, text=f"UMAP is being drawn ({drawing.share:.0%}); until then this is PCA.")
-        if st.button("Cancel", key="cancel_map"):
-            drawing.cancel()
-            st.rerun()
+        chosen = [
+            st.selectbox(word, classes, place, format_func=lambda label: images.classes[label], key=f"centre_{place}")
+            for place, word in enumerate(("Centre at the left", "Centre at the right"))
+        ]
+    centres = [embedded.train[labels == label].mean(axis=0) for label in chosen]
+    return projection.between(np.concatenate(embedded[:2]), *centres)
 
 
-def drawn(run: Run, method: str) -> tuple[str, np.ndarray]:
-    """The method that is shown and its map (N + Q, 2): PCA while UMAP is being drawn, or where it would mislead."""
-    pca = cached.pca_frame(run)[0]
-    if method == "PCA":
-        return "PCA", pca
-    if reason := cached.collapsed(run):
-        st.info(
-            f"{reason} So this is PCA, on the scale of the whole space. Accuracy can be high all the same: only the "
-            "order of the distances decides, however small they are."
-        )
-        return "PCA", pca
-    drawing = maps.umap(run, run.result.epochs)
-    if drawing.frame is not None:
-        return "UMAP", drawing.frame
-    if drawing.error or drawing.cancelled:
-        said = f"UMAP could not be drawn: {messages.plain(drawing.error)}" if drawing.error else "UMAP was cancelled."
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.warning(f"{said} This is PCA.")
-            st.button("Draw UMAP", on_click=maps.umap, args=(run, run.result.epochs, True))
-    else:
-        st.fragment(wait, run_every=1)(drawing)
-    return "PCA", pca
+def looked_at(run: Run, images: DataSet, method: str) -> Shown:
+    """The map to be drawn, of the epoch in the address."""
+    epochs = film.stored_epochs(run)
+    if method == "Two classes":
+        epoch = film.asked_epoch(epochs)
+        return Shown(method, epoch, two_centres(run, images, epoch), {}, {})
+    return film.shown(run, method, epochs)
 
 
-def picture(run: Run, images: DataSet, points: MapPoints, method: str, frame: np.ndarray, view: View) -> None:
+def axes(run: Run, shown: Shown, view: View) -> View:
+    """Titles and reach of the axes: a scale where distances mean something."""
+    if shown.method == "UMAP":
+        return view._replace(reach=film.reach(shown.frames))
+    embedded = cached.embedded_at(run, shown.epoch)
+    titles = ("from one centre to the other", "across")
+    if shown.method == "PCA":
+        titles = tuple(f"direction {number}" for number in (1, 2))
+        if shown.epoch == run.result.epochs:
+            shares = cached.pca_frame(run)[1]
+            titles = tuple(
+                f"{title} ({share:.0%} of the variance)" for title, share in zip(titles, shares, strict=True)
+            )
+    return view._replace(axes=titles, extent=math.ceil(projection.extent(embedded.train)))
+
+
+def picture(run: Run, images: DataSet, points: MapPoints, shown: Shown, view: View) -> None:
     """The map; what the mouse picks on it is kept."""
-    if method == "PCA":
-        shares = cached.pca_frame(run)[1]
-        titles = tuple(f"direction {n} ({share:.0%} of the variance)" for n, share in enumerate(shares, start=1))
-        view = view._replace(axes=titles, extent=math.ceil(projection.extent(cached.embedded(run).train)))
     few = len(points.ids) <= drawing_of.NAMED
     picked = embedding_map(
-        drawing_of.embedding_map(frame, points, images.classes, view),
+        drawing_of.embedding_map(shown.frame, points, images.classes, axes(run, shown, view)),
         cached.sprite_sheet(images) if few else b"",
         images.train.images.shape[2:0:-1],
         pictures.SPRITE_COLUMNS,
         points.captions,
         key=f"map_{run.id}",
         height=HEIGHT,
-        alt=f"{method} of the embeddings",
+        film=film.for_browser(run, images, shown),
+        alt=f"{shown.method} of the embeddings",
     )
     if picked.lasso is not None:
         session.remember("lasso", picked.lasso)
     if picked.point is not None:
         choose(points.ids[picked.point])
-    if picked.lasso is not None or picked.point is not None:
+    if picked.epoch is not None:
+        film.choose(picked.epoch, film.stored_epochs(run))
+    if any(each is not None for each in picked):
         st.rerun()
 
 
-def inspect(run: Run, images: DataSet, points: MapPoints, index: int, frame: np.ndarray, near: np.ndarray) -> None:
+def inspect(run: Run, images: DataSet, points: MapPoints, index: int, shown: Shown, near: np.ndarray) -> None:
     """One image: large, what it is and was taken for, its neighbours in the embedding."""
     training = len(images.train.ids)
     name, label = points.ids[index], images.classes[points.labels[index]]
@@ -147,14 +151,14 @@ def inspect(run: Run, images: DataSet, points: MapPoints, index: int, frame: np.
             f", predicted **{messages.plain(images.classes[points.predicted[index]])}** ({points.scores[index]:.0%})"
         )
     st.markdown(said)
-    embeddings = np.concatenate(cached.embedded(run)[:2])
+    embeddings = np.concatenate(cached.embedded_at(run, shown.epoch)[:2])
     distance = np.linalg.norm(embeddings[near].astype(np.float64) - embeddings[index], axis=1)
     tiles = [
         pictures.tile(images.train.images[row], images.classes[images.train.labels[row]], f"{away:.2f}")
         for row, away in zip(near, distance, strict=True)
     ]
     cards.tiles(*tiles)
-    drawn_near = projection.nearest_of(frame, index, training, len(near))[0]
+    drawn_near = projection.nearest_of(shown.frame, index, training, len(near))[0]
     st.caption(
         f"Above: its {len(near)} nearest training images in the embedding, with their distances. The drawing keeps "
         f"{len(set(near.tolist()) & set(drawn_near.tolist()))} of these {len(near)} neighbours. It lies "
@@ -163,6 +167,7 @@ def inspect(run: Run, images: DataSet, points: MapPoints, index: int, frame: np.
     with st.container(horizontal=True, vertical_alignment="center"):
         if test:
             navigation.link("mistakes", "→ Why?", run=run.id, image=name)
+        navigation.link("try", "→ Try your own", run=run.id)
         st.button("Let go", on_click=choose, args=(None,), type="tertiary")
 
 
@@ -184,12 +189,24 @@ def lassoed(images: DataSet, points: MapPoints, chosen: list[int]) -> None:
         st.caption(f"The first {LISTED} of them.")
 
 
-def trust(run: Run, method: str, frame: np.ndarray, points: MapPoints) -> None:
+def trust(run: Run, shown: Shown, points: MapPoints) -> None:
     """How far the drawing can be trusted, in one line."""
-    found = cached.trust(run, method, frame, points.labels)
+    found = cached.trust(run, shown.method, shown.epoch, run.active, shown.frame, points.labels)
     st.caption(
-        f"{METHODS[method]} Trustworthiness {found.trustworthiness:.3f} · the 5 nearest training images are right for "
-        f"{found.in_embedding:.1%} of the test images in the embedding, for {found.in_drawing:.1%} in the drawing."
+        f"After epoch {shown.epoch}. {METHODS[shown.method]} Trustworthiness {found.trustworthiness:.3f} · kNN (5) is "
+        f"right for {messages.percent(found.in_embedding)} of the test images in the embedding, for "
+        f"{messages.percent(found.in_drawing)} in the drawing."
+    )
+
+
+def told(run: Run, images: DataSet, points: MapPoints) -> MapPoints:
+    """The points with what became of the test images over the epochs."""
+    found = cached.biographies(run, images)
+    unknown = np.full(len(images.train.ids), np.nan)
+    places = biography.learnt_for_good(found.predicted, found.true)
+    epochs = np.array([*found.epochs, np.nan])[places]
+    return points._replace(
+        learnt=np.concatenate([unknown, epochs]), forgotten=np.concatenate([unknown, found.forgotten.astype(float)])
     )
 
 
@@ -198,24 +215,29 @@ def draw(run: Run, method: str, view: View) -> None:
     """The map and, beside it, the image that was chosen last."""
     with st.spinner("Reading the images …"):  # shows if it takes long
         images = reading.images_of(run)
-    points = drawing_of.map_points(images, cached.embedded(run))
-    if missing := session.recall("map_not_found"):
-        st.warning(f"No image has {messages.plain(missing)} in its id.")
-    method, frame = drawn(run, method)
+    with st.container():  # one, however much is said, so that the map keeps its place and its zoom
+        if missing := session.recall("map_not_found"):
+            st.warning(f"No image has {messages.plain(missing)} in its id.")
+        shown = looked_at(run, images, method)
+    embedded = cached.embedded_at(run, shown.epoch)
+    points = drawing_of.map_points(images, embedded)
+    if view.colour in ("learnt", "forgotten"):
+        points = told(run, images, points)
     chosen, near = chosen_image(points), np.empty(0, int)
     if chosen is not None:
-        embeddings = np.concatenate(cached.embedded(run)[:2])
-        near = projection.nearest_of(embeddings, chosen, len(images.train.ids), NEIGHBOURS)[0]
+        near = projection.nearest_of(np.concatenate(embedded[:2]), chosen, len(images.train.ids), NEIGHBOURS)[0]
+    lasso = [index for index in session.recall("lasso") or [] if index < len(points.ids)]
+    followed = [each for each in (chosen, *lasso[:TRAILS]) if each is not None]
+    view = view._replace(chosen=chosen, linked=tuple(near.tolist()), trails=film.trails(shown, followed))
     map_column, image_column = st.columns([3.4, 1.2], gap="medium")
     with map_column:
-        picture(run, images, points, method, frame, view._replace(chosen=chosen, linked=tuple(near.tolist())))
-        trust(run, method, frame, points)
+        picture(run, images, points, shown, view)
+        trust(run, shown, points)
     with image_column:
-        lasso = [index for index in session.recall("lasso") or [] if index < len(points.ids)]
         if lasso:
             lassoed(images, points, lasso)
         if chosen is not None:
-            inspect(run, images, points, chosen, frame, near)
+            inspect(run, images, points, chosen, shown, near)
         else:
             facts(images, points)
 
@@ -227,14 +249,20 @@ def facts(images: DataSet, points: MapPoints) -> None:
         f"{points.wrong.sum():,} of them misclassified (red ring)."
     )
     st.caption("Point at a mark to see its image, click it to keep it. Drag, turn the wheel, click a class to hide it.")
+    st.caption("▶ plays the epochs. Chosen images leave a trail.")
 
 
 def page() -> None:
     """The run picker, the controls in one line, and the map."""
-    runs = [run for run in reading.all_runs() if run.result]
+    runs = [run for run in reading.all_runs() if run.result or run.active]
     run = header.pick_run(runs, key="run_on_embedding")
     if run is None:
         messages.no_runs_yet()
+        return
+    if run.active:
+        st.fragment(film.follow, run_every=1.5)(run)
+    if not run.result:
+        st.info("The first map comes when the first epoch has ended.")
         return
     method, view = controls(run)
     draw(run, method, view)

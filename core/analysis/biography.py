@@ -21,13 +21,19 @@ def forgetting_events(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     return (right[:-1] & ~right[1:]).sum(axis=0)
 
 
+def learnt_for_good(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """From which epoch on each image is right to the end: its place (Q,) from 0, or E for those wrong at the end."""
+    right = predicted == true
+    return np.where(right, 0, np.arange(1, len(right) + 1)[:, None]).max(axis=0, initial=0)
+
+
 def kinds(predicted: np.ndarray, true: np.ndarray) -> list[str]:
     """The kind of each image, one of KINDS: `predicted` is (E, Q), `true` (Q,). Raises ValueError without epochs."""
     if not len(predicted):
         raise ValueError("a biography needs at least one evaluated epoch")
     right = predicted == true
     forgotten = forgetting_events(predicted, true)
-    wrong_after = np.where(right, 0, np.arange(1, len(right) + 1)[:, None]).max(axis=0)  # (Q,) last wrong epoch, from 1
+    wrong_after = learnt_for_good(predicted, true)
     late = wrong_after >= (len(right) + 1) // 2
     names = np.where(late, "learnt late", "learnt early").astype(object)
     names[~right[-1]] = "forgotten"

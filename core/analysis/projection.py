@@ -134,6 +134,23 @@ def _onto(embeddings: np.ndarray, axes: np.ndarray) -> np.ndarray:
     return ((embeddings - embeddings.mean(axis=0, dtype=np.float64)) @ axes).astype(np.float32)
 
 
+def between(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, D) -> (N, 2): the plane through two centres (D,). The first number is the place on the line between them, 0
+    in the middle, `first` on the left; the second one the direction across in which the embeddings differ most.
+
+    Distances keep their unit. For equal centres it is PCA.
+    """
+    line = (second - first).astype(np.float64)
+    if np.linalg.norm(line) < 1e-9:
+        return pca(embeddings)
+    line /= np.linalg.norm(line)
+    centred = embeddings - (first.astype(np.float64) + second) / 2
+    along = centred @ line
+    rest = centred - along[:, None] * line
+    across, _ = _directions(rest)
+    return np.stack([along, rest @ across[:, 0]], axis=1).astype(np.float32)
+
+
 def extent(embeddings: np.ndarray) -> float:
     """How far from zero the furthest embedding lies: 10 on the sphere of triplet runs."""
     return float(np.linalg.norm(embeddings, axis=1).max())
@@ -209,19 +226,28 @@ def weighted_place(places: np.ndarray, distances: np.ndarray) -> np.ndarray:
     return (places * (weights / weights.sum())[:, None]).sum(axis=0)
 
 
-def aligned(frame: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, float]:
+def aligned(frame: np.ndarray, before: np.ndarray, *, scaled: bool = False) -> tuple[np.ndarray, float]:
     """`frame` (N, 2) turned and moved onto `before` (N, 2), and the motion that is left: the root mean square distance
     that a point still moves, as a share of the drawing's size.
 
-    Never mirrored or stretched: a rotation (Kabsch 1976, determinant +1) and a shift.
+    One rotation (Kabsch 1976, determinant +1) and one shift; with `scaled` also one scale for both axes, which makes
+    the drawings equally large (Horn 1987: the other way round it is the inverse). Never mirrored or stretched.
     """
     here, there = frame.mean(axis=0, dtype=np.float64), before.mean(axis=0, dtype=np.float64)
     left, _, right = np.linalg.svd((frame - here).T @ (before - there))
     turn = np.diag([1.0, np.sign(np.linalg.det(left @ right)) or 1.0])
-    moved = (frame - here) @ left @ turn @ right + there
     size = np.sqrt(np.square(before - there).sum(axis=1).mean())
+    own = np.sqrt(np.square(frame - here).sum(axis=1).mean())
+    scale = size / own if scaled and own > 0 and size > 0 else 1.0
+    moved = scale * (frame - here) @ left @ turn @ right + there
     motion = np.sqrt(np.square(moved - before).sum(axis=1).mean()) / max(size, 1e-12)
     return moved.astype(np.float32), float(motion)
+
+
+def same_signs(frame: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """A PCA frame (N, 2) whose two directions, whose signs are arbitrary, point to where those of `before` do."""
+    signs = np.sign(((frame - frame.mean(axis=0)) * (before - before.mean(axis=0))).sum(axis=0))
+    return frame * np.where(signs == 0, 1, signs).astype(frame.dtype)
 
 
 def warm_up() -> None:

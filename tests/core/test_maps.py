@@ -25,6 +25,7 @@ def run(digits, tiny, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def nothing_drawn_yet(run):
     maps._drawings.clear()
+    maps._films.clear()
     (run.folder / "projection.npz").unlink(missing_ok=True)
 
 
@@ -111,6 +112,53 @@ def test_frames_of_all_epochs_move_without_mirroring(run):
             np.testing.assert_allclose(projection.aligned(frame.points, before)[0], frame.points, atol=1e-3)
             assert frame.residual_motion == pytest.approx(projection.aligned(frame.points, before)[1], abs=1e-4)
             before = frame.points
+
+
+def test_a_film_is_drawn_in_the_background_back_from_the_last_map(run):
+    epochs, drawn = maps.epochs(run), {}
+    for method in maps.METHODS:
+        film = ended(maps.film(run, method, epochs))
+        assert not film.error
+        assert sorted(film.frames) == epochs
+        points = np.concatenate(store.embedded(run, epochs[-1])[:2])
+        last = projection.pca(points) if method == "pca" else projection.umap(points, run.config.seed)
+        np.testing.assert_array_equal(film.frames[epochs[-1]], last)
+        assert maps.film(run, method, epochs) is film
+        drawn = film.frames if method == "umap" else drawn
+        for frame in maps.frames(run, method, epochs):  # as the command draws them
+            np.testing.assert_array_equal(frame.points, film.frames[frame.epoch])
+            assert frame.residual_motion == film.motion(frame.epoch)
+    maps._films.clear()  # as in another process
+    again = ended(maps.film(run, "umap", epochs))
+    for epoch in epochs:
+        np.testing.assert_array_equal(again.frames[epoch], drawn[epoch])
+        assert maps.kept(run, epoch, epochs[-1]) is not None
+    assert maps.kept(run, epochs[0]) is None  # that would be another map: one that began at PCA
+
+
+def test_a_live_film_goes_on_from_the_map_before(run):
+    first, second = maps.epochs(run)[:2]
+    for method in maps.METHODS:
+        film = maps.live(run, method, [first])
+        wait_for(lambda film=film: first in film.frames)
+        before = film.frames[first].copy()
+        assert maps.live(run, method, [first, second]) is film
+        wait_for(lambda film=film: second in film.frames)
+        np.testing.assert_array_equal(film.frames[first], before)  # what was seen stays
+        scaled = method == "umap"
+        again, _ = projection.aligned(film.frames[second], before, scaled=scaled)
+        np.testing.assert_allclose(again, film.frames[second], atol=1e-3)
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_film_of_epochs_that_are_not_there_says_so(run):
+    assert "epoch_0077.npz cannot be read" in ended(maps.film(run, "pca", [1, 77])).error
 
 
 def test_the_command_writes_a_file_an_epoch(run, capsys, tmp_path):

@@ -5,6 +5,8 @@
 // called when the element has gone, but also when a newer call overtook this one: then the node is still in the page.
 
 const albums = new Map(); // key of an embedding map -> data URI of its sprite sheet
+const films = new Map(); // key of an embedding map -> its frames, see Film in ../plotly_chart.py
+const painters = new Map(); // key of an embedding map -> what draws it anew when its film has come
 let plotly; // one promise for the page: the library is 4.8 MB
 
 function loadPlotly(address) {
@@ -141,12 +143,13 @@ function requestDrawing(state) {
 async function draw(state) {
   try {
     const Plotly = await loadPlotly(state.data.plotly);
-    if (state.gone || state.held || !state.wanted) return; // held: release() asks again
+    if (state.gone || state.held || state.playing || !state.wanted) return; // held: release() asks again
     state.wanted = false;
     hideThumbnail(state);
     await Plotly.react(state.graph, ...prepare(state));
     state.message.textContent = "";
     if (!state.listening) listen(state); // graph.on exists from the first drawing on
+    showFilmBar(state);
   } catch (error) {
     if (state.gone) return; // the page was left meanwhile
     console.error(error);
@@ -251,6 +254,126 @@ async function loadSheet(state) {
   return state.sheet;
 }
 
+// Time travel: all frames are here, and playing them asks nothing of the server.
+
+const STEP = 800; // milliseconds from one epoch to the next
+const MOST_OF_AN_EPOCH = 0.34; // between two drawings, so that a slow computer skips no epoch
+const MOST_TWEENED = 12000; // points that are moved smoothly; more jump from epoch to epoch
+
+function decodeFilm(film) {
+  const bytes = Uint8Array.from(atob(film.places), (letter) => letter.charCodeAt(0));
+  return { ...film, places: new Int16Array(bytes.buffer) };
+}
+
+function showFilmBar(state) {
+  const film = films.get(state.data.key);
+  state.film = film;
+  state.bar.hidden = !film;
+  state.frame.classList.toggle("has-film", Boolean(film));
+  if (!film || state.playing) return;
+  const position = Math.max(0, film.epochs.indexOf(film.epoch));
+  state.slider.max = film.epochs.length - 1;
+  state.slider.value = state.position = position;
+  describeFrame(state, position);
+}
+
+function describeFrame(state, position) {
+  const place = Math.round(position);
+  const { epochs, said } = state.film;
+  state.slider.value = place;
+  state.told.textContent = `epoch ${epochs[place]} of ${epochs.at(-1)}${said[place] ? ` · ${said[place]}` : ""}`;
+  state.slider.setAttribute("aria-valuetext", `epoch ${epochs[place]}`);
+}
+
+// Moves every mark to where it is at a position between two frames.
+async function showFrame(state, position) {
+  const { film, graph } = state;
+  const count = film.count;
+  const [before, share] = [Math.floor(position), position - Math.floor(position)];
+  const after = Math.min(before + 1, film.epochs.length - 1);
+  const at = (i, axis, frame) => film.places[2 * (frame * count + i) + axis] * film.scale + film.shift[axis];
+  const place = (i, axis) => at(i, axis, before) * (1 - share) + at(i, axis, after) * share;
+  const [update, traces] = [{ x: [], y: [], customdata: [] }, []];
+  graph._fullData.forEach((trace, number) => { // in which the numbers are decoded
+    let points = trace.meta?.points ?? trace.customdata;
+    if (trace.meta?.on_top) points = film.wrong[Math.round(position)];
+    if (trace.meta?.trails) points = [];
+    if (points === undefined) return;
+    points = Array.from(points);
+    let xy = [0, 1].map((axis) => points.map((i) => (i < 0 ? NaN : place(i, axis))));
+    for (const i of trace.meta?.trails ?? []) {
+      for (let frame = 0; frame <= before; frame++) [0, 1].forEach((axis) => xy[axis].push(at(i, axis, frame)));
+      [0, 1].forEach((axis) => xy[axis].push(place(i, axis), NaN));
+    }
+    update.x.push(xy[0]);
+    update.y.push(xy[1]);
+    update.customdata.push(trace.customdata === undefined ? undefined : points);
+    traces.push(number);
+  });
+  const middle = (c, axis) => film.names[before][c][axis] * (1 - share) + film.names[after][c][axis] * share;
+  const annotations = (graph.layout.annotations ?? []).map((each, c) => ({ ...each, x: middle(c, 0), y: middle(c, 1) }));
+  hideThumbnail(state);
+  await window.Plotly.update(graph, update, { annotations }, traces);
+  state.position = position;
+  describeFrame(state, position);
+}
+
+async function play(state) {
+  if (state.playing) return stopPlaying(state);
+  const last = state.film.epochs.length - 1;
+  const smooth = state.film.count <= MOST_TWEENED;
+  state.playing = true;
+  state.playButton.textContent = "❚❚";
+  state.playButton.setAttribute("aria-label", "Pause");
+  let [position, shown] = [state.position >= last ? 0 : state.position, performance.now()];
+  while (state.playing && !state.gone) {
+    try {
+      await showFrame(state, smooth ? position : Math.floor(position));
+    } catch (error) {
+      console.error(error);
+      break;
+    }
+    if (position >= last) break;
+    await new Promise((resolve) => setTimeout(resolve, 15)); // a background tab gets no animation frames
+    const now = performance.now();
+    position = Math.min(position + Math.min((now - shown) / STEP, MOST_OF_AN_EPOCH), last);
+    shown = now;
+  }
+  if (state.playing) stopPlaying(state);
+}
+
+function stopPlaying(state) {
+  state.playing = false;
+  state.playButton.textContent = "▶";
+  state.playButton.setAttribute("aria-label", "Play");
+  choose(state, Math.round(state.position));
+  if (state.wanted) requestDrawing(state);
+}
+
+// Tells the server which epoch is looked at, so that colours, numbers and neighbours are those of that epoch.
+function choose(state, place) {
+  state.send("epoch", state.film.epochs[place]);
+  if (place !== state.position) showFrame(state, place);
+}
+
+function createFilmBar(state) {
+  state.bar.hidden = true;
+  state.playButton = element("button", "play", state.bar);
+  Object.assign(state.playButton, { type: "button", textContent: "▶" });
+  state.playButton.setAttribute("aria-label", "Play");
+  state.slider = element("input", "epochs", state.bar);
+  Object.assign(state.slider, { type: "range", min: 0, step: 1 });
+  state.slider.setAttribute("aria-label", "Epoch");
+  state.told = element("span", "told", state.bar);
+  state.playButton.onclick = () => state.film && play(state);
+  state.slider.oninput = () => {
+    state.playing = false;
+    state.playButton.textContent = "▶";
+    state.moving = (state.moving ?? Promise.resolve()).then(() => showFrame(state, Number(state.slider.value)));
+  };
+  state.slider.onchange = () => choose(state, Number(state.slider.value));
+}
+
 const css = `
 .lab-chart { position: relative; width: 100%; }
 .lab-chart .graph { width: 100%; height: 100%; }
@@ -262,6 +385,15 @@ const css = `
 .lab-chart .thumbnail[hidden] { display: none; }
 .lab-chart canvas.picture { display: block; margin: 0 auto 6px; image-rendering: pixelated; }
 .lab-chart .caption { text-align: center; }
+.lab-chart.has-film .graph { height: calc(100% - 44px); }
+.lab-chart .bar { display: flex; gap: 12px; align-items: center; height: 44px; font: 16px var(--st-font);
+  color: var(--st-text-color); }
+.lab-chart .bar[hidden] { display: none; }
+.lab-chart .play { width: 44px; height: 34px; border-radius: 8px; color: inherit; background: none; cursor: pointer;
+  font: inherit; border: 1px solid var(--st-border-color); }
+.lab-chart .play:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
+.lab-chart .epochs { flex: 1; min-width: 6rem; max-width: 24rem; accent-color: var(--st-primary-color); }
+.lab-chart .told { white-space: nowrap; font-variant-numeric: tabular-nums; }
 `;
 
 function create(parentElement) {
@@ -269,17 +401,19 @@ function create(parentElement) {
   element("style", "", frame).textContent = css;
   const graph = element("div", "graph", frame);
   const message = element("p", "message", frame);
+  const bar = element("div", "bar", frame);
   const thumbnail = element("div", "thumbnail", frame);
   thumbnail.hidden = true;
   const picture = element("canvas", "picture", thumbnail);
   const caption = element("div", "caption", thumbnail);
-  const state = { frame, graph, message, thumbnail, picture, caption, drawn: Promise.resolve() };
+  const state = { frame, graph, message, bar, thumbnail, picture, caption, drawn: Promise.resolve(), position: 0 };
+  createFilmBar(state);
 
   const resized = new ResizeObserver(() => {
     // Plotly refuses to measure a chart in a closed tab; it is measured when the tab opens.
     if (state.listening && !state.gone && frame.clientWidth > 0) window.Plotly.Plots.resize(graph).catch(() => {});
   });
-  resized.observe(frame);
+  resized.observe(graph); // it becomes lower when the bar of epochs comes
   // While the mouse draws a zoom box, new data wait; and for 400 ms more, as Plotly awaits a second click for 300 ms.
   const press = () => {
     clearTimeout(state.timer);
@@ -300,6 +434,7 @@ function create(parentElement) {
   state.cleanup = () => {
     if (parentElement.isConnected) return; // a newer call is to find the chart
     state.gone = true;
+    state.playing = false;
     resized.disconnect();
     clearTimeout(state.timer);
     for (const name of ["pointerup", "pointercancel", "blur"]) window.removeEventListener(name, release, true);
@@ -313,6 +448,12 @@ function create(parentElement) {
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
+  if (data.film !== undefined) {
+    if (data.film) films.set(data.key, decodeFilm(data.film));
+    else films.delete(data.key);
+    painters.get(data.key)?.();
+    return () => parentElement.isConnected || films.delete(data.key);
+  }
   if (data.sprite !== undefined) {
     albums.set(data.key, data.sprite);
     return () => parentElement.isConnected || albums.delete(data.key);
@@ -320,6 +461,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const state = (parentElement.labChart ??= create(parentElement));
   state.data = data;
   state.send = setTriggerValue;
+  painters.set(data.key, () => state.listening && !state.gone && showFilmBar(state));
   state.frame.style.height = typeof data.height === "number" ? `${data.height}px` : data.height;
   state.graph.setAttribute("role", "img");
   state.graph.setAttribute("aria-label", data.alt);

@@ -48,3 +48,9 @@ def test_events_and_counts_against_a_loop():
 def test_no_epochs():
     with pytest.raises(ValueError, match="at least one"):
         biography.kinds(np.zeros((0, 3), int), np.zeros(3, int))
+
+
+def test_learnt_for_good():
+    true = np.zeros(4, int)
+    predicted = np.array([[0, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 1]])
+    assert biography.learnt_for_good(predicted, true).tolist() == [0, 2, 2, 3]

@@ -182,6 +182,51 @@ def test_a_mirrored_or_larger_copy_stays_mirrored_and_large():
         assert motion > 0.05
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_one_similarity_transform_and_never_a_mirror_or_a_stretch(scaled):
+    before = np.random.default_rng(5).normal(size=(200, 2)) * (3, 1) + 7
+    turn = np.array([[0, -1], [1, 0]])
+    copies = {
+        "turned": before @ turn + 4,
+        "larger": 2.5 * before,
+        "mirrored": before * (-1, 1),
+        "wide": before * (4, 1),
+    }
+    for name, copy in copies.items():
+        moved, motion = projection.aligned(copy, before, scaled=scaled)
+        # what was done to the copy is one matrix: a rotation times one number
+        matrix = np.linalg.lstsq(copy - copy.mean(axis=0), moved - moved.mean(axis=0), rcond=None)[0]
+        scale = np.sqrt(np.linalg.det(matrix))  # not a number for a mirror
+        np.testing.assert_allclose(matrix @ matrix.T, scale**2 * np.eye(2), atol=1e-4)
+        assert scale == pytest.approx(1, abs=1e-5) or scaled
+        exact = name == "turned" or (scaled and name == "larger")
+        assert (motion < 1e-5) == exact, name
+        if scaled:  # equally large, and the other way round it is the inverse
+            assert np.square(moved - moved.mean(axis=0)).sum() == pytest.approx(
+                np.square(before - before.mean(axis=0)).sum(), rel=1e-4
+            )
+            back, _ = projection.aligned(before, moved, scaled=True)
+            np.testing.assert_allclose(back, before, atol=1e-4)
+
+
+def test_the_signs_of_pca_follow_the_frame_before():
+    frame = np.random.default_rng(6).normal(size=(50, 2)).astype(np.float32)
+    for signs in ((1, 1), (-1, 1), (-1, -1)):
+        np.testing.assert_array_equal(projection.same_signs(frame * np.float32(signs), frame), frame)
+
+
+def test_the_plane_of_two_centres():
+    draw = np.random.default_rng(7)
+    embeddings = (draw.normal(size=(80, 6)) * (1, 1, 1, 1, 1, 3)).astype(np.float32)
+    first, second = np.zeros(6, np.float32), np.array([4, 0, 0, 0, 0, 0], np.float32)
+    frame = projection.between(embeddings, first, second)
+    np.testing.assert_allclose(frame[:, 0], embeddings[:, 0] - 2, atol=1e-5)
+    assert abs(np.corrcoef(frame[:, 1], embeddings[:, 5])[0, 1]) > 0.99  # the widest of the others
+    nearer = np.linalg.norm(embeddings - first, axis=1) < np.linalg.norm(embeddings - second, axis=1)
+    np.testing.assert_array_equal(frame[:, 0] < 0, nearer)
+    np.testing.assert_array_equal(projection.between(embeddings, first, first), projection.pca(embeddings))
+
+
 def test_a_frame_begun_at_the_one_before_keeps_the_sides():
     embeddings = two_clouds()
     first = projection.umap(embeddings, seed=0)

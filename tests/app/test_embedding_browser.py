@@ -1,0 +1,195 @@
+"""The Embedding page in a real browser: hover, click, lasso, the film of the epochs, and a run in training."""
+
+import base64
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from app.components.plotly_chart import Film
+from core import experiment, maps
+from core.learning.events import EpochDone
+from core.runs import store, writing
+from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+
+skip_without_browser()
+
+GRAPH = ".lab-chart .graph"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def run(tiny, digits, runs):
+    with writing.create(tiny.changed(epochs=4), digits, runs) as writer:
+        for _ in experiment.run(writer, digits):
+            pass
+    found = store.read(writer.folder)
+    list(maps.frames(found, "umap", maps.epochs(found)))  # keeps them: no compiling in the server
+    return found
+
+
+@pytest.fixture(scope="module")
+def url(run, digits):
+    port = free_port()
+    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(digits.folder), "--no-browser"]
+    command += ["--runs", str(run.folder.parent)]
+    with start_server(ROOT / "app" / "main.py", port=port, command=command) as address:
+        yield address
+
+
+@pytest.fixture
+def page(url, run):
+    with open_page(f"{url}/embedding?run={run.id}", 1280, 720) as page:
+        page.locator(".lab-chart .bar:not([hidden])").first.wait_for(timeout=120_000)
+        page.get_by_text("Trustworthiness").wait_for(timeout=60_000)
+        yield page
+        assert page.console_errors == []
+        assert page.foreign_requests == []
+
+
+def position(page, index: int) -> list[float]:
+    """Where a point of the map is, in pixels of the window."""
+    return page.evaluate(
+        """([selector, index]) => {
+          const graph = document.querySelector(selector), box = graph.getBoundingClientRect();
+          const { xaxis, yaxis } = graph._fullLayout;
+          for (const trace of graph._fullData) {
+            const place = Array.from(trace.customdata ?? []).indexOf(index);
+            if (place < 0 || trace.meta) continue;
+            const x = box.x + xaxis._offset + xaxis.d2p(trace.x[place]);
+            return [x, box.y + yaxis._offset + yaxis.d2p(trace.y[place])];
+          }
+        }""",
+        [GRAPH, index],
+    )
+
+
+def places(page) -> dict[str, list[float]]:
+    """Where every point is on the map, by its index."""
+    return page.evaluate(
+        """(selector) => {
+          const found = {};
+          for (const trace of document.querySelector(selector)._fullData)
+            if (trace.customdata && !trace.meta)
+              Array.from(trace.customdata).forEach((index, i) => { found[index] = [trace.x[i], trace.y[i]]; });
+          return found;
+        }""",
+        GRAPH,
+    )
+
+
+def told(page) -> str:
+    return page.locator(".lab-chart .told").first.inner_text()
+
+
+def test_hover_click_and_the_address(page, digits, run):
+    index = len(digits.train.ids) + 3
+    x, y = position(page, index)
+    page.mouse.move(x + 1, y)
+    page.mouse.move(x, y)
+    thumbnail = page.locator(".lab-chart .thumbnail")
+    thumbnail.get_by_text("labelled").wait_for(timeout=30_000)
+    page.mouse.click(x, y)
+    page.wait_for_url(re.compile("image="), timeout=30_000)
+    page.get_by_text("nearest training images in the embedding").wait_for(timeout=30_000)
+    image = re.search(r"image=([\w]+)", page.url)[1]
+    assert image in (*digits.train.ids, *digits.test.ids)
+    page.get_by_text("The drawing keeps").wait_for(timeout=30_000)
+    page.goto(page.url)  # somebody else opens the address
+    page.get_by_text(image, exact=True).first.wait_for(timeout=60_000)
+
+
+def test_a_lasso_lists_its_images(page):
+    box = page.locator(f"{GRAPH} .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.locator(f"{GRAPH} .modebar-btn[data-val=select]").first.click()
+    page.mouse.move(box["x"] + 3, box["y"] + 3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=3)
+    page.mouse.move(box["x"] + box["width"] - 3, box["y"] + box["height"] - 3, steps=3)
+    page.mouse.up()
+    page.get_by_text("Lasso: 72 images").wait_for(timeout=30_000)
+
+
+def test_the_film_plays_without_the_server_and_ends_where_it_shall(page, run):
+    epochs = maps.epochs(run)
+    assert told(page).startswith(f"epoch {epochs[-1]} of {epochs[-1]} · moved by ")
+    page.evaluate("window.seen = new Set()")
+    page.locator(".lab-chart .told").first.evaluate(
+        "told => new MutationObserver(() => window.seen.add(told.innerText.split(' ')[1])).observe(told, "
+        "{ childList: true })"
+    )
+    last = places(page)
+    page.evaluate(
+        """() => {
+          const send = WebSocket.prototype.send;
+          window.sent = [];
+          WebSocket.prototype.send = function (message) {
+            window.sent.push(document.querySelector('.lab-chart .play').ariaLabel);
+            return send.call(this, message);
+          };
+        }"""
+    )
+    page.get_by_role("button", name="Play").first.click()
+    page.wait_for_function(f"window.seen.size >= {len(epochs) - 1}", timeout=60_000)
+    page.get_by_role("button", name="Play").first.wait_for(timeout=60_000)
+    assert page.evaluate("[...window.seen].map(Number)") == sorted(page.evaluate("[...window.seen].map(Number)"))
+    page.wait_for_function("window.sent.length > 0")  # which epoch it ended at; nothing while it played
+    assert "Pause" not in page.evaluate("window.sent")
+    for index, place in places(page).items():
+        np.testing.assert_allclose(place, last[index], atol=2e-3)
+
+
+def test_the_slider_chooses_an_epoch_and_the_points_are_where_its_map_has_them(page, run):
+    first = maps.epochs(run)[0]
+    page.locator(".lab-chart .epochs").first.focus()
+    page.keyboard.press("Home")
+    page.wait_for_url(re.compile(f"epoch={first}"), timeout=30_000)
+    page.get_by_text(f"After epoch {first}.").wait_for(timeout=60_000)
+    method = page.locator(GRAPH).first.get_attribute("aria-label").split()[0].lower()
+    frame = next(maps.frames(run, method, maps.epochs(run))).points
+    drawn = places(page)
+    assert len(drawn) == len(frame)
+    for index, place in drawn.items():
+        np.testing.assert_allclose(place, frame[int(index)], atol=2e-3)
+
+
+def test_other_colours_and_the_plane_of_two_classes(page):
+    page.get_by_text("Two classes", exact=True).click()
+    page.get_by_text("from one centre to the other").wait_for(timeout=30_000)
+    for colour in ("epoch from which on it is right", "times forgotten"):
+        page.locator(".st-key-map_colour input").click()
+        page.get_by_role("option", name=colour).click()
+        page.locator(f"{GRAPH} .cbtitle, {GRAPH} .infolayer .colorbar").first.wait_for(timeout=30_000)
+
+
+def test_a_run_in_training_is_followed_over_two_epochs(url, tiny, digits, runs):
+    with writing.create(tiny.changed(epochs=3, seed=5), digits, runs) as writer:
+        events = experiment.run(writer, digits)
+
+        def until(epoch: int) -> None:
+            next(event for event in events if isinstance(event, EpochDone) and event.epoch == epoch)
+
+        with open_page(f"{url}/embedding?run={writer.id}", 1280, 720) as page:
+            page.get_by_text("The first map comes when the first epoch has ended").wait_for(timeout=60_000)
+            until(1)
+            page.get_by_text("After epoch 1.").wait_for(timeout=120_000)
+            until(2)
+            page.get_by_text("After epoch 2.").wait_for(timeout=120_000)
+            page.locator(".lab-chart .told", has_text="epoch 2 of 2").first.wait_for(timeout=120_000)
+            for _ in events:
+                pass
+            assert page.console_errors == []
+
+
+def test_places_travel_as_whole_numbers():
+    frames = np.random.default_rng(0).normal(size=(3, 500, 2)).astype(np.float32)
+    film = Film([1, 2, 3], frames, np.zeros((3, 0, 2)), [[], [], []], ["", "", ""], 3)
+    data = film.data()
+    places = np.frombuffer(base64.b64decode(data["places"]), "<i2").reshape(3, 500, 2)
+    np.testing.assert_allclose(places * data["scale"] + data["shift"], frames, atol=1e-4)
