@@ -84,7 +84,7 @@ def share_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: in
     for prefix, axis in (("valid_", ""), ("", "2")) if counted else (("", ""),):
         for column, name, colour in TRIPLET_KINDS:
             _area(lines, steps, steps_per_epoch, f"{prefix}{column}", name, colour, axis)
-    if len(steps):
+    if "active_fraction" in steps:  # not in every table that was brought in
         active = _thinned(steps)
         x = _positions(active["epoch"], active["step"], steps_per_epoch)
         about = {"name": "active", "mode": "lines", "line": {"color": ACTIVE, "width": 2.5}}
