@@ -1,13 +1,12 @@
-"""Runs in a real browser: a race followed to its end, and the images on which two runs disagree."""
+"""Runs in a real browser: a race followed to its end."""
 
-import re
 import sys
 
 import pytest
 
 from core import experiment, race
 from core.dataset import loader
-from core.runs import store, writing
+from core.runs import writing
 from core.settings.presets import from_preset
 from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
 from tests.core.test_race import SMALL
@@ -29,25 +28,6 @@ def dashboard(digits, tmp_path_factory):
     command += ["--runs", str(runs), "--no-browser"]
     with start_server(ROOT / "app" / "main.py", port=port, command=command, env={"OMP_NUM_THREADS": "1"}) as url:
         yield url, runs
-
-
-def test_a_group_of_disagreement_opens_its_images(dashboard):
-    url, runs = dashboard
-    ids = [run.id for run in store.list_runs(runs) if run.status == "done"][:2]
-    with open_page(f"{url}/runs?runs={','.join(ids)}", 1280, 720) as page:
-        group = page.get_by_role("button", name=re.compile(r"all wrong \([1-9]"))
-        group.wait_for(timeout=60_000)
-        count = int(re.search(r"\((\d+)\)", group.inner_text())[1])
-        group.click()
-        page.locator(".tile").first.wait_for(timeout=60_000)
-        assert page.locator(".tile").count() == count
-        assert page.locator(".tile img").first.evaluate("image => image.naturalWidth") == 28
-        assert "group=all-wrong" in page.url
-        assert page.locator(".lab-matrix").count() == 2
-        page.locator(".tile").first.click()
-        page.wait_for_url(re.compile("/mistakes.*image="), timeout=60_000)
-        assert page.console_errors == []
-        assert page.foreign_requests == []
 
 
 def test_a_race_is_followed_to_its_end(dashboard):
