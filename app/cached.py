@@ -18,6 +18,7 @@ from core.analysis import explain, mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
 from core.runs import explaining, store
+from core.runs import suspicion as doubts
 from core.runs.comparison import Comparison, compare_runs
 from core.runs.queue import queue
 from core.runs.store import Run
@@ -145,9 +146,22 @@ def predicted(run: Run, images: DataSet, rule: str, k: int) -> tuple[np.ndarray,
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
-def biographies(run: Run, images: DataSet) -> explaining.Biographies:
-    """What the test images were called after each epoch. Raises StoreError."""
-    return explaining.biographies(run, images)
+def right_images(run: Run, images: DataSet, rule: str, k: int) -> pd.DataFrame:
+    """The test images that a rule classifies correctly, with their neighbours; see core/analysis/mistakes.py."""
+    labels, scores, _ = predicted(run, images, rule, k)
+    return mistakes.right_ones(images, embedded(run)._replace(predicted=labels, scores=scores))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def biographies(run: Run, images: DataSet, training: bool = False) -> explaining.Biographies:
+    """What the test or the training images were called after each epoch. Raises StoreError."""
+    return explaining.biographies(run, images, training=training)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def suspicion(runs: list[Run], images: DataSet) -> doubts.Suspicion:
+    """The training images whose label these runs doubt. Raises StoreError."""
+    return doubts.find(runs, images)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=_KEYS)

@@ -1,15 +1,29 @@
 """A confusion matrix and picture tiles that can be clicked, and the arrow keys: what a browser answers is checked."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 _STYLE = """
-  .grid { display: flex; flex-wrap: wrap; gap: 8px; font-family: var(--st-font); color: var(--st-text-color); }
+  .grid { display: grid; grid-template-columns: repeat(auto-fill, var(--size)); gap: 6px;
+          font-family: var(--st-font); color: var(--st-text-color); }
   .tile { width: var(--size); padding: 4px; border: 1px solid transparent; border-radius: 6px; background: none;
           color: inherit; font: inherit; font-size: 13px; line-height: 1.3; cursor: pointer; text-align: center; }
   .tile:hover { border-color: var(--st-primary-color); }
   .tile:focus-visible, td button:focus-visible { outline: 2px solid var(--st-primary-color); }
   .tile img { width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; background: #000; }
   .tile b { display: block; font-size: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+  .tile small { display: block; font-size: 11px; opacity: 0.75; white-space: nowrap; overflow: hidden;
+                text-overflow: ellipsis; }
+  .tile.wide { display: grid; grid-template: "pictures pictures" "heading line" "bar bar" "id id" / auto 1fr;
+               column-gap: 6px; align-content: start; }
+  .tile.wide > .with { grid-area: pictures; }
+  .tile.wide > b { grid-area: heading; text-align: left; }
+  .tile.wide > span { grid-area: line; text-align: right; white-space: nowrap; }
+  .tile.wide > .bar { grid-area: bar; }
+  .tile.wide > small { grid-area: id; text-align: left; }
+  .with { display: grid; grid-template-columns: 1fr 42px; gap: 4px; }
+  .with div { font-size: 11px; line-height: 1.2; }
   .tile.off { opacity: 0.35; text-decoration: line-through; }
   .bar { height: 5px; margin: 2px 0; position: relative; border-radius: 2px;
          background: color-mix(in srgb, var(--st-text-color) 15%, transparent); }
@@ -70,11 +84,21 @@ _tiles = st.components.v2.component(
       grid.replaceChildren(...data.tiles.map((tile, place) => {
         const button = document.createElement("button");
         button.type = "button";
-        button.className = "tile" + (tile.off ? " off" : "");
+        button.className = "tile" + (tile.off ? " off" : "") + (tile.near.length ? " wide" : "");
         button.title = tile.hint;
         button.setAttribute("aria-pressed", String(!tile.off));
         const image = Object.assign(document.createElement("img"), { src: tile.src, alt: tile.hint });
-        button.append(image, Object.assign(document.createElement("b"), { textContent: tile.heading }));
+        const pictures = document.createElement("div");
+        pictures.append(image);
+        if (tile.near.length) {
+          pictures.className = "with";
+          const column = document.createElement("div");
+          for (const [src, text] of tile.near) {
+            column.append(Object.assign(document.createElement("img"), { src, alt: "" }), text);
+          }
+          pictures.append(column);
+        }
+        button.append(pictures, Object.assign(document.createElement("b"), { textContent: tile.heading }));
         if (tile.bar !== null) {
           const bar = Object.assign(document.createElement("div"), { className: "bar" });
           const filled = document.createElement("i");
@@ -84,6 +108,7 @@ _tiles = st.components.v2.component(
           button.append(bar);
         }
         button.append(Object.assign(document.createElement("span"), { textContent: tile.line }));
+        if (tile.id) button.append(Object.assign(document.createElement("small"), { textContent: tile.id }));
         button.onclick = () => setTriggerValue("picked", place);
         return button;
       }));
@@ -112,16 +137,26 @@ def confusion(
     names: list[str], counts: list[list[int]], shown: list[list[str]], chosen: tuple[int, int] | None, key: str
 ) -> tuple[int, int] | None:
     """Draws a confusion matrix with the texts `shown`; returns the cell (true, predicted) just clicked, or None."""
-    data = {"names": names, "counts": counts, "shown": shown, "side": 40 if len(names) <= 10 else 30}
+    data = {"names": names, "counts": counts, "shown": shown, "side": 36 if len(names) <= 10 else 28}
     data["chosen"] = list(chosen) if chosen else None
     cell = _mount(_matrix, key, data, "cell")
     right = isinstance(cell, (list, tuple)) and len(cell) == 2
     return tuple(cell) if right and all(type(each) is int and 0 <= each < len(names) for each in cell) else None
 
 
-def tile(src: str, heading: str, line: str, hint: str, bar: float | None = None, off: bool = False) -> dict:
-    """One picture for `tiles`; `bar` is a fraction."""
-    return {"src": src, "heading": heading, "line": line, "hint": hint, "bar": bar, "off": off}
+def tile(
+    src: str,
+    heading: str,
+    line: str,
+    hint: str,
+    bar: float | None = None,
+    off: bool = False,
+    near: Sequence[tuple[str, str]] = (),
+    name: str = "",
+) -> dict:
+    """One picture for `tiles`; `bar` is a fraction, `near` are small pictures at its side with a text each."""
+    shown = {"src": src, "heading": heading, "line": line, "hint": hint, "bar": bar, "off": off}
+    return shown | {"near": [list(each) for each in near], "id": name}
 
 
 def tiles(shown: list[dict], key: str, size: int = 112) -> int | None:

@@ -8,22 +8,29 @@ import streamlit as st
 from app import actions, cached, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
+from app.parts import cards, messages
 from app.parts.messages import errors_explained, plain
 from core.analysis import biography, disputes, explain
 from core.dataset.loader import DataSet
 from core.runs import explaining, notes
 from core.runs.store import Run
+from core.settings.choices import CLASSIFIERS
 
+_MOST_OUT = 12  # pictures of those left out
 _RULES = {"softmax": "softmax", "knn": "kNN", "centre": "centre", "mean": "mean"}
 
 
-def show(run: Run, images: DataSet, name: str, listed: list[str]) -> None:
-    """The image with this id; the arrow keys walk through `listed`."""
-    row = images.test.ids.index(name)
+def show(run: Run, images: DataSet, name: str, listed: list[str], rule: str, k: int) -> None:
+    """The image with this id, as the rule with k neighbours called it; the arrow keys walk through `listed`."""
     _walk(name, listed)
-    known = cached.embedded(run)
-    k, without = _k(run, images), _without(name)
-    found = explaining.why_of(run, images, known, row, k, without)
+    st.fragment(messages.errors_explained()(_show))(run, images, name, rule, k)
+
+
+def _show(run: Run, images: DataSet, name: str, rule: str, own_k: int) -> None:
+    row = images.test.ids.index(name)
+    said = explaining.Said(rule, own_k, int(cached.predicted(run, images, rule, own_k)[0][row]))
+    k, without = _k(images, name, own_k), _without(name)
+    found = explaining.why_of(run, images, cached.embedded(run), row, k, without, said)
     middle, side = st.columns([7, 5])
     with middle:
         _pictures(found, images, row)
@@ -31,7 +38,7 @@ def show(run: Run, images: DataSet, name: str, listed: list[str]) -> None:
         _biography(run, images, row)
     with side:
         _voters(run, images, found, row, k, without)
-        _facts(found, images)
+        _facts(found, images, name, without, rule)
         _note(run, name)
 
 
@@ -51,9 +58,13 @@ def _walk(name: str, listed: list[str]) -> None:
         st.rerun()
 
 
-def _k(run: Run, images: DataSet) -> int:
-    highest = min(25, len(images.train.ids) - 1)
-    session.remember("why_k", min(session.recall("why_k") or run.config.neighbours, highest))
+def _k(images: DataSet, name: str, own_k: int) -> int:
+    """How many vote: as on the gallery, until it is changed for this image."""
+    highest = min(50, len(images.train.ids) - 1)
+    if session.recall("why_image") != name:
+        session.remember("why_image", name)
+        session.remember("why_k", own_k)
+    session.remember("why_k", min(session.recall("why_k") or own_k, highest))
     return session.recall("why_k")
 
 
@@ -102,9 +113,8 @@ def _bar(found: explain.Why) -> str:
 
 def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, without: list[int]) -> None:
     name = images.test.ids[row]
-    st.slider("k", 1, min(25, len(images.train.ids) - 1), key="why_k", help="How many training images vote")
-    most = min(k + len(without), len(images.train.ids))
-    everyone = explaining.why_of(run, images, cached.embedded(run), row, most).voters
+    st.slider("k", 1, min(50, len(images.train.ids) - 1), key="why_k", help="How many training images vote")
+    everyone = _asked(run, images, row, k, without)
     shown = [
         clickable.tile(
             png_uri(images.train.images[each]), images.classes[label], f"{far:.2f}",
@@ -117,7 +127,7 @@ def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, wit
         each = everyone[picked][0]
         changed = [other for other in without if other != each] if each in without else [*without, each]
         session.remember("why_without", (name, changed))
-        st.rerun()
+        st.rerun(scope="fragment")
     votes = [label for _, label, _ in found.voters]
     said = found.rules["knn"]
     told = f"kNN says **{plain(images.classes[said])}** ({votes.count(said)} of {len(votes)} votes)"
@@ -125,29 +135,54 @@ def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, wit
     st.markdown(told + (f" · first {plain(images.classes[found.true])} at rank {first}" if first else ""))
 
 
-def _facts(found: explain.Why, images: DataSet) -> None:
+def _asked(run: Run, images: DataSet, row: int, k: int, without: list[int]) -> list[tuple[int, int, float]]:
+    """Those that vote and, of those left out, the ones that would be among them; the nearest first."""
+    most = min(k + len(without), len(images.train.ids))
+    everyone = explaining.why_of(run, images, cached.embedded(run), row, most).voters
+    return everyone[: k + min(len(without), _MOST_OUT)]
+
+
+def _facts(found: explain.Why, images: DataSet, name: str, without: list[int], rule: str) -> None:
     said = [
         f"{_RULES[rule]} {'–' if label is None else plain(images.classes[label])}"
         for rule, label in found.rules.items()
     ]
     st.markdown(
-        " · ".join(said), help="– : the logits of softmax are not stored; it is known where the run predicts by it."
+        " · ".join(said),
+        help=f"“Called” is by the rule of the gallery: {CLASSIFIERS[rule]}. –: the logits of softmax are not stored; "
+        "it is known where the run predicts by it.",
     )
+    _removals(found, images, name, without)
+    order = sorted(found.centre_distances.items(), key=lambda each: each[1])
+    st.caption(
+        "Distances to the class centres: "
+        + " · ".join(f"{plain(images.classes[label])} {far:.2f}" for label, far in order)
+    )
+
+
+def _removals(found: explain.Why, images: DataSet, name: str, without: list[int]) -> None:
+    """The fewest training images without which the vote turns right, as pictures, and a button that does it."""
     if found.removals is None:
         st.markdown("No removal of training images turns the vote right.")
     elif found.removals:
-        names = [plain(images.train.ids[each]) for each in found.removals]
-        ids = ", ".join(names[:6]) + f" and {len(names) - 6} more" * (len(names) > 6)
-        st.markdown(f"To turn the vote right remove at least {len(found.removals)}: {ids}")
-    order = sorted(found.centre_distances.items(), key=lambda each: each[1])
-    st.caption("Class centres: " + " · ".join(f"{plain(images.classes[label])} {far:.2f}" for label, far in order[:10]))
+        count = len(found.removals)
+        st.markdown(f"To turn the vote right remove at least {count} training image{'s' * (count > 1)}:")
+        shown = found.removals[:_MOST_OUT]
+        cards.strip([images.train.images[each] for each in shown], [images.train.ids[each] for each in shown])
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if found.removals and st.button("Remove them"):
+            session.remember("why_without", (name, [*without, *found.removals]))
+            st.rerun(scope="fragment")
+        if without and st.button("All vote again", help=f"{len(without)} are left out"):
+            session.remember("why_without", (name, []))
+            st.rerun(scope="fragment")
 
 
 def _biography(run: Run, images: DataSet, row: int) -> None:
     told = cached.biographies(run, images)
     cells = "".join(
-        f'<span class="{"" if label == told.true[row] else "wrong"}" title="epoch {epoch}, {score:.0%}">'
-        f"{html.escape(images.classes[label])}</span>"
+        f'<span class="{"" if label == told.true[row] else "wrong"}" title="epoch {epoch}">'
+        f"{html.escape(images.classes[label])}<small>{score:.0%}</small></span>"
         for epoch, label, score in zip(told.epochs, told.predicted[:, row], told.scores[:, row], strict=True)
     )
     kind = told.kinds[row]

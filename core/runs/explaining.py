@@ -1,14 +1,24 @@
 """Explanations and biographies of a run's images, from what its folder holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from core.analysis import biography, explain
+from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet, Split
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
+
+
+class Said(NamedTuple):
+    """What a rule said of an image."""
+
+    rule: str  # one of choices.CLASSIFIERS
+    k: int  # of the neighbours that it asked, if it asks any
+    label: int
 
 
 def last_epoch(run: Run) -> int:
@@ -34,22 +44,35 @@ def why(run: Run, images: DataSet, row: int, k: int | None = None, without: list
     return why_of(run, images, embedded, row, k, without)
 
 
-def why_of(run: Run, images: DataSet, embedded, row: int, k: int | None = None, without=None) -> explain.Why:
-    """The same from embeddings that are in memory already."""
+def why_of(
+    run: Run,
+    images: DataSet,
+    embedded: Embedded,
+    row: int,
+    k: int | None = None,
+    without=None,
+    said: Said | None = None,
+) -> explain.Why:
+    """The same from embeddings that are in memory already; of what the run `said` by another rule than its own."""
+    own = Said(run.config.predicts, run.config.neighbours, int(embedded.predicted[row]))
+    rule, own_k, label = said or own
     try:
-        return explain.why(
+        found = explain.why(
             embedded.test[row],
             embedded.train,
             images.train.labels,
             int(images.test.labels[row]),
-            k or run.config.neighbours,
-            own_rule=run.config.predicts,
-            stored=int(embedded.predicted[row]),
-            own_k=run.config.neighbours,
+            k or own_k,
+            own_rule=rule,
+            stored=label,
+            own_k=own_k,
             without=without or [],
         )
     except ValueError as error:
         raise StoreError(str(error)) from error
+    if own.rule == "softmax":  # does not change with the rule that is asked
+        return replace(found, rules=found.rules | {"softmax": own.label})
+    return found
 
 
 def score_of(run: Run, images: DataSet, row: int, k: int | None, without: list[int]) -> float:

@@ -13,10 +13,9 @@ from streamlit.testing.v1 import AppTest
 from app.exercise import tidy
 from app.parts.messages import percent
 from core import experiment, places
-from core.analysis import explain
 from core.dataset import loader
 from core.exchange import uploads
-from core.runs import explaining, notes, store, writing
+from core.runs import store, writing
 from core.runs.queue import queue
 from core.settings.config import applies, settings
 from core.settings.presets import PRESETS, from_preset
@@ -190,58 +189,6 @@ def test_a_run_that_ends_with_a_damaged_table_is_drawn_as_it_is(lab_with_runs, t
         assert {"Pause", "Stop"} <= {button.label for button in app.button}
     app.run()
     assert "Resume" in {button.label for button in app.button}
-
-
-def test_mistakes_counts_lists_and_filters(lab_with_runs, trained):
-    app = open_page(PAGES[4])
-    table = store.mistakes(trained)
-    assert f"{len(table)} of 24 test images misclassified" in texts(app)
-    assert app.dataframe[-1].value["id"].tolist() == table["id"].tolist()
-    next(box for box in app.selectbox if box.label == "Show").select("classified correctly").run()
-    assert len(app.dataframe[-1].value) == 24 - len(table)
-    assert not app.exception
-    next(box for box in app.text_input if box.label == "Id contains").input("nobody").run()
-    assert "No image of this kind" in texts(app)
-
-
-def test_mistakes_by_another_rule(lab_with_runs, trained, digits):
-    app = open_page(PAGES[4])
-    next(box for box in app.selectbox if box.label == "Rule").select("nearest_mean").run()
-    labels, _ = explain.predict_all(store.embedded(trained, 2), digits.train.labels, "nearest_mean", 1)
-    assert f"{(labels != digits.test.labels).sum()} of 24 test images" in texts(app)
-
-
-def at_image(trained, name: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
-    app.query_params["run"], app.query_params["image"] = trained.id, name
-    return go(app.run(), PAGES[4])
-
-
-def test_why_of_one_image_with_a_note(lab_with_runs, trained, digits):
-    row = store.mistakes(trained).iloc[0]
-    app = at_image(trained, row["id"])
-    found = explaining.why(trained, digits, int(row["test_index"]))
-    assert explain.sentence(found, digits.classes) in texts(app)
-    assert f"nearest {digits.classes[found.predicted]} · {found.nearest_predicted[1]:.2f}" in texts(app)
-    app.text_area[0].input("broken <b>").run()
-    assert not app.exception
-    assert notes.read(store.find(lab_with_runs, trained.id)).images[row["id"]] == notes.Note("broken <b>")
-    app.slider(key="why_k").set_value(7).run()
-    assert "of 7 votes" in texts(app)
-
-
-def test_an_unknown_image_in_the_address_is_named(lab_with_runs, trained):
-    app = at_image(trained, "../../x")
-    assert not app.exception
-    assert "There is no test image" in texts(app)
-
-
-def test_mistakes_exports_three_pictures_each(lab_with_runs, trained, tmp_path):
-    app = open_page(PAGES[4])
-    next(button for button in app.button if button.label == "Export as PNG").click().run()
-    assert not app.exception
-    pictures = list((tmp_path / "pics" / trained.id).glob("img*.png"))
-    assert len(pictures) == 3 * len(store.mistakes(trained)) > 0
 
 
 def test_a_run_on_other_images_is_named_not_drawn(lab_with_runs, trained, tmp_path):

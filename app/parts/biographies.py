@@ -1,0 +1,69 @@
+"""Biographies on the Mistakes page: of how many images of each class was what learnt, and when."""
+
+import pandas as pd
+import streamlit as st
+
+from app import cached, session
+from app.components import clickable
+from app.drawing.pictures import png_uri
+from app.parts import messages
+from core.analysis import biography
+from core.dataset.loader import DataSet, Split
+from core.runs.explaining import Biographies
+from core.runs.store import Run
+
+_SHOWN = 48  # images of a kind at once
+
+
+def show(run: Run, images: DataSet) -> None:
+    """Counts a kind and class, and the images of the kind that is chosen."""
+    st.fragment(messages.errors_explained()(_show))(run, images)
+
+
+def _show(run: Run, images: DataSet) -> None:
+    of = st.segmented_control(
+        "Of the", ["test images", "training images"], default="test images", required=True, key="life_split",
+        help="A training image is called what its nearest other training images vote for.",
+    )  # fmt: skip
+    training = of == "training images"
+    with st.spinner("Reading what was predicted after each epoch …"):
+        told = cached.biographies(run, images, training)
+    st.dataframe(counts(told, images), width="stretch")
+    st.caption(f"Epochs {told.epochs[0]} to {told.epochs[-1]}. An image is forgotten once for each epoch after which "
+               "it is wrong although it was right before (forgetting event, arXiv:1812.05159).")  # fmt: skip
+    named = {f"{kind} ({told.kinds.count(kind)})": kind for kind in biography.KINDS}
+    chosen = st.pills("Kind", list(named), key=f"life_kind_{training}", label_visibility="collapsed")
+    if chosen:
+        _images(told, images, images.train if training else images.test, named[chosen], training)
+
+
+def counts(told: Biographies, images: DataSet) -> pd.DataFrame:
+    """A row a kind with its definition, how many images are of it, and how many of each class."""
+    by_class = biography.counts_a_class(told.kinds, told.true, len(images.classes))
+    rows = {
+        kind: {"all": sum(row)} | dict(zip(images.classes, row, strict=True)) | {"definition": biography.KINDS[kind]}
+        for kind, row in by_class.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _images(told: Biographies, images: DataSet, split: Split, kind: str, training: bool) -> None:
+    rows = [row for row, each in enumerate(told.kinds) if each == kind]
+    st.caption(biography.KINDS[kind])
+    shown = [
+        clickable.tile(
+            png_uri(split.images[row]),
+            f"labelled {images.classes[told.true[row]]}",
+            " ".join(images.classes[label] for label in told.predicted[-12:, row]),
+            f"{split.ids[row]}: what it was called after each of the last 12 epochs",
+            name=split.ids[row],
+        )
+        for row in rows[:_SHOWN]
+    ]
+    picked = clickable.tiles(shown, f"lives_{training}", 120)
+    if len(rows) > _SHOWN:
+        st.caption(f"The first {_SHOWN} of {len(rows)} images.")
+    if picked is not None and not training:
+        session.remember("mistakes_list", [split.ids[row] for row in rows])
+        session.into_address("image", split.ids[rows[picked]])
+        st.rerun()

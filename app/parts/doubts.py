@@ -1,0 +1,49 @@
+"""Labels to doubt on the Mistakes page: training images that runs with validation take for something else."""
+
+import streamlit as st
+
+from app import cached, navigation, reading
+from app.components import clickable
+from app.drawing.pictures import png_uri
+from app.parts.messages import plain
+from core.dataset.loader import DataSet
+from core.runs import suspicion
+from core.runs.store import Run
+
+_SHOWN = 48
+
+
+def show(run: Run, images: DataSet) -> None:
+    """The training images whose labels are doubted, the most doubtful first. None is removed."""
+    asked = suspicion.with_validation(reading.all_runs(), images)
+    if not asked:
+        st.info("Labels are doubted by runs that have not learnt from the image: train one with a validation share "
+                "above 0, e.g. 0.2. Runs with other seeds keep other images.")  # fmt: skip
+        navigation.link("train", "→ Go to Train")
+        return
+    found = cached.suspicion(asked, images)
+    count = len(found.suspects)
+    st.markdown(
+        f"**{count} of {found.asked:,} training images** are confidently of another class than their label.",
+        help="Confident learning (arXiv:1911.00068): a run votes on the images that it kept for validation with the "
+        "training images nearest to each. An image is doubted if another class gets at least the share of votes that "
+        "images of that class get on average.",
+    )
+    runs = f"{len(found.runs)} run{'s' * (len(found.runs) > 1)}"
+    st.caption(f"Asked: {runs} with validation images, {len(images.train.ids):,} training images in all. "
+               "A doubt is no proof; nothing is removed.")  # fmt: skip
+    shown = [
+        clickable.tile(
+            png_uri(images.train.images[each.row]),
+            f"{images.classes[each.labelled]}, or {images.classes[each.looks_like]}?",
+            f"{each.self_confidence:.0%} for {images.classes[each.labelled]}",
+            f"{images.train.ids[each.row]}: labelled {images.classes[each.labelled]}",
+            name=images.train.ids[each.row],
+        )
+        for each in found.suspects[:_SHOWN]
+    ]
+    clickable.tiles(shown, f"doubts_{run.id}", 120)
+    if count > _SHOWN:
+        st.caption(f"The first {_SHOWN} of {count} images.")
+    if not count:
+        st.success(plain("No label is doubted."))

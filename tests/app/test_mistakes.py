@@ -1,0 +1,160 @@
+"""The Mistakes page without a browser: every order and filter, its parts, notes and what is kept."""
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.parts import biographies
+from core.analysis import biography, explain
+from core.exchange import report
+from core.runs import explaining, notes, store
+from tests.app.conftest import ROOT
+from tests.app.pages import go, open_page, texts
+
+
+def test_mistakes_counts_lists_and_filters(lab_with_runs, trained):
+    app = open_page("mistakes")
+    table = store.mistakes(trained)
+    assert f"{len(table)} of 24 test images misclassified" in texts(app)
+    assert shown_ids(app) == table["id"].tolist()
+    next(box for box in app.selectbox if box.label == "Show").select("classified correctly").run()
+    assert len(shown_ids(app)) == 24 - len(table)
+    next(box for box in app.selectbox if box.label == "Show").select("all").run()
+    assert len(shown_ids(app)) == 24
+    assert not app.exception
+    next(box for box in app.text_input if box.label == "Id contains").input("nobody").run()
+    assert "No image of this kind" in texts(app)
+
+
+def shown_ids(app) -> list[str]:
+    """Of the images in the gallery, in their order: those of its table."""
+    return next(each.value for each in app.dataframe if "id" in each.value)["id"].tolist()
+
+
+def test_mistakes_in_every_order_and_filter(lab_with_runs, trained, digits):
+    app = open_page("mistakes")
+    table, run = store.mistakes(trained), store.find(lab_with_runs, trained.id)
+    forgotten = dict(zip(digits.test.ids, explaining.biographies(run, digits).forgotten.tolist(), strict=True))
+    margin = table["nearest_predicted_distance"] - table["nearest_true_distance"]
+    by = {
+        "id": sorted(table["id"]),  # all have four digits
+        "surest": table["id"][table["score"].sort_values(ascending=False, kind="stable").index].tolist(),
+        "unsure": table["id"][table["score"].sort_values(kind="stable").index].tolist(),
+        "margin": table["id"][margin.sort_values(kind="stable").index].tolist(),
+        "forgotten": sorted(table["id"], key=lambda name: (-forgotten[name], table["id"].tolist().index(name))),
+    }
+    for order, expected in by.items():
+        next(box for box in app.selectbox if box.label == "Sort by").select(order).run()
+        assert shown_ids(app) == expected, order
+    row, last = table.iloc[0], by["forgotten"]
+    true, called = digits.class_numbers.index(row["true"]), digits.class_numbers.index(row["predicted"])
+    app.selectbox(key="mistakes_true").select(true).run()
+    of_class = set(table["id"][table["true"] == row["true"]])
+    assert shown_ids(app) == [name for name in last if name in of_class]
+    app.selectbox(key="mistakes_called").select(called).run()
+    pair = set(table["id"][(table["true"] == row["true"]) & (table["predicted"] == row["predicted"])])
+    assert shown_ids(app) == [name for name in last if name in pair]
+    next(button for button in app.button if button.label == "Clear").click().run()
+    assert set(shown_ids(app)) == set(table["id"])
+    notes.save(run, row["id"], notes.Note("", ("blurred",)))
+    app.run()
+    app.selectbox(key="mistakes_tag").select("blurred").run()
+    assert shown_ids(app) == [row["id"]]
+    assert not app.exception
+
+
+def test_no_mistakes_is_said(lab_with_runs, trained, digits):
+    run = store.find(lab_with_runs, trained.id)
+    file = store.embeddings_file(run, run.result.epochs)
+    with np.load(file) as arrays:
+        kept = dict(arrays)
+    np.savez(file, **kept | {"predicted": digits.test.labels})
+    app = open_page("mistakes")
+    assert "No mistakes" in texts(app)
+    assert "0 of 24 test images misclassified" in texts(app)
+    next(box for box in app.selectbox if box.label == "Show").select("classified correctly").run()
+    assert len(shown_ids(app)) == 24
+
+
+@pytest.mark.parametrize("view", ["biographies", "runs", "labels", "report", "nonsense"])
+def test_every_part_of_mistakes_has_an_address(lab_with_runs, trained, digits, view):
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
+    app.query_params["run"], app.query_params["view"] = trained.id, view
+    go(app.run(), "mistakes")
+    assert not app.exception
+    said = {
+        "biographies": "forgetting event",
+        "runs": "No other run has a result",
+        "labels": "train one with a validation share",
+        "report": "A draft from the figures",
+        "nonsense": "test images misclassified",
+    }
+    assert said[view] in texts(app)
+
+
+def test_biographies_count_each_class(lab_with_runs, trained, digits):
+    for training in (False, True):
+        told = explaining.biographies(trained, digits, training=training)
+        table = biographies.counts(told, digits)
+        for kind in biography.KINDS:
+            of_kind = [label for label, each in zip(told.true, told.kinds, strict=True) if each == kind]
+            assert table.loc[kind, "all"] == len(of_kind)
+            assert [table.loc[kind, name] for name in digits.classes] == [of_kind.count(label) for label in range(4)]
+            assert table.loc[kind, "definition"] == biography.KINDS[kind]
+
+
+def test_an_answer_is_kept_and_a_draft_is_not(lab_with_runs, trained):
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
+    app.query_params["run"], app.query_params["view"] = trained.id, "report"
+    go(app.run(), "mistakes")
+    run = store.find(lab_with_runs, trained.id)
+    draft = app.text_area[0].value
+    assert "of 24 test images are misclassified" in draft
+    assert notes.read(run).answers == {}
+    app.text_area[0].input("They are thin.").run()
+    app.text_area[1].input("7 and 9").run()
+    assert notes.read(run).answers == {report.ANALYSIS: "They are thin.", report.QUESTIONS[0]: "7 and 9"}
+    next(button for button in app.button if button.label == "Draft anew").click().run()
+    assert app.text_area[0].value == draft
+    assert not notes.read(run).answers[report.ANALYSIS]
+    assert not app.exception
+
+
+def test_mistakes_by_another_rule(lab_with_runs, trained, digits):
+    app = open_page("mistakes")
+    next(box for box in app.selectbox if box.label == "Rule").select("nearest_mean").run()
+    labels, _ = explain.predict_all(store.embedded(trained, 2), digits.train.labels, "nearest_mean", 1)
+    assert f"{(labels != digits.test.labels).sum()} of 24 test images" in texts(app)
+
+
+def at_image(trained, name: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
+    app.query_params["run"], app.query_params["image"] = trained.id, name
+    return go(app.run(), "mistakes")
+
+
+def test_why_of_one_image_with_a_note(lab_with_runs, trained, digits):
+    row = store.mistakes(trained).iloc[0]
+    app = at_image(trained, row["id"])
+    found = explaining.why(trained, digits, int(row["test_index"]))
+    assert explain.sentence(found, digits.classes) in texts(app)
+    assert f"nearest {digits.classes[found.predicted]} · {found.nearest_predicted[1]:.2f}" in texts(app)
+    app.text_area[0].input("broken <b>").run()
+    assert not app.exception
+    assert notes.read(store.find(lab_with_runs, trained.id)).images[row["id"]] == notes.Note("broken <b>")
+    app.slider(key="why_k").set_value(7).run()
+    assert "of 7 votes" in texts(app)
+
+
+def test_an_unknown_image_in_the_address_is_named(lab_with_runs, trained):
+    app = at_image(trained, "../../x")
+    assert not app.exception
+    assert "There is no test image" in texts(app)
+
+
+def test_mistakes_exports_three_pictures_each(lab_with_runs, trained, tmp_path):
+    app = open_page("mistakes")
+    next(button for button in app.button if button.label == "Export as PNG").click().run()
+    assert not app.exception
+    pictures = list((tmp_path / "pics" / trained.id).glob("img*.png"))
+    assert len(pictures) == 3 * len(store.mistakes(trained)) > 0

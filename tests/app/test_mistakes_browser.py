@@ -1,0 +1,165 @@
+"""The Mistakes page in a real browser: cells, keys, voters, notes that outlive the server, and what is handed in."""
+
+import base64
+import io
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.analysis import explain
+from core.dataset.loader import DataSet
+from core.runs import explaining, notes, store
+from core.runs.store import Run
+from tests.app.browser import ROOT, open_page, skip_without_browser, start_server
+
+skip_without_browser()
+
+
+@pytest.fixture(scope="module")
+def wrong_run(digits, trained, tmp_path_factory) -> Run:
+    """The trained run with ten mistakes: three stored predictions of one pair, and seven others."""
+    folder = tmp_path_factory.mktemp("wrong") / trained.id
+    shutil.copytree(trained.folder, folder)
+    run = store.read(folder)
+    file = store.embeddings_file(run, 2)
+    with np.load(file) as arrays:
+        kept = dict(arrays)
+    predicted = digits.test.labels.copy()
+    predicted[:3] = 1
+    predicted[6:13] = (predicted[6:13] + 2) % 4
+    np.savez(file, **kept | {"predicted": predicted})
+    return run
+
+
+@pytest.fixture(scope="module")
+def server(digits, wrong_run, tmp_path_factory):
+    with _serve(digits, wrong_run, tmp_path_factory.mktemp("pics")) as url:
+        yield url
+
+
+def _serve(digits: DataSet, run: Run, pics: Path):
+    variables = {"TRIPLETLAB_DATA": digits.folder, "TRIPLETLAB_RUNS": run.folder.parent, "TRIPLETLAB_PICS": pics}
+    return start_server(ROOT / "app" / "main.py", env={name: str(value) for name, value in variables.items()})
+
+
+@pytest.fixture
+def page(server, wrong_run):
+    with open_page(f"{server}/mistakes?run={wrong_run.id}", 1280, 720) as page:
+        page.set_default_timeout(60_000)
+        page.locator(".tile").first.wait_for()
+        yield page
+        assert page.console_errors == []
+        assert page.foreign_requests == []
+
+
+def tile_count(page, count: int) -> None:
+    _expect(page.locator(".tile"), count)
+
+
+def _expect(found, count: int) -> None:
+    from playwright.sync_api import expect
+
+    expect(found).to_have_count(count, timeout=60_000)
+
+
+def test_a_cell_opens_its_images(page, digits):
+    tile_count(page, 10)
+    page.get_by_title("3 of class digit 0 called digit 1").click()
+    tile_count(page, 3)
+    for tile, row in zip(page.locator(".tile").all(), range(3), strict=True):
+        assert tile.locator("small").inner_text() == digits.test.ids[row]
+        src = tile.locator("img").first.get_attribute("src")
+        with Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2]))) as shown:
+            file = next(digits.folder.rglob(f"{digits.test.ids[row]}.png"))
+            assert shown.tobytes() == Image.open(file).tobytes()
+    page.get_by_title("3 of class digit 0 called digit 1").click()  # again: all of them
+    tile_count(page, 10)
+
+
+def test_five_mistakes_by_keyboard(page, digits):
+    page.locator(".tile").first.click()
+    wrong = [digits.test.ids[row] for row in (0, 1, 2, 6, 7)]
+    for place, name in enumerate(wrong):
+        page.get_by_text(f"{place + 1} of 10 · {name}").wait_for()
+        assert f"image={name}" in page.url
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("6 of 10").wait_for()
+    page.keyboard.press("ArrowLeft")
+    page.get_by_text(f"5 of 10 · {wrong[-1]}").wait_for()
+    page.get_by_role("button", name="All images").click()
+    tile_count(page, 10)
+
+
+def test_a_voter_is_unticked(page, digits, wrong_run):
+    """The vote and the first of those who vote change as the brute force says."""
+    page.locator(".tile").first.click()
+    found = explaining.why(wrong_run, digits, 0)
+    page.locator(".tile").first.wait_for()
+    gone = [row for row, _, _ in found.voters[:2]]
+    for place in range(2):
+        page.locator(".tile:not(.off)").first.click()
+        _expect(page.locator(".tile.off"), place + 1)
+    after = explaining.why(wrong_run, digits, 0, without=gone)
+    votes = sum(label == after.rules["knn"] for _, label, _ in after.voters)
+    page.get_by_text(f"({votes} of 3 votes)").wait_for()
+    hints = [tile.get_attribute("title") for tile in page.locator(".tile:not(.off)").all()]
+    assert [hint.partition(":")[0] for hint in hints] == [digits.train.ids[row] for row, _, _ in after.voters]
+    assert page.get_by_text(explain.sentence(after, digits.classes)).count() == 1
+    page.get_by_role("button", name="All vote again").click()
+    _expect(page.locator(".tile.off"), 0)
+
+
+def test_what_is_handed_in_opens_from_the_disk_without_a_network(page, wrong_run, digits, tmp_path):
+    page.get_by_text("Lab report").click()
+    page.get_by_label("Which classes are confused most, and why?").fill("0 and 1: both are thin.")
+    page.get_by_label("Which classes are confused most, and why?").press("Control+Enter")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="All to hand in (ZIP)").click()
+    waiting.value.save_as(tmp_path / "handed-in.zip")
+    with zipfile.ZipFile(tmp_path / "handed-in.zip") as archive:
+        archive.extractall(tmp_path)
+    assert len(list((tmp_path / wrong_run.id).glob("img*_origin_*.png"))) == 10
+    assert (tmp_path / wrong_run.id / "contact_sheet.png").is_file()
+    report = page.context.new_page()
+    page.context.set_offline(True)
+    try:
+        report.goto((tmp_path / "report.html").as_uri())
+        assert report.locator(".mistake").count() == 10
+        assert report.get_by_text("0 and 1: both are thin.").count() == 1
+        assert report.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth == 28)")
+    finally:
+        page.context.set_offline(False)
+        report.close()
+
+
+def test_a_contact_sheet_of_what_is_shown(page, digits, tmp_path):
+    page.get_by_title("3 of class digit 0 called digit 1").click()
+    tile_count(page, 3)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Contact sheet").click()
+    waiting.value.save_as(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        first = np.asarray(sheet)[: 3 * 28 : 3, : 3 * 28 : 3]
+    np.testing.assert_array_equal(first, digits.test.images[0])
+    page.get_by_title("3 of class digit 0 called digit 1").click()
+
+
+def test_a_note_outlives_the_server(digits, wrong_run, tmp_path):
+    address = f"mistakes?run={wrong_run.id}&image={digits.test.ids[1]}"
+    with _serve(digits, wrong_run, tmp_path) as url, open_page(f"{url}/{address}") as page:
+        field = page.get_by_label("Note", exact=True)
+        field.fill("broken stroke <b>")
+        field.press("Control+Enter")
+        deadline = time.monotonic() + 60
+        while not notes.read(wrong_run).images and time.monotonic() < deadline:
+            page.wait_for_timeout(50)
+    assert notes.read(wrong_run).images == {digits.test.ids[1]: notes.Note("broken stroke <b>")}
+    with _serve(digits, wrong_run, tmp_path) as url, open_page(f"{url}/{address}") as page:
+        page.get_by_label("Note", exact=True).wait_for(timeout=60_000)
+        assert page.get_by_label("Note", exact=True).input_value() == "broken stroke <b>"
+        assert page.console_errors == []
