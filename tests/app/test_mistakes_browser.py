@@ -87,6 +87,8 @@ def test_five_mistakes_by_keyboard(page, digits):
     for place, name in enumerate(wrong):
         page.get_by_text(f"{place + 1} of 10 · {name}").wait_for()
         assert f"image={name}" in page.url
+        page.locator('.lab-why [alt^="labelled"]').wait_for()
+        tile_count(page, 3)  # the voters: the page is drawn, keys are heard
         page.keyboard.press("ArrowRight")
     page.get_by_text("6 of 10").wait_for()
     page.keyboard.press("ArrowLeft")
@@ -135,6 +137,9 @@ def test_what_is_handed_in_opens_from_the_disk_without_a_network(page, wrong_run
     finally:
         page.context.set_offline(False)
         report.close()
+    asked = [each for each in page.foreign_requests if not each.startswith("file:")]
+    assert asked == []
+    page.foreign_requests.clear()  # the report itself
 
 
 def test_a_contact_sheet_of_what_is_shown(page, digits, tmp_path):
