@@ -129,6 +129,11 @@ def free_name(name: str) -> None:
     control.free_name(places.runs_folder(), name, actor=access.actor())
 
 
+def answer(run: Run, question: str, text: str) -> None:
+    """Keeps the answer to a question of the sheet. Raises StoreError."""
+    control.answer(run, question, text, actor=access.actor())
+
+
 def note(run: Run, image: str, text: Note) -> None:
     """Keeps a note about an image. Raises StoreError."""
     control.note(run, image, text, actor=access.actor())

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import reading, session
+from app import actions, reading, session
 from app.parts import header, messages
 from core.dataset.loader import DataSet
 from core.exchange import report
@@ -39,7 +39,7 @@ def _analysis(run: Run, images: DataSet) -> None:
 
 def _draft_anew(run: Run, draft: str) -> None:
     with messages.errors_explained():
-        notes.save_answer(run, report.ANALYSIS, "")
+        actions.answer(run, report.ANALYSIS, "")
     session.remember(_key(run, report.ANALYSIS), draft)
 
 
@@ -53,7 +53,7 @@ def _answered(run: Run, question: str, old: str, height: int, unless: str = "") 
         question, old, key=_key(run, question), height=height, max_chars=notes.LONGEST_NOTE
     )  # fmt: skip
     if text.strip() not in (old.strip(), unless.strip()):
-        notes.save_answer(run, question, text)
+        actions.answer(run, question, text)
 
 
 def _downloads(run: Run, images: DataSet) -> None:
