@@ -48,7 +48,7 @@ from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
 
 LIMITS = {"loop": 1.02, "dashboard": 1.03}  # ratios that shall not be exceeded
-WARM_UP_STEPS = 20
+WARM_UP_STEPS = 200  # times that it asks: also while it builds the network
 SLOWEST_MAP = 180_000  # milliseconds until UMAP has been compiled
 POLL = 0.01  # seconds
 TURN = 8  # epochs: a page that wakes up draws at once, so that short turns would count too many drawings

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ class _Read:
     """What has been read of a file."""
 
     identity: tuple[int, int]  # a file that is replaced gets another one
+    seen: tuple[int, int, int]  # its size in bytes, and when it was changed
     size: int  # bytes of whole lines
     names: bytes  # the first line
     end: bytes  # the last bytes
@@ -51,13 +52,15 @@ def _read(file: Path, before: _Read | None, columns, may_lack, text) -> _Read:
     with open(file, "rb") as stream:
         about = os.fstat(stream.fileno())
         identity = about.st_dev, about.st_ino
-        if before and not _goes_on(stream, before, identity):
+        seen = about.st_size, about.st_mtime_ns, about.st_ctime_ns
+        edited = before and before.seen != seen and before.seen[0] == seen[0]  # changed without having grown
+        if before and (edited or not _goes_on(stream, before, identity)):
             before = None
         stream.seek(before.size if before else 0)
         new = stream.read()
     new = new[: new.rfind(b"\n") + 1]
     if before and not new:
-        return before
+        return replace(before, seen=seen)
     names = before.names if before else new[: new.find(b"\n") + 1]
     lines = (names + new if before else new).decode("utf-8").removesuffix("\n")
     lines_before = len(before.table) if before else 0
@@ -65,7 +68,7 @@ def _read(file: Path, before: _Read | None, columns, may_lack, text) -> _Read:
     if before and len(before.table):
         table = pd.concat([before.table, table], ignore_index=True)
     end = ((before.end if before else b"") + new)[-_END:]
-    return _Read(identity, (before.size if before else 0) + len(new), names, end, table)
+    return _Read(identity, seen, (before.size if before else 0) + len(new), names, end, table)
 
 
 def _goes_on(stream, before: _Read, identity: tuple[int, int]) -> bool:

@@ -105,7 +105,7 @@ def test_settings_that_clash_are_named_and_cannot_be_started(lab):
 def test_the_form_keeps_its_values_over_a_page_change(lab):
     app = open_page(PAGES[1])
     app.text_input(key="set_epochs").set_value("7").run()
-    go(app, PAGES[4])
+    go(app, "mistakes")
     go(app, PAGES[1])
     assert app.text_input(key="set_epochs").value == "7"
 
@@ -146,7 +146,7 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
     with writing.create(tiny, digits, lab) as writer:
         for _ in experiment.run(writer, digits, lambda: next(stops, "stop")):
             pass
-    app = open_page(PAGES[4])
+    app = open_page("mistakes")
     next(box for box in app.selectbox if box.label == "Run").select(writer.id).run()
     assert "after 2 of 3 steps of epoch 1" in texts(app)
 
@@ -197,7 +197,7 @@ def test_a_run_on_other_images_is_named_not_drawn(lab_with_runs, trained, tmp_pa
     copy.mkdir()
     facts |= {"created": "2099-12-31T00:00:00", "data": facts["data"] | {"fingerprint": "0" * 64}}
     (copy / "run.json").write_text(json.dumps(facts))
-    for page in PAGES[2:]:
+    for page in ("embedding", "mistakes"):
         app = open_page(page)
         app.selectbox[0].select(copy.name).run()
         assert "trained on other images" in texts(app)
@@ -226,7 +226,7 @@ def test_an_exported_run_is_brought_in_and_chosen(lab, trained):
     app.run()
     assert "is on the Runs page" not in texts(app)
     assert len(store.list_runs(lab)) == 1  # not again with every refresh
-    go(app, PAGES[4])
+    go(app, "mistakes")
     assert f"{len(store.mistakes(trained))} of" in texts(app)
 
 

@@ -35,7 +35,7 @@ def run_with(tiny, images: DataSet, true: np.ndarray, runs, seed: int, share: fl
     result = store.Result(
         epochs=1, steps=1, train_accuracy=1.0, test_accuracy=1.0, best_test_accuracy=1.0, mistakes=0
     )  # fmt: skip
-    return made.changed(result=result)
+    return dataclasses.replace(made, result=result)
 
 
 def test_shares_against_a_loop(tiny, digits, tmp_path):

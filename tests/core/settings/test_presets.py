@@ -13,6 +13,7 @@ from core.settings import config, presets
 from core.settings.choices import ARCHITECTURES, SAMPLINGS
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
+from core.settings.rules import check_data
 from core.settings.setting import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -66,7 +67,7 @@ def test_titles_differ():
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fits_the_labs_data(name):
     for classes, images in ((10, 200), (10, 116)):  # MNIST's part and scikit-learn's digits
-        config.check_data(from_preset(name), dict.fromkeys(range(classes), images))
+        check_data(from_preset(name), dict.fromkeys(range(classes), images))
 
 
 @pytest.mark.parametrize("name", PRESETS)
