@@ -77,8 +77,8 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         tile = page.locator(".tile").first
         tile.wait_for()
         assert wrong.iloc[0]["id"] in tile.get_attribute("title")
-        assert tile.locator("img").evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
-        assert tile.locator("img").evaluate("image => image.naturalWidth") == 28
+        assert tile.locator("img").first.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+        assert tile.locator("img").first.evaluate("image => image.naturalWidth") == 28
 
         page.get_by_role("link", name="Embedding", exact=True).click()
         # UMAP compiles at its first use, gently
@@ -95,7 +95,7 @@ def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
         for name, value in {"width": 8, "epochs": 50}.items():
             set_number(page, name, value)
         page.get_by_role("button", name="Start").click()
-        page.get_by_text("Epoch 1/50 · step").wait_for(timeout=60_000)
+        page.get_by_text("Epoch 1/50").first.wait_for(timeout=60_000)
         page.reload()  # a reload changes nothing: the run is found again
         page.get_by_text(re.compile(r"Epoch \d+/50")).wait_for(timeout=30_000)
         page.locator(".js-plotly-plot:visible").first.wait_for(timeout=30_000)
