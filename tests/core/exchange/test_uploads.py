@@ -97,8 +97,8 @@ def test_round_trip(run, members, runs, digits):
         assert after.pop("run", run_id) == run_id
         before.pop("run", None)
         same(before, after)
-    kept = {path.name for path in run.folder.rglob("*")} - {"run.lock", "latest_step.npz"}
-    assert {path.name for path in new.folder.rglob("*")} - {"run.lock"} == kept
+    kept = {path.name for path in run.folder.rglob("*")} - {"run.lock", "latest_step.npz", "label.json"}
+    assert {path.name for path in new.folder.rglob("*")} - {"run.lock", "label.json"} == kept  # a colour of its own
     assert evaluate_run(new, None, None, None) == evaluate_run(run, None, None, None)
     assert store.data_of(new).fingerprint == digits.fingerprint
 
