@@ -16,7 +16,6 @@ range of several such pairs go to standard output as Markdown; a row a pair is a
 """
 
 import argparse
-import itertools
 import os
 import statistics
 import subprocess
@@ -48,7 +47,6 @@ from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
 
 LIMITS = {"loop": 1.02, "dashboard": 1.03}  # ratios that shall not be exceeded
-WARM_UP_STEPS = 200  # times that it asks: also while it builds the network
 SLOWEST_MAP = 180_000  # milliseconds until UMAP has been compiled
 POLL = 0.01  # seconds
 TURN = 8  # epochs: a page that wakes up draws at once, so that short turns would count too many drawings
@@ -142,8 +140,7 @@ def measure_loop(preset: str = "quick", epochs: int | None = None, pairs: int = 
     """Our run against the plain loop: see `_summary`. `folder` holds the data set, by default the lab's own."""
     images = loader.load(folder or places.data_folder())
     config = _config(preset, epochs)
-    steps = itertools.count()  # the first steps, evaluation and tables of a process load libraries
-    for _ in our_run(config, images, lambda: "stop" if next(steps) >= WARM_UP_STEPS else None):
+    for _ in our_run(config.changed(epochs=1, warm_up=0), images):  # what the first epoch of a process loads
         pass
     rows = []
     for _ in range(pairs):

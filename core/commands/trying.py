@@ -47,7 +47,7 @@ def classify(options) -> Result:
             places = {
                 method: None if frame is None else answer.place(frame).tolist() for method, frame in drawn.items()
             }
-            unchanged = seen[file] is pictures[file]
+            _, unchanged = seen[file]
             found.append(
                 {"file": str(file), "unchanged": unchanged} | classifying.to_json(answer, data) | {"map": places}
             )

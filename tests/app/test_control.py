@@ -7,6 +7,7 @@ import pytest
 
 from app import session
 from core import experiment
+from core.learning.events import StepDone
 from core.runs import store, writing
 from core.runs.queue import queue
 from tests.app.pages import PAGES, open_page, texts
@@ -27,11 +28,12 @@ def another_run():
 
 
 def train(config, digits, runs, ended_by: str = "", after: int = 0) -> str:
-    """The id of a run that has ended, by itself or after so many looks at what is wished."""
-    wishes = iter([None] * after)
+    """The id of a run that has ended, by itself or after so many steps."""
+    steps = []
     with writing.create(config, digits, runs) as writer:
-        for _ in experiment.run(writer, digits, lambda: next(wishes, ended_by or None)):
-            pass
+        for event in experiment.run(writer, digits, lambda: ended_by if len(steps) >= after else None):
+            if isinstance(event, StepDone):
+                steps.append(event)
     return writer.id
 
 

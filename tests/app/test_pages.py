@@ -15,6 +15,7 @@ from app.parts.messages import percent
 from core import experiment, places
 from core.dataset import loader
 from core.exchange import uploads
+from core.learning.events import StepDone
 from core.runs import store, writing
 from core.runs.queue import queue
 from core.settings.config import applies, settings
@@ -142,10 +143,11 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
         assert run.status == "stopped"
     finally:
         free.set()
-    stops = iter([None, None, "stop"])
+    steps = []
     with writing.create(tiny, digits, lab) as writer:
-        for _ in experiment.run(writer, digits, lambda: next(stops, "stop")):
-            pass
+        for event in experiment.run(writer, digits, lambda: "stop" if len(steps) == 2 else None):
+            if isinstance(event, StepDone):
+                steps.append(event)
     app = open_page("mistakes")
     next(box for box in app.selectbox if box.label == "Run").select(writer.id).run()
     assert "after 2 of 3 steps of epoch 1" in texts(app)

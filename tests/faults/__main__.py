@@ -255,7 +255,7 @@ def full_disk(config: RunConfig, images: DataSet, runs: Path, shares: tuple = (0
         filler = disk / "filler"
         for share in shares:
             folder = deadly.begin(config, images, disk)
-            filler.write_bytes(b"x" * (room - int(size * share)))
+            filler.write_bytes(b"x" * (shutil.disk_usage(disk).free - int(size * share)))
             said = runs / "said"
             status = deadly.ended(deadly.fork(lambda folder=folder, said=said: _train_and_say(folder, images, said)))
             assert status == 1, f"with {share:.0%} of the space the run ended with {status}"

@@ -450,7 +450,7 @@ def test_every_needed_file_and_no_other(run, members, runs):
     made = ("history.csv", "predictions.csv", "mistakes.csv", "projection.npz", "between.pt", "stop.request", "new/x")
     archive = zipped(members | dict.fromkeys((*others, *made), b"<script>"))
     new = store.find(runs, uploads.read_run(archive, runs))
-    kept = {path.name for path in run.folder.rglob("*")} - {"latest_step.npz"} | {"run.lock"}
+    kept = {path.name for path in run.folder.rglob("*")} - {"latest_step.npz", "label.json"} | {"run.lock"}
     assert {path.name for path in new.folder.rglob("*")} == kept
     assert not any(b"<script>" in path.read_bytes() for path in new.folder.rglob("*.*") if path.is_file())
 
@@ -989,7 +989,7 @@ def test_no_exception_but_a_refusal_for_damaged_bytes(members, runs):
 def test_export_and_import_on_the_command_line(run, digits, tmp_path, runs, capsys):
     out = tmp_path / "run.zip"
     assert main(["export", run.id, "--runs", str(run.folder.parent), "--out", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"run": run.id, "file": str(out)}
+    assert json.loads(capsys.readouterr().out) == {"run": run.id, "kind": "run", "file": str(out)}
     assert main(["import", str(out), "--runs", str(runs), "--json"]) == 0
     new = json.loads(capsys.readouterr().out)["run"]
     assert store.find(runs, new).result == run.result
