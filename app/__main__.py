@@ -22,6 +22,7 @@ from core import control, places
 from core.classroom import codes
 from core.dataset import bar, sources
 from core.dataset.loader import DataError
+from core.exchange import deleted
 from core.runs.files import StoreError
 from core.runs.queue import queue
 
@@ -153,6 +154,7 @@ def _serve(options) -> None:
     async def when_served(_):
         if _has_screen() and not options.no_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        deleted.tidy(places.runs_folder())
         if options.resume:
             control.resume_interrupted(places.runs_folder(), _say)
         yield

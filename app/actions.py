@@ -12,6 +12,7 @@ from core.classroom import codes
 from core.classroom.codes import Class
 from core.dataset import sources
 from core.dataset.loader import DataError
+from core.exchange.deleted import Deleted
 from core.runs.files import StoreError
 from core.runs.notes import Note
 from core.runs.store import Run
@@ -110,8 +111,24 @@ def archive(runs: list[Run], archived: bool) -> None:
 
 
 def delete(runs: list[Run]) -> None:
-    """Deletes runs for good. Raises StoreError at the first one that is being trained."""
+    """Moves runs into the trash. Raises StoreError at the first one that is being trained."""
     control.delete(runs, actor=access.actor())
+
+
+def delete_data(name: str) -> None:
+    """Moves an uploaded data set into the trash. Raises StoreError."""
+    control.delete_data(reading.data_sets()[name], places.runs_folder(), actor=access.actor())
+    session.choose_data("")
+
+
+def bring_back(one: Deleted) -> None:
+    """Takes a run or a data set out of the trash. Raises StoreError."""
+    control.bring_back(one, actor=access.actor())
+
+
+def empty_trash(these: list[Deleted]) -> None:
+    """Deletes some of what is in the trash for good. Raises StoreError."""
+    control.empty_trash(these, actor=access.actor())
 
 
 def pause_everybody() -> None:

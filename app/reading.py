@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from app import cached, session
+from app import access, cached, session
 from app.exercise import short
 from core import control, places, race, replay
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
-from core.exchange import uploads
+from core.exchange import deleted, uploads
+from core.exchange.deleted import Deleted
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
@@ -63,6 +64,11 @@ def images_of(run: Run) -> DataSet:
 def all_runs() -> list[Run]:
     """Every run in the folder, newest first."""
     return store.list_runs(places.runs_folder())
+
+
+def in_trash() -> list[Deleted]:
+    """What of the trash whoever looks at this page may bring back, the one deleted last first."""
+    return [each for each in deleted.listed(places.runs_folder()) if access.actor().may_change(each.owner)]
 
 
 def find_run(run_id: str) -> Run:

@@ -7,31 +7,29 @@ Here everything is done that changes something for others, by an `actor`, who is
 why not. The command line acts as the teacher.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from core import places, race
+from core import places, race, turns
 from core import replay as again
 from core.classroom import codes
 from core.classroom.roles import TEACHER, Actor
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
-from core.exchange import downloads, uploads
-from core.learning import footprint, memory
-from core.learning.events import StepDone
-from core.learning.states import Control, Request, Status
-from core.runs import notes, store, writing
+from core.exchange import deleted, downloads, uploads
+from core.exchange.deleted import Deleted
+from core.learning import footprint
+from core.learning.states import Request, Status
+from core.runs import notes, store, trash, writing
 from core.runs.files import StoreError
-from core.runs.queue import Closed, queue
+from core.runs.queue import queue
 from core.runs.store import Run
-from core.runs.writing import RunWriter
 from core.settings.config import RunConfig
 from core.settings.setting import ConfigError
 
-Train = Callable[[RunWriter, DataSet, Control], Iterator]  # trains a run, as core/experiment.py: run does
 DEADLY = 2  # starts in a row that ended with the process, after which a run is left alone
 
 
@@ -43,7 +41,7 @@ def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "", actor:
     actor.check_takes_part("begin a run")
     footprint.check(config, len(images.classes))
     writer = writing.create(config, images, runs, name, actor.name)
-    _submit(writer, images)
+    turns.submit(writer, images)
     return writer.id
 
 
@@ -53,7 +51,7 @@ def resume(run: Run, images: DataSet, add_epochs: int = 0, actor: Actor = TEACHE
     `images` are those it was trained on. A run that is done needs `add_epochs`. One of a race goes on in turns.
     """
     actor.check_may_change(run.owner, "go on with this run")
-    _submit(writing.reopen(run, images, add_epochs), images, _in_turns if race.raced(run) else None)
+    turns.submit(writing.reopen(run, images, add_epochs), images, turns.in_turns if race.raced(run) else None)
 
 
 def resume_interrupted(runs: Path, say: Callable[[str, bool], None]) -> None:
@@ -109,7 +107,7 @@ def begin_race(
     actor.check_takes_part("begin a race")
     configs = race.lanes(preset, vary, seeds, images, **changes)
     begun, writers = race.create(preset, list(vary), configs, images, runs, actor.name)
-    _submit_all(writers, images)
+    turns.submit_all(writers, images)
     return begun.race
 
 
@@ -117,7 +115,7 @@ def resume_race(held: race.Race, images: DataSet, runs: Path, actor: Actor = TEA
     """Puts those runs of a race that can go on back into the queue. Raises StoreError if there is none."""
     for run in race.runs_of(held, runs):
         actor.check_may_change(run.owner, "go on with this race")
-    _submit_all(race.reopen(held, images, runs), images)
+    turns.submit_all(race.reopen(held, images, runs), images)
 
 
 def replay(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
@@ -139,7 +137,7 @@ def one_step(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
     After the last batch of an epoch the step comes with the epoch's evaluation, and is the first of the next epoch.
     """
     actor.check_may_change(run.owner, "go on with this run")
-    _submit(writing.reopen(run, images), images, _one_step)
+    turns.submit(writing.reopen(run, images), images, turns.one_step)
 
 
 def stop(run: Run, actor: Actor = TEACHER) -> None:
@@ -182,11 +180,31 @@ def archive(runs: list[Run], archived: bool, actor: Actor = TEACHER) -> None:
 
 
 def delete(runs: list[Run], actor: Actor = TEACHER) -> None:
-    """Deletes runs. Raises StoreError at the first one that is being trained."""
+    """Moves runs into the trash. Raises StoreError at the first one that is being trained."""
     for run in runs:
         actor.check_may_change(run.owner, "delete this run")
     for run in runs:
-        store.delete(run.folder)
+        store.throw_away(run.folder)
+
+
+def delete_data(folder: Path, runs: Path, actor: Actor = TEACHER) -> None:
+    """Moves an uploaded data set into the trash. Raises StoreError while a run of the folder `runs` needs it."""
+    actor.check_may_change(uploads.owner_of(folder), "delete this data set")
+    deleted.throw_set(folder, runs)
+
+
+def bring_back(one: Deleted, actor: Actor = TEACHER) -> None:
+    """Takes a run or a data set out of the trash. Raises StoreError."""
+    actor.check_may_change(one.owner, f"bring back this {one.kind}")
+    trash.bring_back(one.thrown)
+
+
+def empty_trash(these: list[Deleted], actor: Actor = TEACHER) -> None:
+    """Deletes some of what is in the trash for good; all of it or nothing. Raises StoreError."""
+    for one in these:
+        actor.check_may_change(one.owner, f"delete this {one.kind}")
+    for one in these:
+        trash.empty(one.thrown)
 
 
 def download(run: Run, kind: str, actor: Actor = TEACHER) -> bytes:
@@ -252,85 +270,3 @@ def _request(run: Run, request: Request) -> None:
     if not now.active:
         raise StoreError(f"run {run.id} is {now.status}: nothing trains it now")
     store.request(now, request)
-
-
-def _submit(writer: RunWriter, images: DataSet, train: Train | None = None) -> None:
-    try:
-        writer.wait()
-    except BaseException:
-        writer.close()
-        raise
-    _enqueue(writer, images, train)
-
-
-def _submit_all(writers: Sequence[RunWriter], images: DataSet) -> None:
-    """The runs of a race, which wait already."""
-    waiting = list(writers)
-    try:
-        while waiting:
-            _enqueue(waiting.pop(0), images, _in_turns)
-    finally:
-        for writer in waiting:
-            _drop(writer, Request.LEAVE)
-
-
-def _enqueue(writer: RunWriter, images: DataSet, train: Train | None) -> None:
-    try:
-        queue().submit(
-            writer.id,
-            lambda control: _train(writer, images, control, train),
-            told=lambda request: writer.announce(request.heard),
-            dropped=lambda request: _drop(writer, request),
-            asked=writer.requested,
-        )
-    except Closed:
-        _drop(writer, Request.LEAVE)
-        raise
-
-
-def _train(writer: RunWriter, images: DataSet, control: Control, train: Train | None) -> Iterator:
-    writer.take_turn()
-    try:
-        with writer:
-            from core import experiment  # here: the background thread waits for torch, the page does not
-
-            yield from (train or experiment.run)(writer, images, control)
-            if writer.record.status == Status.QUEUED:
-                _give_way(writer, images, control)
-    finally:
-        memory.give_back()  # what this run's feature maps took; until the next one it belongs to other programs
-
-
-def _one_step(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
-    """Trains a run for a single batch."""
-    from core import experiment
-
-    done: list[StepDone] = []
-    for event in experiment.run(writer, images, lambda: control() or (Request.PAUSE if done else None)):
-        if isinstance(event, StepDone):
-            done.append(event)
-        yield event
-
-
-def _in_turns(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
-    """Trains a run to the end of an epoch, if others wait."""
-    return race.turn(writer, images, control, lambda: len(queue().names()) > 1)
-
-
-def _give_way(writer: RunWriter, images: DataSet, control: Control) -> None:
-    """Puts a run whose turn is over to the end of the queue."""
-    writer.wait()
-    with suppress(Closed):  # then it is interrupted
-        _enqueue(writer, images, _in_turns)
-        if request := control():  # it came after the last step, and would be forgotten
-            (queue().stop if request == Request.STOP else queue().pause)(writer.id)
-
-
-def _drop(writer: RunWriter, request: Request) -> None:
-    """Ends a run before its turn."""
-    writer.take_turn()
-    try:
-        with suppress(StoreError):  # on a full disk it reads as interrupted
-            writer.update(status=request.ended)
-    finally:
-        writer.close()

@@ -27,6 +27,7 @@ CHAPTERS += [
     "measuring",
     "replay",
     "race",
+    "turns",
     "exchange",
     "control",
 ]
@@ -198,7 +199,18 @@ def test_pages_change_things_through_control_and_say_who_asks():
     from core import control
 
     asking = {name for name, each in vars(control).items() if "actor" in getattr(each, "__annotations__", {})}
-    around = {"store.delete", "store.rename", "store.archive", "store.request", "notes.save", "notes.save_answer"}
+    around = {
+        "store.delete",
+        "store.throw_away",
+        "trash.throw",
+        "trash.empty",
+        "trash.bring_back",
+        "store.rename",
+        "store.archive",
+        "store.request",
+        "notes.save",
+        "notes.save_answer",
+    }
     around |= {"uploads.read_run", "uploads.read_data_set", "uploads.export_run", "codes.new_codes", "codes.free_name"}
 
     def wrong(file: Path) -> set[str]:

@@ -8,6 +8,7 @@ import streamlit as st
 from app import access, actions, session
 from app.parts import header, messages
 from core.exchange.downloads import DOWNLOADS, file_name
+from core.runs import trash
 from core.runs.checks import LONGEST_NAME
 from core.runs.files import StoreError
 from core.runs.store import Run
@@ -41,7 +42,7 @@ def buttons(ticked: list[Run]) -> None:
         on_click=session.remember,
         args=("to_delete", ids),
         disabled=dead,
-        help=why or "Asks before anything is lost.",
+        help=why or "Moves it to the trash, below the runs; asks before.",
         key="delete",
     )
     with st.popover(
@@ -83,7 +84,7 @@ def downloads(run: Run) -> None:
         )
 
 
-@st.dialog("Delete for good?", on_dismiss=lambda: session.remember("to_delete", ()))
+@st.dialog("Move to the trash?", on_dismiss=lambda: session.remember("to_delete", ()))
 def confirm_deletion(runs: list[Run], names: dict[str, str]) -> None:
     """Names the runs and what will be lost."""
     for run in runs:
@@ -92,9 +93,9 @@ def confirm_deletion(runs: list[Run], names: dict[str, str]) -> None:
             facts.append(f"test accuracy {messages.percent(accuracy)}")
         st.markdown(f"**{messages.plain(names[run.id])}** · {' · '.join(facts)}")
         st.caption(messages.plain(str(run.folder)))
-    st.markdown("Weights, curves, embeddings and mistakes will be lost. Exported pictures stay.")
+    st.markdown(f"They can be brought back for {trash.DAYS} days, or for less if the disk runs short.")
     with st.container(horizontal=True):
-        if st.button("Delete", type="primary", key="delete_for_good"):
+        if st.button("Delete", type="primary", key="delete_now"):
             try:
                 actions.delete(runs)
                 session.remember("to_delete", ())

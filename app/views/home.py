@@ -92,6 +92,7 @@ def data_in_use() -> None:
         )
     if owner := reading.owner_of_data(reading.chosen_data()):
         st.caption(f"Brought in by {messages.plain(owner)}")
+    offer_to_delete(reading.chosen_data())
     try:
         with st.spinner("Reading the images …"):  # shows if it takes long
             images = reading.data_set()
@@ -106,6 +107,19 @@ def data_in_use() -> None:
         st.error(messages.plain(str(error)))
         if not reading.chosen_data():
             offer_to_prepare()
+
+
+def offer_to_delete(name: str) -> None:
+    """A button that moves an uploaded data set into the trash, for those who may."""
+    if name and access.actor().may_change(reading.owner_of_data(name)):
+        st.button(
+            "Delete this data set",
+            key="delete_data",
+            on_click=actions.act,
+            args=("data", ("delete", name), lambda: actions.delete_data(name)),
+            help="Moves it to the trash, which is on the page Runs.",
+        )
+    messages.refused("data")
 
 
 def offer_to_prepare() -> None:

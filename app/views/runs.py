@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import reading, session
 from app.drawing.comparison import run_colour
-from app.parts import comparison, header, messages, racing, receipt, run_bar
+from app.parts import comparison, header, messages, racing, receipt, run_bar, trash
 from core.runs.store import Run
 from core.settings.presets import PRESETS
 
@@ -22,6 +22,7 @@ def page() -> None:
         messages.no_runs_yet()
         with st.container(horizontal=True):
             racing.start_button()
+        trash.box()
         return
     with messages.errors_explained():
         listed = filtered(every)
@@ -39,6 +40,7 @@ def page() -> None:
         comparison.page_part(ticked)
         if len(ticked) == 1 and ticked[0].config:
             receipt.card(ticked[0])
+    trash.box()
     run_bar.to_delete(every)
     st.fragment(look_out, run_every=WAITING)(reading.glance(every, others=True), every)
 

@@ -20,7 +20,7 @@ from core.runs.store import Run
 from core.settings.words import nearest
 
 GROUPS = ("data", "training", "racing", "runs", "looking", "watching", "explaining", "maps", "trying", "exchange")
-GROUPS += ("classroom",)
+GROUPS += ("classroom", "trash")
 Result = tuple[dict, int]
 
 

@@ -1,11 +1,8 @@
 """Commands for the list of runs: runs, rename, archive, delete."""
 
-import sys
-
 from core.commands import Commands, Result, find_run, runs_folder
-from core.runs import store
+from core.runs import store, trash
 from core.runs.checks import LONGEST_NAME
-from core.settings.setting import ConfigError
 
 
 def add(commands: Commands) -> None:
@@ -15,9 +12,7 @@ def add(commands: Commands) -> None:
     commands.add("archive", archive, "Put a run away; nothing is deleted.").run().option(
         "--undo", action="store_true", help="bring it back"
     )
-    commands.add("delete", delete, "Delete a run and all that is kept of it.").run().option(
-        "--yes", action="store_true", help="do not ask"
-    )
+    commands.add("delete", delete, f"Move a run into the trash, for {trash.DAYS} days.").run()
     commands.add("runs", runs, "List the runs, newest first.").runs()
 
 
@@ -39,20 +34,12 @@ def archive(options) -> Result:
 
 
 def delete(options) -> Result:
-    """Asks on a terminal; a damaged run can be deleted as well, but only by its id."""
+    """A damaged run can be deleted as well, but only by its id."""
     latest = options.run == "latest"
     folder = find_run(options).folder if latest else store.folder_of(runs_folder(options), options.run)
-    if not options.yes:
-        if not sys.stdin.isatty():
-            raise ConfigError("what is deleted cannot be brought back: add --yes")
-        print(
-            f"Delete {store.read(folder).title} ({folder})? It cannot be brought back. [y/N] ", file=sys.stderr, end=""
-        )
-        if input().strip().lower() not in ("y", "yes"):
-            return {"run": folder.name, "deleted": False}, 0
-    store.delete(folder)
+    store.throw_away(folder)
     if not options.json:
-        print(f"run {folder.name} is deleted")
+        print(f"run {folder.name} is in the trash for {trash.DAYS} days; python -m core trash restore {folder.name}")
     return {"run": folder.name, "deleted": True}, 0
 
 

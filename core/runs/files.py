@@ -4,10 +4,12 @@ import errno
 import io
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_DELETED = ".deleted-"
 TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 _MORE_HANDLES = "raise the limit of open files (ulimit -n 4096), then start the lab and resume the run"
 
@@ -36,6 +38,16 @@ def replacing(file: Path, mode: int = 0o666) -> Iterator[io.BufferedIOBase]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def destroy(folder: Path) -> None:
+    """Deletes a folder for good. It is hidden first: one that is half deleted is never listed. Raises StoreError."""
+    try:
+        os.rename(folder, folder.with_name(f"{_DELETED}{folder.name}-{secrets.token_hex(4)}"))
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be deleted ({error.strerror}); check the folder's permissions") from error
+    for hidden in folder.parent.glob(f"{_DELETED}*"):  # that of a process that was killed in between as well
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def why(error: OSError) -> str:

@@ -16,11 +16,9 @@ What is read is checked, see core/runs/checks.py. No torch at import: the pages 
 
 import os
 import re
-import secrets
-import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -34,16 +32,15 @@ from core.analysis.embedded import Embedded
 from core.dataset.images import Reading
 from core.dataset.loader import DataError, DataSet, NoSet, load
 from core.learning.states import OF_OTHERS, Request, Status
-from core.runs import growing
+from core.runs import growing, trash
 from core.runs.checks import check, checked_mistakes, checked_name
-from core.runs.files import StoreError, not_written, replacing, why
+from core.runs.files import StoreError, destroy, not_written, replacing, why
 from core.runs.locks import is_locked, locked
 from core.runs.record import COLOURS, FORMAT, DataFacts, Label, MachineFacts, Result, RunRecord
 from core.settings.config import RunConfig
 from core.settings.presets import title
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
-_DELETED = ".deleted-"
 TESTING = "testing"
 _TESTING = re.compile(rb"([0-9]{1,9}) of ([0-9]{1,9})")
 
@@ -182,21 +179,23 @@ def save_label(folder: Path, label: Label) -> None:
 
 
 def delete(folder: Path) -> None:
-    """Deletes a run, damaged or not. Raises StoreError while it is trained, or if that is impossible.
+    """Deletes a run for good, damaged or not. Raises StoreError while it is trained, or if that is impossible."""
+    _let_go(folder, destroy)
 
-    It is hidden first: a run that is half deleted is never listed.
-    """
+
+def throw_away(folder: Path) -> None:
+    """Moves a run into the trash, damaged or not. Raises StoreError as `delete`."""
+    _let_go(folder, trash.throw)
+
+
+def _let_go(folder: Path, way: Callable[[Path], None]) -> None:
     if folder.is_symlink():
         raise StoreError(f"{folder} is a link; remove it by hand")
     lock = locked(folder)
     try:
-        os.rename(folder, folder.with_name(f"{_DELETED}{folder.name}-{secrets.token_hex(4)}"))
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be deleted ({error.strerror}); check the folder's permissions") from error
+        way(folder)
     finally:
         lock.release()
-    for hidden in folder.parent.glob(f"{_DELETED}*"):  # that of a process that was killed in between as well
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def request(run: Run, what: Request) -> None:

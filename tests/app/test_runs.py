@@ -50,20 +50,26 @@ def test_a_run_is_renamed_archived_taken_back_and_deleted(lab_with_runs, trained
     assert not store.find(lab_with_runs, trained.id).archived
     row = list(app.dataframe[0].value["Id"]).index(trained.id)
     press(tick(app, row), "Delete …")
-    assert "Weights, curves, embeddings and mistakes will be lost" in texts(app)
+    assert "They can be brought back for 14 days" in texts(app)
     click(app, "keep")
     assert (lab_with_runs / trained.id).exists()
     press(app, "Delete …")
-    click(app, "delete_for_good")
+    click(app, "delete_now")
     assert not (lab_with_runs / trained.id).exists()
     assert trained.id not in set(app.dataframe[0].value["Id"])
+    click(app, f"back_{trained.id}")
+    assert trained.id in set(app.dataframe[0].value["Id"])
 
 
 def test_several_runs_are_deleted_at_once_a_damaged_one_among_them(lab_with_runs):
     app = open_page(RUNS)
     press(tick(app, *range(len(app.dataframe[0].value))), "Delete …")
-    click(app, "delete_for_good")
+    click(app, "delete_now")
     assert store.list_runs(lab_with_runs) == []
+    assert len([button for button in app.button if button.label == "Bring back"]) == 4
+    click(app, "empty_trash")
+    assert not [button for button in app.button if button.label == "Bring back"]
+    assert not list((lab_with_runs / ".trash").iterdir())
 
 
 def test_a_run_in_training_is_not_deleted(lab, tiny, digits):

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from core import control, experiment, race
+from core import control, experiment, race, turns
 from core.learning.events import EpochDone, Finished
 from core.learning.states import Status
 from core.runs import store, writing
@@ -163,7 +163,7 @@ def test_a_request_between_two_turns_is_not_lost(digits, tmp_path):
         wait()
 
     writer.wait = late
-    control._enqueue(writer, digits, control._in_turns)
+    turns.enqueue(writer, digits, turns.in_turns)
     queue().submit("after it", lambda asked: iter(free.wait, True))
     free.set()
     assert queue().join(SOON)
@@ -172,7 +172,7 @@ def test_a_request_between_two_turns_is_not_lost(digits, tmp_path):
 
 def test_a_process_that_ends_interrupts_all(digits, tmp_path, monkeypatch):
     own = RunQueue()
-    monkeypatch.setattr(control, "queue", lambda: own)
+    monkeypatch.setattr(turns, "queue", lambda: own)
     name = control.begin_race("facenet-semi-hard", VARY, 1, digits, tmp_path, **SMALL | {"epochs": 500})
     made = race.find(tmp_path, name)
     while not store.read(tmp_path / made.runs[2]).result:

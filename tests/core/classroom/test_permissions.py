@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from core import control
+from core import control, places
 from core.classroom import codes
 from core.classroom.roles import STRANGER, TEACHER, VIEWER, Actor, NotAllowed, Role
 from core.dataset.loader import DataError
+from core.exchange import deleted, uploads
+from core.exchange.deleted import Deleted
 from core.exchange.uploads import UploadError
 from core.race import Race
 from core.runs import store, writing
@@ -49,6 +51,9 @@ ACTIONS = {  # in words: the function of control, and it called for Anna's run b
     "rename": ("rename", lambda run, who: control.rename(run, "new", who)),
     "archive, take back": ("archive", lambda run, who: control.archive([run], True, who)),
     "delete": ("delete", lambda run, who: control.delete([run], who)),
+    "delete a data set": ("delete_data", lambda run, who: control.delete_data(uploaded(), run.folder.parent, who)),
+    "bring back from the trash": ("bring_back", lambda run, who: control.bring_back(thrown(run), who)),
+    "delete for good": ("empty_trash", lambda run, who: control.empty_trash([thrown(run)], who)),
     "take away with its weights": ("download", lambda run, who: control.download(run, "run", who)),
     "change the owner's note": ("note", lambda run, who: control.note(run, "an image", Note("changed"), who)),
     "answer the sheet's questions": ("answer", lambda run, who: control.answer(run, "a question", "text", who)),
@@ -64,10 +69,25 @@ def raced(run: Run) -> Race:
     return Race(race="race", created=run.created, preset="quick", vary=("seed",), runs=(run.id, "another"))
 
 
+def uploaded() -> Path:
+    """A data set that Anna has brought in."""
+    return places.uploads_folder() / "hers"
+
+
+def thrown(run: Run) -> Deleted:
+    """Another run of Anna's, which is in the trash."""
+    return deleted.listed(run.folder.parent)[0]
+
+
 def annas_run(runs: Path, digits, tiny) -> Run:
     """An interrupted run of Anna's with a note of hers."""
     codes.read(runs)
     codes.take_name(runs, "Anna")
+    uploaded().mkdir(parents=True, exist_ok=True)
+    uploads.give(uploaded(), "Anna")
+    with writing.create(tiny, digits, runs, owner="Anna") as other:
+        pass
+    store.throw_away(other.folder)
     with_writer = writing.create(tiny, digits, runs, owner="Anna")
     with_writer.close()
     run = store.read(with_writer.folder)
@@ -92,8 +112,9 @@ def table(digits, tiny) -> str:
     for words, (_, action) in ACTIONS.items():
         cells = []
         for who in WHO.values():
-            with tempfile.TemporaryDirectory() as folder:
-                cells.append("yes" if allowed(action, annas_run(Path(folder), digits, tiny), who) else "–")
+            with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+                patch.setenv("TRIPLETLAB_UPLOADS", str(Path(folder) / "uploads"))
+                cells.append("yes" if allowed(action, annas_run(Path(folder) / "runs", digits, tiny), who) else "–")
         lines.append(f"| {words} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -114,9 +135,9 @@ def test_every_action_that_takes_an_actor_is_in_the_table():
 @pytest.mark.parametrize("who", list(WHO))
 def test_what_is_refused_changes_nothing(words, who, lab, digits, tiny):
     run = annas_run(lab, digits, tiny)
-    before = {file: file.read_bytes() for file in lab.rglob("*") if file.is_file()}
+    before = {file: file.read_bytes() for file in lab.parent.rglob("*") if file.is_file()}
     may = allowed(ACTIONS[words][1], run, WHO[who])
-    after = {file: file.read_bytes() for file in lab.rglob("*") if file.is_file()}
+    after = {file: file.read_bytes() for file in lab.parent.rglob("*") if file.is_file()}
     assert may or after == before
     teachers_only = words in ("pause everybody", "free a name")
     on_hers = words not in ("begin a run", "begin a race", "replay", "bring in a run", "bring in a data set")

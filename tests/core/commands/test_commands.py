@@ -258,7 +258,7 @@ def test_compare_and_replay(call, call_json, trained, runs, digits, tmp_path):
     moved = shutil.copytree(digits.folder, tmp_path / "moved")
     again = call_json("replay", facts["run"], "--runs", runs, "--data", moved)
     assert (again["bit_exact"], again["first_difference"], again["epochs"]) == (True, None, facts["epochs"])
-    assert call("delete", facts["run"], "--yes", "--runs", runs)[0] == 0
+    assert call("delete", facts["run"], "--runs", runs)[0] == 0
 
 
 # Wrong use and failures
@@ -551,26 +551,21 @@ def test_train_with_a_name(call, digits, tmp_path):
     assert store.find(tmp_path, "latest").title == "mine"
 
 
-def test_delete(call, call_json, stopped, monkeypatch):
+def test_delete(call, call_json, stopped):
     runs = stopped.folder.parent
-    check_failure(call("delete", stopped.id, "--runs", runs), 2, "add --yes")  # nobody to ask
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda *_: "n")
-    assert call_json("delete", stopped.id, "--runs", runs) == {"run": stopped.id, "deleted": False}
     with writing.RunWriter(stopped.folder):
-        check_failure(call("delete", stopped.id, "--yes", "--runs", runs), 1, "in the hands of another process")
+        check_failure(call("delete", stopped.id, "--runs", runs), 1, "in the hands of another process")
     assert stopped.folder.exists()
-    (runs / ".deleted-left-behind").mkdir()
-    assert call_json("delete", stopped.id, "--yes", "--runs", runs) == {"run": stopped.id, "deleted": True}
-    assert list(runs.iterdir()) == []
-    check_failure(call("delete", stopped.id, "--yes", "--runs", runs), 1, "there is no run")
+    assert call_json("delete", stopped.id, "--runs", runs) == {"run": stopped.id, "deleted": True}
+    assert [each.name for each in runs.iterdir()] == [".trash"]
+    check_failure(call("delete", stopped.id, "--runs", runs), 1, "there is no run")
     for name in ("..", ".", "../runs", "/"):
-        check_failure(call("delete", name, "--yes", "--runs", runs), 1, "there is no run")
+        check_failure(call("delete", name, "--runs", runs), 1, "there is no run")
 
 
 def test_a_damaged_run_can_be_deleted(call, stopped):
     (stopped.folder / "run.json").write_text("{")
-    assert call("delete", stopped.id, "--yes", "--runs", stopped.folder.parent)[0] == 0
+    assert call("delete", stopped.id, "--runs", stopped.folder.parent)[0] == 0
     assert not stopped.folder.exists()
 
 

@@ -1,0 +1,99 @@
+"""How a run gets its turn in this process's queue: it waits, is trained, gives way to others, or is dropped."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+from core import race
+from core.dataset.loader import DataSet
+from core.learning import memory
+from core.learning.events import StepDone
+from core.learning.states import Control, Request, Status
+from core.runs.files import StoreError
+from core.runs.queue import Closed, queue
+from core.runs.writing import RunWriter
+
+Train = Callable[[RunWriter, DataSet, Control], Iterator]  # trains a run, as core/experiment.py: run does
+
+
+def submit(writer: RunWriter, images: DataSet, train: Train | None = None) -> None:
+    """Puts a run into the queue; without `train` it is trained to its end. Raises StoreError or Closed."""
+    try:
+        writer.wait()
+    except BaseException:
+        writer.close()
+        raise
+    enqueue(writer, images, train)
+
+
+def submit_all(writers: Sequence[RunWriter], images: DataSet) -> None:
+    """Puts the runs of a race, which wait already, into the queue. Raises Closed, all that are not in it dropped."""
+    waiting = list(writers)
+    try:
+        while waiting:
+            enqueue(waiting.pop(0), images, in_turns)
+    finally:
+        for writer in waiting:
+            _drop(writer, Request.LEAVE)
+
+
+def enqueue(writer: RunWriter, images: DataSet, train: Train | None) -> None:
+    """Puts a run that waits already into the queue. Raises Closed, the run dropped."""
+    try:
+        queue().submit(
+            writer.id,
+            lambda control: _train(writer, images, control, train),
+            told=lambda request: writer.announce(request.heard),
+            dropped=lambda request: _drop(writer, request),
+            asked=writer.requested,
+        )
+    except Closed:
+        _drop(writer, Request.LEAVE)
+        raise
+
+
+def _train(writer: RunWriter, images: DataSet, control: Control, train: Train | None) -> Iterator:
+    writer.take_turn()
+    try:
+        with writer:
+            from core import experiment  # here: the background thread waits for torch, the page does not
+
+            yield from (train or experiment.run)(writer, images, control)
+            if writer.record.status == Status.QUEUED:
+                _give_way(writer, images, control)
+    finally:
+        memory.give_back()  # what this run's feature maps took; until the next one it belongs to other programs
+
+
+def one_step(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    """Trains a run for a single batch."""
+    from core import experiment
+
+    done: list[StepDone] = []
+    for event in experiment.run(writer, images, lambda: control() or (Request.PAUSE if done else None)):
+        if isinstance(event, StepDone):
+            done.append(event)
+        yield event
+
+
+def in_turns(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    """Trains a run to the end of an epoch, if others wait."""
+    return race.turn(writer, images, control, lambda: len(queue().names()) > 1)
+
+
+def _give_way(writer: RunWriter, images: DataSet, control: Control) -> None:
+    """Puts a run whose turn is over to the end of the queue."""
+    writer.wait()
+    with suppress(Closed):  # then it is interrupted
+        enqueue(writer, images, in_turns)
+        if request := control():  # it came after the last step, and would be forgotten
+            (queue().stop if request == Request.STOP else queue().pause)(writer.id)
+
+
+def _drop(writer: RunWriter, request: Request) -> None:
+    """Ends a run before its turn."""
+    writer.take_turn()
+    try:
+        with suppress(StoreError):  # on a full disk it reads as interrupted
+            writer.update(status=request.ended)
+    finally:
+        writer.close()
