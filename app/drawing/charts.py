@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.dataset.loader import DataSet
 from core.learning.schedule import learning_rate
 from core.settings.config import RunConfig
 
@@ -255,45 +254,3 @@ def _curves(lines: list[dict], title: str, epochs: int, y_axis: dict) -> go.Figu
         uirevision="keep",
     )
     return go.Figure(lines, layout)
-
-
-def confusion_matrix(mistakes: pd.DataFrame, images: DataSet) -> go.Figure:
-    """How many test images of each true class (a row, with its accuracy) were taken for which class (a column).
-
-    Mistakes are coloured, the more the stronger; what is right would outshine them and is only written. `mistakes` is
-    the table of core/analysis/mistakes.py.
-    """
-    names, numbers = images.classes, images.class_numbers
-    sizes = np.bincount(images.test.labels, minlength=len(names))  # (C,)
-    wrong = pd.crosstab(mistakes["true"], mistakes["predicted"]).reindex(index=numbers, columns=numbers, fill_value=0)
-    counts = wrong.to_numpy()  # (C, C), nothing on the diagonal yet
-    right = sizes - counts.sum(axis=1)
-    of_class = np.array([f"{size:,} images of {name}" for name, size in zip(names, sizes, strict=True)])
-    heat = dict(
-        type="heatmap",
-        x=names,
-        y=names,
-        z=np.where(counts > 0, counts, np.nan),
-        customdata=np.broadcast_to(of_class[:, None], counts.shape),
-        hovertemplate="%{z} of %{customdata} taken for %{x}<extra></extra>",
-        hoverongaps=False,
-        colorscale=[[0, "rgba(212,61,81,0.15)"], [1, "rgba(212,61,81,0.8)"]],
-        zmin=0,
-        zmax=max(5, counts.max()),  # a single mistake is never the strongest colour
-        showscale=False,
-        xgap=1,
-        ygap=1,
-    )
-    counts = counts + np.diag(right)
-    # A trace of its own: the text of a heat map does not take the colour of the page's theme
-    cells = [(names[column], names[row], counts[row, column]) for row, column in zip(*np.nonzero(counts), strict=True)]
-    x, y, text = zip(*cells, strict=True)
-    written = dict(x=x, y=y, text=text, mode="text", hoverinfo="skip", showlegend=False)
-    axis = {"type": "category", "tickmode": "array", "tickvals": names, "showgrid": False, "automargin": True}
-    rows = [f"{name} · {share:.1%}" for name, share in zip(names, right / np.maximum(sizes, 1), strict=True)]
-    layout = dict(
-        margin={"l": 70, "r": 12, "t": 12, "b": 50},
-        xaxis=axis | {"title": "predicted class"},
-        yaxis=axis | {"title": "true class, and how many of it are right", "ticktext": rows, "autorange": "reversed"},
-    )
-    return go.Figure([heat, written], layout)

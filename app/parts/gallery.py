@@ -64,22 +64,31 @@ def _forget_what_is_not_there(images: DataSet) -> None:
 def _matrix(predicted: np.ndarray, images: DataSet) -> None:
     names = list(images.classes)
     counts = confusion.matrix(images.test.labels, predicted, len(names))
-    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shares = session.recall("mistakes_shares")
-    shown = np.char.mod("%.0f", 100 * counts / totals) if shares else counts.astype(str)
-    chosen = session.recall("mistakes_true"), session.recall("mistakes_called")
-    clicked = clickable.confusion(
-        names, counts.tolist(), shown.tolist(), chosen if None not in chosen else None, "confusion"
-    )
+    clicked, drawn = _cells(counts, names)
     if clicked:
+        chosen = session.recall("mistakes_true"), session.recall("mistakes_called")
         _filter_by(*(clicked if clicked != chosen else (None, None)))
         st.rerun(scope="fragment")
     found = [confusion.in_words(pair, names) for pair in confusion.confused(counts)]
-    st.caption(f"Rows: true class, columns: predicted class. {plain('; '.join(found))}" + "." * bool(found))
+    which = confusion.how_many_drawn(drawn, len(names))
+    st.caption(f"{which}Rows: true class, columns: predicted class. {plain('; '.join(found))}" + "." * bool(found))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.toggle("Row %", key="mistakes_shares", persist_state="session")
         with st.popover("Each class"):
             st.dataframe(a_class(counts, names), hide_index=True)
+
+
+def _cells(counts: np.ndarray, names: list[str]) -> tuple[tuple[int, int] | None, int]:
+    """Draws the most confused classes; returns the labels of the cell just clicked, and how many classes are drawn."""
+    drawn = confusion.most_confused(counts)
+    part = counts[np.ix_(drawn, drawn)]
+    totals = np.maximum(counts[drawn].sum(axis=1, keepdims=True), 1)
+    shown = np.char.mod("%.0f", 100 * part / totals) if session.recall("mistakes_shares") else part.astype(str)
+    place_of = {int(label): place for place, label in enumerate(drawn)}
+    chosen = [place_of.get(session.recall(f"mistakes_{name}")) for name in ("true", "called")]
+    here = tuple(chosen) if None not in chosen else None
+    clicked = clickable.confusion([names[each] for each in drawn], part.tolist(), shown.tolist(), here, "confusion")
+    return (tuple(int(drawn[place]) for place in clicked) if clicked else None), len(drawn)
 
 
 def _filter_by(true: int | None, called: int | None) -> None:

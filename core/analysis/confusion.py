@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+MOST_CLASSES = 40  # of a matrix that is drawn: one of a thousand classes has a million cells
+
 
 class Pair(NamedTuple):
     """Images of one class that are called another; classes by their places."""
@@ -50,3 +52,14 @@ def in_words(pair: Pair, classes: Sequence[str]) -> str:
     """A pair as a sentence: "4 is called 9 five times"."""
     times = {1: "once", 2: "twice"}.get(pair.count, f"{pair.count} times")
     return f"{classes[pair.true]} is called {classes[pair.predicted]} {times}"
+
+
+def most_confused(counts: np.ndarray, most: int = MOST_CLASSES) -> np.ndarray:
+    """Up to `most` classes in their order: those with the most mistakes in (C, C) counts, made of them or as them."""
+    off = counts * ~np.eye(len(counts), dtype=bool)
+    return np.sort(np.argsort(-(off.sum(axis=0) + off.sum(axis=1)), kind="stable")[:most])
+
+
+def how_many_drawn(drawn: int, classes: int) -> str:
+    """What to say beside a matrix of `drawn` classes; empty if it has all."""
+    return f"The {drawn} of {classes:,} classes with the most mistakes. " if drawn < classes else ""

@@ -126,8 +126,7 @@ def _run(run: Run, images: DataSet) -> str:
     parts = [
         f"<h2>{text(run.title)}</h2>{_result(run, embedded, images)}",
         f"<h3>Curves</h3>{figures.curves(store.history(run))}<p><small>Training images dashed.</small></p>",
-        "<h3>Confusion matrix</h3><p><small>Rows: true class. Columns: predicted class.</small></p>",
-        figures.matrix(counts, images.classes),
+        f"<h3>Confusion matrix</h3>{_matrix(counts, images)}",
         _pairs(counts, images),
         f"<h3>Map of the embeddings</h3>{_map(run, embedded, images)}",
         f"<h3>{ANALYSIS}</h3>{_answer(noted.answers.get(ANALYSIS) or draft.analysis(embedded, wrong, images, noted))}",
@@ -161,6 +160,13 @@ def _result(run: Run, embedded: Embedded, images: DataSet) -> str:
     facts += f"fingerprint {images.fingerprint[:12]}. {computed}, PyTorch {machine.torch}"
     facts += f", {run.seconds:.0f} s of training." if run.seconds is not None else "."
     return f"<p><b>{text(right)}.</b></p>{alarm}<p><small>{text(facts)}</small></p>"
+
+
+def _matrix(counts: np.ndarray, images: DataSet) -> str:
+    drawn = confusion.most_confused(counts)
+    table = figures.matrix(counts[np.ix_(drawn, drawn)], [images.classes[label] for label in drawn])
+    which = confusion.how_many_drawn(len(drawn), len(counts))
+    return f"<p><small>{which}Rows: true class. Columns: predicted class.</small></p>{table}"
 
 
 def _pairs(counts: np.ndarray, images: DataSet) -> str:

@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from app.drawing import charts
-from core.analysis import metrics
 from core.learning.schedule import learning_rate
 from core.runs import store
 from core.settings.sheet import published
@@ -76,18 +74,3 @@ def test_a_tiny_difference_does_not_fill_the_accuracy_chart():
     low, high = charts.accuracy_curves(pd.DataFrame(rows), 10, 2).layout.yaxis.range
     assert high - low >= 5
     assert low < 98 < high
-
-
-def test_the_confusion_matrix_counts_every_test_image(trained, digits):
-    heat, written = charts.confusion_matrix(store.mistakes(trained), digits).data
-    predicted = store.embedded(trained, trained.result.epochs).predicted
-    labels = torch.tensor(digits.test.labels)
-    expected = metrics.confusion_matrix(torch.tensor(predicted), labels, len(digits.classes)).numpy()
-    place = {name: number for number, name in enumerate(digits.classes)}
-    shown = np.zeros_like(expected)
-    for true, taken_for, count in zip(written.y, written.x, written.text, strict=True):
-        shown[place[true], place[taken_for]] = count
-    np.testing.assert_array_equal(shown, expected)
-    off_diagonal = np.where(np.eye(len(expected), dtype=bool), 0, expected)
-    np.testing.assert_array_equal(np.nan_to_num(heat.z), off_diagonal)  # what is right has no colour
-    assert expected.trace() < expected.sum()  # or there was nothing to see

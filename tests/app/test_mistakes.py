@@ -5,7 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.parts import biographies
-from core.analysis import biography, explain
+from core.analysis import biography, confusion, explain
 from core.exchange import report
 from core.runs import explaining, notes, store
 from tests.app.conftest import ROOT
@@ -29,6 +29,17 @@ def test_mistakes_counts_lists_and_filters(lab_with_runs, trained):
 def shown_ids(app) -> list[str]:
     """Of the images in the gallery, in their order: those of its table."""
     return next(each.value for each in app.dataframe if "id" in each.value)["id"].tolist()
+
+
+def test_the_matrix_of_many_classes_is_bounded(lab_with_runs, trained, digits, monkeypatch):
+    assert "classes with the most mistakes" not in texts(open_page("mistakes"))
+    assert "classes with the most mistakes" not in report.page([trained], [digits])
+    of_all = confusion.most_confused
+    monkeypatch.setattr(confusion, "most_confused", lambda counts: of_all(counts, 2))
+    assert "The 2 of 4 classes with the most mistakes" in texts(open_page("mistakes"))
+    drawn = report.page([trained], [digits])
+    assert "The 2 of 4 classes with the most mistakes" in drawn
+    assert drawn.count('<td class="same">') == 2
 
 
 def test_mistakes_in_every_order_and_filter(lab_with_runs, trained, digits):

@@ -42,3 +42,13 @@ def test_confused_pairs_are_in_order():
     assert confusion.in_words(found[0], "abc") == "c is called b 9 times"
     assert confusion.in_words(confusion.Pair(0, 1, 1), "abc") == "a is called b once"
     assert confusion.in_words(confusion.Pair(0, 1, 2), "abc") == "a is called b twice"
+
+
+def test_of_a_thousand_classes_the_most_confused_are_drawn():
+    counts = np.diag(np.full(1000, 50))
+    counts[7, 900], counts[31, 4], counts[500, 500] = 9, 2, 10**6
+    assert confusion.most_confused(counts, 4).tolist() == [4, 7, 31, 900]
+    assert len(confusion.most_confused(counts)) == confusion.MOST_CLASSES
+    assert confusion.most_confused(counts[:3, :3]).tolist() == [0, 1, 2]
+    assert confusion.how_many_drawn(40, 1000) == "The 40 of 1,000 classes with the most mistakes. "
+    assert confusion.how_many_drawn(3, 3) == ""
