@@ -212,7 +212,7 @@ def _tiles(images: DataSet, chosen: pd.DataFrame) -> None:
 
 
 def _tile(row, images: DataSet, disputed: dict, most: float) -> dict:
-    names = dict(zip(images.class_numbers, images.classes, strict=True))
+    names = images.name_of
     mark = " ⚠" * (row.test_index in disputed)
     hint = f"{row.id}: {names[row.true]} called {names[row.predicted]}. At its side the nearest {names[row.true]}, "
     hint += f"then the nearest {names[row.other]}. Bar and last number: d({names[row.other]}) − d({names[row.true]})"

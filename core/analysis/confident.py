@@ -32,10 +32,3 @@ def doubtful(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     found = np.flatnonzero((said >= 0) & (said != labels))
     own = probabilities[found, labels[found]]
     return found[np.argsort(own, kind="stable")]
-
-
-def joint(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The confident joint (C, C), counts: row = label, column = the class that an image is confidently of."""
-    count, said = probabilities.shape[1], confident_class(labels, probabilities)
-    known = said >= 0
-    return np.bincount(labels[known] * count + said[known], minlength=count**2).reshape(count, count)

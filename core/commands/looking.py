@@ -32,7 +32,7 @@ def evaluate(options) -> Result:
     for note in result.get("notes", ()):
         say(f"note: {note}")
     if not options.json and "predictions" in result:
-        names = dict(zip(images.class_numbers, images.classes, strict=True))
+        names = images.name_of
         for each in result["predictions"]:
             print(f"{each['id']}: {names[each['predicted']]} ({each['score']:.0%})")
     elif not options.json:

@@ -33,6 +33,12 @@ class DataSet:
     source: str  # one of SOURCES
     description: str  # a sentence for the interface
     fingerprint: str  # SHA-256, hexadecimal
+    notes: tuple[str, ...] = ()  # what a reader of its numbers should know, see core/dataset/survey.py
+
+    @property
+    def name_of(self) -> dict[int, str]:
+        """The name of each class by its integer in the CSV."""
+        return dict(zip(self.class_numbers, self.classes, strict=True))
 
     def numbers(self, labels: np.ndarray) -> np.ndarray:
         """The integers of the CSV that labels (N,) stand for."""
@@ -41,8 +47,6 @@ class DataSet:
     def class_sizes(self) -> dict[int, int]:
         """How many training images each class has, by its integer in the CSV."""
         return dict(zip(self.class_numbers, np.bincount(self.train.labels).tolist(), strict=True))
-
-    notes: tuple[str, ...] = ()  # what a reader of its numbers should know, see core/dataset/survey.py
 
 
 def split_of(images: np.ndarray, labels: np.ndarray, ids: Iterable[str], files: Iterable[Path]) -> Split:

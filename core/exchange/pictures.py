@@ -47,7 +47,7 @@ def file_name(text: str) -> str:
 
 def _pictures(mistakes: pd.DataFrame, data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
     """File names and pixels (H, W) of an export."""
-    name_of = dict(zip(data.class_numbers, data.classes, strict=True))
+    name_of = data.name_of
     for number, row in enumerate(mistakes.itertuples(), start=1):
         true, predicted = file_name(name_of[row.true]), file_name(name_of[row.predicted])
         yield f"img{number}_origin_({true}).png", data.test.images[row.test_index]

@@ -90,8 +90,8 @@ def _wrong(run: Run, images: DataSet) -> tuple[Embedded, pd.DataFrame]:
 
 
 def _predictions(embedded: Embedded, images: DataSet) -> pd.DataFrame:
-    numbers = np.array(images.class_numbers)
-    said = {"true": numbers[images.test.labels], "predicted": numbers[embedded.predicted], "score": embedded.scores}
+    true, predicted = images.numbers(images.test.labels), images.numbers(embedded.predicted)
+    said = {"true": true, "predicted": predicted, "score": embedded.scores}
     return pd.DataFrame({"id": images.test.ids} | said)
 
 
@@ -189,7 +189,7 @@ def _map(run: Run, embedded: Embedded, images: DataSet) -> str:
 
 def _mistakes(wrong: pd.DataFrame, images: DataSet, noted: notes.Notes) -> list[str]:
     """Each mistake between its two neighbours, numbered as the exported pictures are, with what was noted."""
-    name_of = dict(zip(images.class_numbers, images.classes, strict=True))
+    name_of = images.name_of
     disputed = disputes.find(images)
     found = []
     for number, row in enumerate(wrong.itertuples(), start=1):

@@ -30,10 +30,6 @@ def test_against_a_loop(seed):
     expected = [row for row in range(120) if said[row] not in (-1, labels[row])]
     expected.sort(key=lambda row: probabilities[row, labels[row]])
     assert confident.doubtful(labels, probabilities).tolist() == expected
-    joint = np.zeros((5, 5), int)
-    for label, other in zip(labels, said, strict=True):
-        joint[label, other] += other >= 0
-    assert confident.joint(labels, probabilities).tolist() == joint.tolist()
 
 
 def test_planted_labels_are_found_and_no_other():
