@@ -12,7 +12,7 @@ from app.exercise import short
 from core import control, places, race, replay
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
-from core.exchange import deleted, uploads
+from core.exchange import deleted, packed_sets
 from core.exchange.deleted import Deleted
 from core.runs import store
 from core.runs.files import StoreError
@@ -26,12 +26,12 @@ _LATER = 20.0  # seconds of training
 
 def data_sets() -> dict[str, Path]:
     """Folders of data sets by the name in the address: the lab's own ("") and those brought in."""
-    return {"": places.data_folder()} | {folder.name: folder for folder in uploads.data_sets()}
+    return {"": places.data_folder()} | {folder.name: folder for folder in packed_sets.data_sets()}
 
 
 def owner_of_data(name: str) -> str:
     """The student who brought in the data set of this name; empty for the teacher, or if it is the lab's own."""
-    return uploads.owner_of(data_sets()[name]) if name else ""
+    return packed_sets.owner_of(data_sets()[name]) if name else ""
 
 
 def chosen_data() -> str:

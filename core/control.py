@@ -19,7 +19,7 @@ from core.classroom import codes
 from core.classroom.roles import TEACHER, Actor
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
-from core.exchange import deleted, downloads, uploads
+from core.exchange import deleted, downloads, packed_runs, packed_sets
 from core.exchange.deleted import Deleted
 from core.learning import footprint
 from core.learning.states import Request, Status
@@ -189,7 +189,7 @@ def delete(runs: list[Run], actor: Actor = TEACHER) -> None:
 
 def delete_data(folder: Path, runs: Path, actor: Actor = TEACHER) -> None:
     """Moves an uploaded data set into the trash. Raises StoreError while a run of the folder `runs` needs it."""
-    actor.check_may_change(uploads.owner_of(folder), "delete this data set")
+    actor.check_may_change(packed_sets.owner_of(folder), "delete this data set")
     deleted.throw_set(folder, runs)
 
 
@@ -217,14 +217,14 @@ def download(run: Run, kind: str, actor: Actor = TEACHER) -> bytes:
 def bring_in_run(file: BinaryIO, runs: Path, sets: Iterable[Path], actor: Actor = TEACHER) -> str:
     """Takes in an exported run and returns its id. Raises UploadError or StoreError."""
     actor.check_takes_part("bring in a run")
-    return uploads.read_run(file, runs, sets, actor.name)
+    return packed_runs.read_run(file, runs, sets, actor.name)
 
 
 def bring_in_data(file: BinaryIO, name: str, actor: Actor = TEACHER) -> Path:
     """Takes in a zip file of images under a name like `name`; returns its new folder. Raises UploadError."""
     actor.check_takes_part("bring in a data set")
-    folder = uploads.read_data_set(file, uploads.new_folder(name)).folder
-    uploads.give(folder, actor.name)
+    folder = packed_sets.read_data_set(file, packed_sets.new_folder(name)).folder
+    packed_sets.give(folder, actor.name)
     return folder
 
 

@@ -90,7 +90,7 @@ def loaded() -> set[str]:
     modules = [
         module_name(file) for each in ("settings", "dataset", "runs") for file in (ROOT / "core" / each).glob("*.py")
     ]
-    modules += ["core.control", "core.analysis.mistakes", "core.exchange.pictures", "core.exchange.uploads"]
+    modules += ["core.control", "core.analysis.mistakes", "core.exchange.pictures", "core.exchange.packed_runs"]
     code = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return {each.split(".")[0] for each in done.stdout.split()}
@@ -211,7 +211,8 @@ def test_pages_change_things_through_control_and_say_who_asks():
         "notes.save",
         "notes.save_answer",
     }
-    around |= {"uploads.read_run", "uploads.read_data_set", "uploads.export_run", "codes.new_codes", "codes.free_name"}
+    around |= {"packed_runs.read_run", "packed_runs.export_run", "packed_sets.read_data_set"}
+    around |= {"codes.new_codes", "codes.free_name"}
 
     def wrong(file: Path) -> set[str]:
         calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import actions, navigation, session
 from core.dataset.loader import DataError
-from core.exchange.uploads import UploadError
+from core.exchange.archives import UploadError
 from core.runs.files import StoreError
 from core.settings.config import settings
 from core.settings.setting import ConfigError

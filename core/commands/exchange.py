@@ -58,11 +58,11 @@ def report(options) -> Result:
 
 
 def bring_in(options) -> Result:
-    from core.exchange import uploads
+    from core.exchange import packed_runs, packed_sets
 
     if options.data:
-        return about(uploads.read_data_set(options.file, options.data), options.json), 0
-    run_id = uploads.read_run(options.file, runs_folder(options), uploads.data_sets())
+        return about(packed_sets.read_data_set(options.file, options.data), options.json), 0
+    run_id = packed_runs.read_run(options.file, runs_folder(options), packed_sets.data_sets())
     if not options.json:
         print(f"taken in as run {run_id}")
     return {"run": run_id}, 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import places
-from core.exchange import uploads
+from core.exchange import packed_sets
 from core.runs import store, trash
 from core.runs.files import StoreError
 from core.runs.trash import Thrown
@@ -27,7 +27,7 @@ def listed(runs: Path) -> list[Deleted]:
         run = store.read(one.folder)
         found.append(Deleted(one, "run", run.title, run.owner))
     for one in trash.thrown(places.uploads_folder()):
-        found.append(Deleted(one, "data set", one.name, uploads.owner_of(one.folder)))
+        found.append(Deleted(one, "data set", one.name, packed_sets.owner_of(one.folder)))
     return sorted(found, key=lambda each: each.thrown.since, reverse=True)
 
 
@@ -47,7 +47,7 @@ def tidy(runs: Path) -> None:
 
 def throw_set(folder: Path, runs: Path) -> None:
     """Moves an uploaded data set into the trash. Raises StoreError while a run is trained on it."""
-    if folder not in uploads.data_sets():
+    if folder not in packed_sets.data_sets():
         raise StoreError(f"{folder} was not brought in through the page; delete it by hand")
     for run in store.list_runs(runs):
         if run.active and Path(run.data.folder) == folder:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.exchange import tensorboard, uploads
+from core.exchange import packed_runs, tensorboard
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
@@ -23,7 +23,7 @@ class Download:
 
 def _whole(run: Run) -> bytes:
     stream = io.BytesIO()
-    uploads.export_run(run, stream)
+    packed_runs.export_run(run, stream)
     return stream.getvalue()
 
 

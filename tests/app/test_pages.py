@@ -14,7 +14,7 @@ from app.exercise import tidy
 from app.parts.messages import percent
 from core import experiment, places
 from core.dataset import loader
-from core.exchange import uploads
+from core.exchange import packed_runs
 from core.learning.events import StepDone
 from core.runs import store, writing
 from core.runs.queue import queue
@@ -208,7 +208,7 @@ def test_a_run_on_other_images_is_named_not_drawn(lab_with_runs, trained, tmp_pa
 
 def zip_of(run) -> bytes:
     stream = io.BytesIO()
-    uploads.export_run(run, stream)
+    packed_runs.export_run(run, stream)
     return stream.getvalue()
 
 

@@ -1,19 +1,22 @@
 """Zip files, good and bad, and the one line that is said of a bad one."""
 
 import io
+import json
 import os
 import stat
 import struct
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from core.exchange import uploads
-from core.exchange.uploads import UploadError
+from core.exchange import packed_runs, packed_sets
+from core.exchange.archives import UploadError
 
 
 def zipped(files: dict[str, bytes], packed: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
@@ -43,12 +46,12 @@ def refused(call, archive, target: Path) -> str:
 
 
 def refused_run(archive, runs: Path) -> str:
-    return refused(uploads.read_run, archive, runs)
+    return refused(packed_runs.read_run, archive, runs)
 
 
 def refused_set(archive, runs: Path) -> str:
     target = runs.parent / "set"
-    reason = refused(uploads.read_data_set, archive, target)
+    reason = refused(packed_sets.read_data_set, archive, target)
     assert not target.exists()
     return reason
 
@@ -63,6 +66,66 @@ def image_set(**more: bytes) -> dict[str, bytes]:
     """Two classes with two training images and a test image each."""
     files = {f"train/{name}/{name}{number}.png": png(value=number) for name in "ab" for number in (1, 2)}
     return files | {f"test/{name}/{name}9.png": png(value=9) for name in "ab"} | more
+
+
+def changed(members: dict, name: str, content: bytes | None) -> io.BytesIO:
+    """The run with one file replaced, or without it."""
+    return zipped({key: value for key, value in (members | {name: content}).items() if value is not None})
+
+
+def facts_with(members: dict, path: str, value) -> io.BytesIO:
+    """The run with one entry of run.json replaced; `path` is e.g. "result.epochs"."""
+    facts = json.loads(members["run.json"])
+    *parents, last = path.split(".")
+    inner = facts
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    return changed(members, "run.json", json.dumps(facts).encode())
+
+
+def resaved(members: dict, name: str, change) -> io.BytesIO:
+    state = torch.load(io.BytesIO(members[name]), weights_only=True)
+    change(state)
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return changed(members, name, stream.getvalue())
+
+
+def rewritten(members: dict, name: str, old: str, new: str) -> io.BytesIO:
+    text = members[name].decode()
+    assert old in text
+    return changed(members, name, text.replace(old, new, 1).encode())
+
+
+def first(state) -> str:
+    return next(iter(state["training"]["network"]))
+
+
+def weights(state):
+    return state["training"]["network"]
+
+
+def row(state) -> dict:
+    return state["progress"]["history"][0]
+
+
+def arrays_of(members: dict, **changes) -> io.BytesIO:
+    with np.load(io.BytesIO(members["embeddings/epoch_0002.npz"])) as arrays:
+        found = dict(arrays) | changes
+    stream = io.BytesIO()
+    np.savez(stream, **{name: value for name, value in found.items() if value is not None})
+    return changed(members, "embeddings/epoch_0002.npz", stream.getvalue())
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG that announces this size and holds next to nothing."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = b"IDAT" + zlib.compress(bytes(1000))
+    chunks = [
+        struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each)) for each in (header, pixels)
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 # Hostile ones

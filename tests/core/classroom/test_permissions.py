@@ -16,9 +16,9 @@ from core import control, places
 from core.classroom import codes
 from core.classroom.roles import STRANGER, TEACHER, VIEWER, Actor, NotAllowed, Role
 from core.dataset.loader import DataError
-from core.exchange import deleted, uploads
+from core.exchange import deleted, packed_sets
+from core.exchange.archives import UploadError
 from core.exchange.deleted import Deleted
-from core.exchange.uploads import UploadError
 from core.race import Race
 from core.runs import store, writing
 from core.runs.files import StoreError
@@ -84,7 +84,7 @@ def annas_run(runs: Path, digits, tiny) -> Run:
     codes.read(runs)
     codes.take_name(runs, "Anna")
     uploaded().mkdir(parents=True, exist_ok=True)
-    uploads.give(uploaded(), "Anna")
+    packed_sets.give(uploaded(), "Anna")
     with writing.create(tiny, digits, runs, owner="Anna") as other:
         pass
     store.throw_away(other.folder)

@@ -4,7 +4,7 @@ import pytest
 
 from core import control
 from core.classroom.roles import Actor, NotAllowed, Role
-from core.exchange import deleted, uploads
+from core.exchange import deleted, packed_sets
 from core.runs import store, trash, writing
 from core.runs.files import StoreError
 from tests.conftest import write_digits
@@ -18,7 +18,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIPLETLAB_UPLOADS", str(tmp_path / "uploads"))
     folder = tmp_path / "uploads" / "hers"
     write_digits(folder)
-    uploads.give(folder, "Anna")
+    packed_sets.give(folder, "Anna")
     return tmp_path / "runs", folder
 
 
@@ -27,14 +27,14 @@ def test_a_data_set_goes_and_comes_back(lab):
     with pytest.raises(NotAllowed, match="only Anna or the teacher can delete this data set"):
         control.delete_data(folder, runs, BOB)
     control.delete_data(folder, runs, ANNA)
-    assert uploads.data_sets() == []
+    assert packed_sets.data_sets() == []
     (found,) = deleted.listed(runs)
     assert (found.kind, found.title, found.owner) == ("data set", "hers", "Anna")
     with pytest.raises(NotAllowed):
         control.bring_back(found, BOB)
     control.bring_back(deleted.find(runs, "hers"), ANNA)
-    assert uploads.data_sets() == [folder]
-    assert uploads.owner_of(folder) == "Anna"
+    assert packed_sets.data_sets() == [folder]
+    assert packed_sets.owner_of(folder) == "Anna"
 
 
 def test_a_set_that_a_run_is_trained_on_stays(lab, tiny):
