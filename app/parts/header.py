@@ -12,6 +12,8 @@ from core.runs.store import Run
 BADGES = {"done": "green", "running": "blue", "pausing": "blue", "stopping": "blue", "failed": "red", "damaged": "red"}
 BADGES |= {"stopped": "orange", "paused": "orange", "interrupted": "orange"}
 
+NAMED_DAMAGED = 3
+
 _PROJECTOR = """<style>
   :root { font-size: 24px; }
   .st-key-split > div > [data-testid="stHorizontalBlock"] > .stColumn:has(.st-key-form),
@@ -140,7 +142,10 @@ def status_badge(run: Run) -> None:
 
 
 def damaged(runs: list[Run]) -> None:
-    """Names the runs that cannot be read."""
-    for run in runs:
-        if run.status == "damaged":
-            st.warning(f"Run {plain(run.id)} is damaged: {plain(run.error)}")
+    """Names the runs that cannot be read; of many the first ones, and how many there are."""
+    found = [run for run in runs if run.status == "damaged"]
+    for run in found[:NAMED_DAMAGED]:
+        st.warning(f"Run {plain(run.id)} is damaged: {plain(run.error)}")
+    more = len(found) - NAMED_DAMAGED
+    if more > 0:
+        st.warning(f"{more:,} more {'run is' if more == 1 else 'runs are'} damaged; the Runs page lists them.")
