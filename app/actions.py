@@ -100,6 +100,16 @@ def replay(run: Run) -> None:
     control.replay(run, reading.images_of(run), actor=access.actor())
 
 
+def find_rate(config: RunConfig) -> None:
+    """Tests learning rates for these settings on the images in use, in the background; see reading.rate_test."""
+    control.find_rate(config, reading.data_set(), actor=access.actor())
+
+
+def end_rate_test(config: RunConfig) -> None:
+    """Ends such a test."""
+    control.end_rate_test(config, reading.data_set(), actor=access.actor())
+
+
 def rename(run: Run, name: str) -> None:
     """Gives a run a name; raises ConfigError for one that is too long or not visible."""
     control.rename(run, name, actor=access.actor())

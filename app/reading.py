@@ -9,7 +9,7 @@ import pandas as pd
 
 from app import access, cached, session
 from app.exercise import short
-from core import control, places, race, replay
+from core import control, places, race, rate_finding, replay
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.exchange import deleted, packed_sets
@@ -17,6 +17,7 @@ from core.exchange.deleted import Deleted
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
+from core.settings.config import RunConfig
 
 # Seconds between two drawings of a run in training. One takes 0.15 seconds of a core, most of them the browser's, and
 # the other threads of the training wait meanwhile. Later on the curves are too long to look different so soon.
@@ -89,6 +90,11 @@ def runs_of(held: race.Race) -> list[Run]:
 def replayed(run: Run) -> replay.Told | None:
     """How far the replay of a run is in this process, or what came of it; None without one."""
     return replay.told(run)
+
+
+def rate_test(config: RunConfig) -> rate_finding.Told | None:
+    """The test of learning rates for these settings on the images in use, in this process; None without one."""
+    return rate_finding.told(config, data_set())
 
 
 def glance(shown: list[Run], others: bool = False) -> tuple:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from core import places, race, turns
+from core import places, race, rate_finding, turns
 from core import replay as again
 from core.classroom import codes
 from core.classroom.roles import TEACHER, Actor
@@ -122,6 +122,19 @@ def replay(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
     """Trains a run again in the background and compares, see core/replay.py. Raises StoreError."""
     actor.check_takes_part("replay a run")
     again.begin(run, images)
+
+
+def find_rate(config: RunConfig, images: DataSet, actor: Actor = TEACHER) -> None:
+    """Tests learning rates in the background, see core/rate_finding.py. Raises ConfigError or StoreError."""
+    actor.check_takes_part("test learning rates")
+    rate_finding.begin(config, images, actor.name)
+
+
+def end_rate_test(config: RunConfig, images: DataSet, actor: Actor = TEACHER) -> None:
+    """Ends a test of learning rates."""
+    if about := rate_finding.told(config, images):
+        actor.check_may_change(about.owner, "end this test")
+        rate_finding.end(config, images)
 
 
 def pause(run: Run, actor: Actor = TEACHER) -> None:

@@ -26,6 +26,7 @@ CHAPTERS += [
     "experiment",
     "measuring",
     "replay",
+    "rate_finding",
     "race",
     "turns",
     "exchange",

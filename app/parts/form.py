@@ -5,7 +5,7 @@ import streamlit as st
 from app import session
 from app.components.copy_link import copy_link
 from app.exercise import FIELDS, label, shown, tidy
-from app.parts import messages
+from app.parts import messages, rate_test
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import GROUPS, RunConfig, applies
 from core.settings.presets import PRESETS, changes, from_preset
@@ -80,6 +80,7 @@ def changed(config: RunConfig | None) -> None:
                     )
     with st.container(horizontal=True, vertical_alignment="center"):
         copy_link({"preset": form.preset} | form.address())
+        rate_test.button(config)
         if different:
             st.button("Back to the preset", on_click=take, args=(from_preset(form.preset),), type="tertiary")
 

@@ -1,4 +1,4 @@
-"""Commands that train: train, resume, pause, stop."""
+"""Commands that train: train, resume, pause, stop, lr-find."""
 
 import argparse
 import signal
@@ -11,6 +11,7 @@ from core.commands import Command, Commands, Result, find_run, images_of, one_of
 from core.dataset import bar, loader, sources
 from core.dataset.loader import DataSet
 from core.learning import footprint
+from core.learning.rate_curve import RangeTest
 from core.learning.states import Request
 from core.runs import store, writing
 from core.settings.config import applies, settings
@@ -32,6 +33,8 @@ def add(commands: Commands) -> None:
     added.option("--add-epochs", type=positive, default=0, metavar="N", help="train N epochs more than it had")
     commands.add("pause", pause, "Save a run that is in training, here or in the dashboard, and let go of it.").run()
     commands.add("stop", stop, "Stop a run that is in training, here or in the dashboard; the model is kept.").run()
+    about = "Suggest a learning rate: a hundred steps at growing rates; no run is begun."
+    add_preset(commands.add("lr-find", find_rate, about, settings_help())).data()
 
 
 def add_preset(added: Command) -> Command:
@@ -168,6 +171,34 @@ def _watch(events, writer: writing.RunWriter):
                 say(f"alarm: {event.alarm}")
     shown.close()
     return event
+
+
+def find_rate(options) -> Result:
+    """Prints what a range test finds; see core/learning/rate_range.py."""
+    config = from_preset(options.preset, **dict(options.set))
+    images = images_in_use(options)
+    footprint.check(config, len(images.classes))
+    say(f"{images.description}; loading PyTorch …")
+    from core.learning import rate_range
+
+    found = RangeTest()
+    with listening("ending the test", on_interrupt=Request.STOP) as wishes:
+        for found in rate_range.find(config, images, lambda: wishes[0] if wishes else None):
+            if not options.json:
+                print(f"{found.learning_rates[-1]:.3g}: loss {found.losses[-1]:.4f}, smoothed {found.smoothed[-1]:.4f}")
+    suggestion = None if wishes else found.suggestion
+    if not options.json and not wishes:
+        told = "the loss falls nowhere" if suggestion is None else f"suggestion: --set learning_rate={suggestion:g}"
+        print(told)
+    result = {
+        "preset": options.preset,
+        "learning_rates": list(found.learning_rates),
+        "losses": list(found.losses),
+        "smoothed": list(found.smoothed),
+        "steepest": None if wishes else found.steepest,
+        "suggestion": suggestion,
+    }
+    return result, INTERRUPTED if wishes else 0
 
 
 def pause(options) -> Result:

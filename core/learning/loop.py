@@ -57,7 +57,7 @@ def fit(
             draw = sampling.generator(config.seed, "augment", epoch, step)
             images = prepared(train.images[batch], config, machine.device, draw)  # (B, channels, S, S)
             rate = learning_rate(config, epoch, step, steps)
-            loss, diagnostics = _learn(training, images, labels[batch], batch, config, machine, rate, look)
+            loss, diagnostics = learn(training, images, labels[batch], batch, config, machine, rate, look)
             training.add_step(loss, diagnostics)
             yield StepDone(epoch=epoch, step=step, steps=steps, loss=loss, diagnostics=diagnostics)
         evaluation = evaluate(epoch)
@@ -66,7 +66,7 @@ def fit(
         yield done
 
 
-def _learn(
+def learn(
     training: Training,
     images: Tensor,
     labels: Tensor,
@@ -74,7 +74,7 @@ def _learn(
     config: RunConfig,
     machine: Machine,
     rate: float,
-    look: Callable[[Seen], None],
+    look: Callable[[Seen], None] = lambda seen: None,
 ) -> tuple[float, Diagnostics]:
     """One step of gradient descent on images (B, channels, S, S) with these labels (B,) and numbers `batch` (B,).
 

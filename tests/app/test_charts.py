@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.drawing import charts
+from app.drawing import charts, rates
 from core.learning.schedule import learning_rate
 from core.runs import store
 from core.settings.sheet import published
@@ -74,3 +74,13 @@ def test_a_tiny_difference_does_not_fill_the_accuracy_chart():
     low, high = charts.accuracy_curves(pd.DataFrame(rows), 10, 2).layout.yaxis.range
     assert high - low >= 5
     assert low < 98 < high
+
+
+def test_the_curve_of_a_range_test_marks_its_suggestion_and_does_not_follow_the_rise():
+    figure = rates.range_curve([1e-5, 1e-2, 1, 10], [2.0, 1.0, 30.0, 90.0], [2.0, 1.5, 9.0, 40.0], 0.01)
+    assert [list(line.y) for line in figure.data] == [[2.0, 1.0, 30.0, 90.0], [2.0, 1.5, 9.0, 40.0]]
+    assert figure.layout.shapes[0].x0 == 0.01
+    low, high = figure.layout.yaxis.range
+    assert low < 1.0 < 2.0 < high < 5
+    assert tuple(figure.layout.xaxis.range) == (-5, 1)
+    assert not rates.range_curve([], [], [], None).layout.shapes

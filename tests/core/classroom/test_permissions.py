@@ -9,10 +9,11 @@ import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from core import control, places
+from core import control, places, rate_finding
 from core.classroom import codes
 from core.classroom.roles import STRANGER, TEACHER, VIEWER, Actor, NotAllowed, Role
 from core.dataset.loader import DataError
@@ -46,6 +47,8 @@ ACTIONS = {  # in words: the function of control, and it called for Anna's run b
         lambda run, who: control.resume_race(raced(run), None, run.folder.parent, who),
     ),
     "replay": ("replay", lambda run, who: control.replay(run, None, who)),
+    "test learning rates": ("find_rate", lambda run, who: control.find_rate(IMPOSSIBLE, None, who)),
+    "end such a test": ("end_rate_test", lambda run, who: control.end_rate_test(IMPOSSIBLE, rates_of_hers(), who)),
     "pause": ("pause", lambda run, who: control.pause(run, who)),
     "stop": ("stop", lambda run, who: control.stop(run, who)),
     "rename": ("rename", lambda run, who: control.rename(run, "new", who)),
@@ -67,6 +70,13 @@ ACTIONS = {  # in words: the function of control, and it called for Anna's run b
 def raced(run: Run) -> Race:
     """A race with this run in it."""
     return Race(race="race", created=run.created, preset="quick", vary=("seed",), runs=(run.id, "another"))
+
+
+def rates_of_hers() -> SimpleNamespace:
+    """Images for which Anna tests learning rates."""
+    images = SimpleNamespace(fingerprint="hers")
+    rate_finding._told[rate_finding._name(IMPOSSIBLE, images)] = rate_finding.Told(owner="Anna")
+    return images
 
 
 def uploaded() -> Path:
@@ -140,7 +150,8 @@ def test_what_is_refused_changes_nothing(words, who, lab, digits, tiny):
     after = {file: file.read_bytes() for file in lab.parent.rglob("*") if file.is_file()}
     assert may or after == before
     teachers_only = words in ("pause everybody", "free a name")
-    on_hers = words not in ("begin a run", "begin a race", "replay", "bring in a run", "bring in a data set")
+    own = {"begin a run", "begin a race", "replay", "test learning rates", "bring in a run", "bring in a data set"}
+    on_hers = words not in own
     assert may == (
         who == "teacher"
         or (who == "student, own" and not teachers_only)

@@ -1,4 +1,4 @@
-"""The command microscope, against the run's folder."""
+"""The commands microscope, against the run's folder, and lr-find."""
 
 import json
 
@@ -82,3 +82,24 @@ def test_a_run_that_was_not_begun_has_nothing_to_look_at(tiny, digits, tmp_path,
     writing.create(tiny, digits, tmp_path).close()
     assert main(["microscope", "latest", "--runs", str(tmp_path)]) == 1
     assert "keeps no step to look at" in capsys.readouterr().err
+
+
+def test_lr_find_prints_its_curve_and_begins_no_run(tiny, digits, capsys, tmp_path):
+    options = [f"{name}={value}" for name, value in (("blocks", "1,1"), ("width", 8), ("triplets", 24), ("threads", 1))]
+    words = [
+        "lr-find",
+        "facenet",
+        "--data",
+        str(digits.folder),
+        *(part for each in options for part in ("--set", each)),
+    ]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["preset", "learning_rates", "losses", "smoothed", "steepest", "suggestion"]
+    assert found["preset"] == "facenet"
+    assert 10 < len(found["learning_rates"]) == len(found["losses"]) == len(found["smoothed"])
+    assert main(words) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(found["losses"])
+    suggestion = found["suggestion"]
+    assert last == (f"suggestion: --set learning_rate={suggestion:g}" if suggestion else "the loss falls nowhere")
