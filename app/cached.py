@@ -83,6 +83,12 @@ def pca_frame(run: Run) -> tuple[np.ndarray, np.ndarray]:
     return projection.pca_with_shares(np.concatenate(embedded(run)[:2]))
 
 
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEYS)
+def planes(run: Run, images: DataSet, epochs: list[int], centres: tuple[int, int]) -> dict[int, np.ndarray]:
+    """Maps (N + Q, 2) by epoch on the plane of the centres of two classes. Raises StoreError."""
+    return maps.planes(run, images, epochs, centres)
+
+
 @st.cache_resource(max_entries=4, show_spinner="Loading the network …", hash_funcs=_KEYS)
 def classifier(run: Run, images: DataSet):
     """A run's network and gallery, to be asked about single images (core.classifying.Classifier). Raises StoreError."""
@@ -113,8 +119,9 @@ class Trust(NamedTuple):
 
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=_KEYS)
-def trust(run: Run, method: str, epoch: int, live: bool, _frame: np.ndarray, _labels: np.ndarray) -> Trust:
-    """How far a run's drawing (N + Q, 2) of an epoch can be trusted; `_labels` (N + Q,) are the true ones."""
+def trust(run: Run, method: tuple, epoch: int, live: bool, _frame: np.ndarray, _labels: np.ndarray) -> Trust:
+    """How far a run's drawing (N + Q, 2) of an epoch can be trusted; `method` says what it is, `_labels` (N + Q,) are
+    the true ones."""
     points = np.concatenate(embedded_at(run, epoch)[:2])
     votes = [projection.knn_accuracy(each, _labels, run.data.train) for each in (points, _frame)]
     return Trust(projection.trustworthiness(points, _frame), *votes)

@@ -1,7 +1,6 @@
 """Maps of a run's embeddings: drawn one after another in the background, kept with the run."""
 
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from core.analysis import projection
-from core.runs import store
-from core.runs.files import StoreError, replacing
+from core.dataset.loader import DataSet
+from core.runs import map_file, store
+from core.runs.files import StoreError
 from core.runs.store import Run
 
 METHODS = ("umap", "pca")
@@ -69,7 +69,7 @@ def umap(run: Run, epoch: int, again: bool = False) -> Drawing:
         drawing = _drawings.get(key)
         if drawing is not None and not (again and drawing.frame is None and drawing.ended):
             return drawing
-        drawing = _drawings[key] = Drawing(frame=kept(run, epoch))
+        drawing = _drawings[key] = Drawing(frame=map_file.kept(run, epoch))
         while len(_drawings) > _REMEMBERED:
             _drawings.popitem(last=False)
     if drawing.frame is None:
@@ -98,35 +98,30 @@ def draw(run: Run, epoch: int, progress=lambda share: None) -> np.ndarray:
     """The UMAP (N + Q, 2) of the training and test embeddings after an epoch; kept with the run. Raises StoreError."""
     frame = projection.umap(np.concatenate(store.embedded(run, epoch)[:2]), run.config.seed, progress=progress)
     with suppress(StoreError):  # it can be drawn again
-        keep(run, epoch, frame)
+        map_file.keep(run, epoch, frame)
     return frame
 
 
 def epochs(run: Run) -> list[int]:
-    """The epochs whose embeddings are there, first to last. Raises StoreError if there are none."""
-    files = store.embeddings_file(run, 0).parent.glob("epoch_*.npz")
+    """The epochs of which there can be a map, first to last: 0 (before training), and those whose embeddings are there.
+
+    Raises StoreError if no epoch was evaluated.
+    """
+    files = (run.folder / "embeddings").glob("epoch_*.npz")
     found = sorted(int(file.stem.removeprefix("epoch_")) for file in files if file.stem[6:].isdecimal())
     if not found:
         raise StoreError(f"run {run.id} has no embeddings yet; wait for the end of its first epoch")
-    return found
+    return [0, *found]
 
 
-def frames(run: Run, method: str, epochs: list[int]) -> Iterator[Frame]:
+def frames(run: Run, method: str, epochs: list[int], images: DataSet | None = None) -> Iterator[Frame]:
     """The maps of these epochs, first to last, and how far each can be trusted; see `Film`. Raises StoreError."""
-    film = Film(run, method)
+    film = Film(run, method, images)
     film.draw_back(epochs)
-    before = None
-    for epoch in epochs:
-        points, drawn = _points(run, epoch), film.frames[epoch]
-        motion = None if before is None else film.motion(epoch)
-        yield Frame(
-            epoch, drawn, projection.trustworthiness(points, drawn), projection.neighbours_kept(points, drawn), motion
-        )
-        before = drawn
-
-
-def _points(run: Run, epoch: int) -> np.ndarray:
-    return np.concatenate(store.embedded(run, epoch)[:2])
+    for epoch, drawn in sorted(film.frames.items()):
+        points = film.points(epoch)
+        trusted = projection.trustworthiness(points, drawn), projection.neighbours_kept(points, drawn)
+        yield Frame(epoch, drawn, *trusted, film.motion(epoch))
 
 
 class Film(Drawing):
@@ -135,13 +130,15 @@ class Film(Drawing):
 
     Of a run that has ended the last map is drawn first, as `umap` and PCA draw it, and the others back in time. While
     it is trained, each new one is put onto the one before. A PCA is never scaled: its distances mean something.
+    Epoch 0 needs the run's images, unless somebody has looked at it before; it is left out where it cannot be made.
     """
 
-    def __init__(self, run: Run, method: str):
+    def __init__(self, run: Run, method: str, images: DataSet | None = None):
         super().__init__()
-        self.run, self.method = run, method
+        self.run, self.method, self.images = run, method, images
         self.frames: dict[int, np.ndarray] = {}  # (N + Q, 2) by epoch
         self.done = False
+        self.missing = ""  # why there is no map of epoch 0
 
     @property
     def ended(self) -> bool:
@@ -164,9 +161,10 @@ class Film(Drawing):
     def draw_back(self, epochs: list[int]) -> None:
         """Draws the maps of these epochs, the last one first. Raises StoreError or projection.Cancelled."""
         last = epochs[-1]
-        later, directions = None, _points(self.run, last)
+        epochs = self._possible(epochs)
+        later, directions = None, self.points(last)
         for count, epoch in enumerate(reversed(epochs), start=1):
-            drawn = kept(self.run, epoch, last) if self.method == "umap" else None
+            drawn = map_file.kept(self.run, epoch, last) if self.method == "umap" else None
             if drawn is None:
                 drawn = self._drawn(epoch, directions, later, count - 1, len(epochs))
                 if later is not None:
@@ -175,11 +173,35 @@ class Film(Drawing):
             self.advance(count / len(epochs))
         if self.scaled:
             with suppress(StoreError):  # they can be drawn again
-                keep_all(self.run, self.frames, last)
+                map_file.keep_all(self.run, self.frames, last)
         self.done = True
 
+    def points(self, epoch: int) -> np.ndarray:
+        """The embeddings (N + Q, D) after an epoch. Raises StoreError."""
+        return np.concatenate(store.embedded(self.run, epoch)[:2])
+
+    def _possible(self, epochs: list[int]) -> list[int]:
+        """These epochs; without epoch 0 if what the untrained network makes of the images is not known."""
+        if 0 in epochs and not self.missing:
+            try:
+                self._make_untrained()
+            except StoreError as error:
+                self.missing = str(error)
+        return [each for each in epochs if each or not self.missing]
+
+    def _make_untrained(self) -> None:
+        """Sees to it that the embeddings of epoch 0 are there. Raises StoreError."""
+        try:
+            self.points(0)
+        except StoreError:
+            if self.images is None:
+                raise
+            from core import untrained  # here, because loading torch takes seconds
+
+            untrained.keep(self.run, self.images)
+
     def _drawn(self, epoch: int, directions: np.ndarray, start: np.ndarray | None, done: int, of: int) -> np.ndarray:
-        points = _points(self.run, epoch)
+        points = self.points(epoch)
         if self.method == "pca":
             return projection.pca(points, like=directions)
         return projection.umap(
@@ -188,34 +210,49 @@ class Film(Drawing):
 
     def go_on(self, epochs: list[int]) -> None:
         """Adds the maps of new epochs of a run in training. Raises StoreError or projection.Cancelled."""
-        for count, epoch in enumerate(new := [each for each in epochs if each not in self.frames]):
-            before = self.frames[max(self.frames)] if self.frames else None
-            drawn = self._drawn(epoch, _points(self.run, epoch), before, count, len(new))
-            if before is not None:
-                drawn = projection.same_signs(drawn, before) if self.method == "pca" else drawn
-                drawn, _ = projection.aligned(drawn, before, scaled=self.scaled)
+        new = [each for each in epochs if each not in self.frames]
+        new.sort(key=lambda epoch: epoch == 0)  # what is trained comes first
+        for count, epoch in enumerate(new):
+            if not self._possible([epoch]):
+                continue
+            beside = self._beside(epoch)
+            drawn = self._drawn(epoch, self.points(epoch), beside, count, len(new))
+            if beside is not None:
+                drawn = projection.same_signs(drawn, beside) if self.method == "pca" else drawn
+                drawn, _ = projection.aligned(drawn, beside, scaled=self.scaled)
             self.frames[epoch] = drawn
+
+    def _beside(self, epoch: int) -> np.ndarray | None:
+        """The map of the epoch before, else of the one after; None if there is none yet."""
+        near = [each for each in self.frames if each < epoch] or [-each for each in self.frames]
+        return self.frames[abs(max(near))] if near else None
 
 
 _films: OrderedDict[tuple, Film] = OrderedDict()
 
 
-def film(run: Run, method: str, epochs: list[int]) -> Film:
-    """The film of a run that has ended; begins to draw it in the background. Returns at once."""
+def film(run: Run, method: str, epochs: list[int], images: DataSet | None = None, again: bool = False) -> Film:
+    """The film of a run that has ended; begins to draw it in the background, `again` after a Cancel or an error.
+
+    Returns at once.
+    """
     key = run.folder, method, tuple(epochs), _version(run, epochs[-1])
-    found, new = _remembered(key, lambda: Film(run, method))
-    if new or found.cancelled:
+    found, new = _remembered(key, lambda: Film(run, method, images))
+    if new or (again and found.ended and not found.done and not found.busy):
         found.cancelled, found.error = False, ""
         _in_background(found, found.draw_back, epochs)
     return found
 
 
-def live(run: Run, method: str, epochs: list[int]) -> Film:
-    """The film of a run in training: of PCA up to the newest epoch, of UMAP as far as its thread has come."""
-    found, _ = _remembered((run.folder, method, "live"), lambda: Film(run, method))
+def live(run: Run, method: str, epochs: list[int], images: DataSet | None = None) -> Film:
+    """The film of a run in training: of PCA up to the newest epoch, of UMAP as far as its thread has come.
+
+    Epoch 0 is made by that thread; PCA has it from then on.
+    """
+    found, _ = _remembered((run.folder, method, "live"), lambda: Film(run, method, images))
     if method == "pca":
-        found.go_on(epochs)
-    elif set(epochs) - set(found.frames) and not found.busy:
+        found.go_on([each for each in epochs if each or store.embeddings_file(run, 0).exists()])
+    elif {each for each in epochs if each or not found.missing} - set(found.frames) and not found.busy:
         _in_background(found, found.go_on, epochs)
     return found
 
@@ -246,55 +283,21 @@ def _in_background(film: Film, work, epochs: list[int]) -> None:
     threading.Thread(target=run, name="film", daemon=True).start()
 
 
+def planes(run: Run, images: DataSet, epochs: list[int], centres: tuple[int, int]) -> dict[int, np.ndarray]:
+    """By epoch the map (N + Q, 2) on the plane of the centres of two classes. Raises StoreError."""
+    frames: dict[int, np.ndarray] = {}
+    for epoch in epochs:
+        embedded = store.embedded(run, epoch)
+        middles = (embedded.train[images.train.labels == label].mean(axis=0) for label in centres)
+        frame = projection.between(np.concatenate(embedded[:2]), *middles)
+        if frames:  # from left to right is given; whether up or down is arbitrary
+            frame[:, 1] = projection.same_signs(frame, frames[max(frames)])[:, 1]
+        frames[epoch] = frame
+    return frames
+
+
 def known(run: Run, method: str) -> np.ndarray | None:
     """The map (N + Q, 2) of the last epoch, if it is there or made at once; None for a UMAP that was not drawn yet."""
     if method == "umap":
-        return kept(run, run.result.epochs)
+        return map_file.kept(run, run.result.epochs)
     return projection.pca(np.concatenate(store.embedded(run, run.result.epochs)[:2]))
-
-
-def kept(run: Run, epoch: int, anchor: int | None = None) -> np.ndarray | None:
-    """The stored UMAP frame (N + Q, 2) of this epoch, or None, also if the epoch's embeddings were written since.
-
-    `anchor` is the epoch whose map was drawn first and led to this one; by default the epoch itself.
-    """
-    found = _all_kept(run).get((epoch, epoch if anchor is None else anchor))
-    return found[1] if found and found[0] == _checksum(run, epoch) else None
-
-
-def _all_kept(run: Run) -> dict[tuple[int, int], tuple[int, np.ndarray]]:
-    """By epoch and anchor the checksum of the epoch's embeddings and their frame (N + Q, 2); empty if the file is
-    missing or damaged."""
-    count = run.data.train + run.data.test
-    try:
-        with open(run.folder / "projection.npz", "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            names = ("epochs", "anchors", "checksums")
-            found = zip(*(arrays[name].tolist() for name in names), arrays["umap"], strict=True)
-            whole = [(epoch, anchor, of, frame) for epoch, anchor, of, frame in found if frame.shape == (count, 2)]
-            return {(epoch, anchor): (of, frame) for epoch, anchor, of, frame in whole if np.isfinite(frame).all()}
-    except Exception:
-        return {}  # it can be computed again at any time
-
-
-def _checksum(run: Run, epoch: int) -> int:
-    """Of the file of embeddings; -1 if there is none."""
-    try:
-        return zlib.crc32(store.embeddings_file(run, epoch).read_bytes())
-    except OSError:
-        return -1
-
-
-def keep(run: Run, epoch: int, frame: np.ndarray) -> None:
-    """Keeps a UMAP frame (N + Q, 2) that began at PCA. Raises StoreError."""
-    keep_all(run, {epoch: frame}, epoch)
-
-
-def keep_all(run: Run, frames: dict[int, np.ndarray], anchor: int) -> None:
-    """Keeps UMAP frames (N + Q, 2), by epoch, with the run; see `kept`. Raises StoreError."""
-    new = {(epoch, anchor): (_checksum(run, epoch), frame.astype(np.float32)) for epoch, frame in frames.items()}
-    found = _all_kept(run) | new
-    keys = sorted(found)
-    checksums, drawn = zip(*(found[each] for each in keys), strict=True)
-    epochs, anchors = zip(*keys, strict=True)
-    with replacing(run.folder / "projection.npz") as file:
-        np.savez(file, umap=np.stack(drawn), epochs=epochs, anchors=anchors, checksums=checksums)

@@ -18,21 +18,9 @@ BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 VIEWS = sorted((ROOT / "app" / "views").rglob("*.py"))
 # Each part of core may import itself and those before it, never those after
-CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "classroom", "maps"]
-CHAPTERS += [
-    "classifying",
-    "evaluation",
-    "recorder",
-    "experiment",
-    "measuring",
-    "replay",
-    "rate_finding",
-    "race",
-    "turns",
-    "exchange",
-    "control",
-]
-CHAPTERS += ["commands", "__main__"]
+CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "classroom", "untrained"]
+CHAPTERS += ["maps", "classifying", "evaluation", "recorder", "experiment", "measuring", "replay", "rate_finding"]
+CHAPTERS += ["race", "turns", "exchange", "control", "commands", "__main__"]
 STRANGERS = [("dataset", "networks"), ("networks", "dataset")]  # do not know each other, whatever the order
 
 

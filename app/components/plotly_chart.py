@@ -85,7 +85,7 @@ class Film(NamedTuple):
     epochs: list[int]
     frames: np.ndarray  # (E, N, 2): where each point is after each epoch
     names: np.ndarray  # (E, C, 2): where the figure's annotations are, in their order
-    wrong: list[list[int]]  # by epoch: the points of traces with meta.on_top
+    wrong: list[list[int]]  # by epoch: the points of traces with meta.rings
     said: list[str]  # by epoch, beside the slider
     epoch: int  # the one that the figure shows
 

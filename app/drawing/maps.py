@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.dataset.loader import DataSet
-from core.settings.colours import WRONG, class_colour
+from core.settings.colours import CLASS_COLOURS, WRONG, class_colour
 
 COLOURS = {
     "true": "true class",
@@ -20,6 +20,8 @@ COLOURS = {
 }
 NAMED = 12_000  # points whose captions and pictures travel to the browser; of more only the ids do
 _LISTED = 47  # classes with a line in the legend each
+_SHAPES = ("", "square", "triangle-up", "cross", "triangle-down")  # of test images, each ten classes another one
+LOOKS = len(CLASS_COLOURS) * len(_SHAPES)
 _GREY, _RIGHT = "#8a8d91", "#0087ff"
 
 
@@ -36,6 +38,7 @@ class MapPoints(NamedTuple):
     captions: list[str]
     learnt: np.ndarray | None = None  # (N + Q,) epoch from which on a test image is right, not a number for others
     forgotten: np.ndarray | None = None  # (N + Q,) how often it was right and then wrong
+    centres: tuple[int, ...] = ()  # by class that is there: the training image nearest to the mean of its class
 
 
 class View(NamedTuple):
@@ -59,9 +62,20 @@ def map_points(images: DataSet, embedded) -> MapPoints:
     is_test = np.arange(len(labels)) >= training
     scores = np.concatenate([np.full(training, np.nan), embedded.scores])
     distances = _to_class_mean(np.concatenate([embedded.train, embedded.test]), labels, training)
+    centres = _centres(distances[:training], labels[:training])
     ids = (*images.train.ids, *images.test.ids)
     captions = list(ids) if len(ids) > NAMED else _captions(ids, labels, predicted, is_test, images.classes)
-    return MapPoints(labels, predicted, scores, distances, is_test, labels != predicted, ids, captions)
+    for index in centres:
+        captions[index] += f" · of all {images.classes[labels[index]]} nearest to their mean"
+    wrong = labels != predicted
+    return MapPoints(labels, predicted, scores, distances, is_test, wrong, ids, captions, centres=centres)
+
+
+def _centres(distances: np.ndarray, labels: np.ndarray) -> tuple[int, ...]:
+    """By class: the training image that represents it, as the rule `centre` takes it; few enough to be marked."""
+    order = np.lexsort((distances, labels))
+    present, first = np.unique(labels[order], return_index=True)
+    return tuple(order[first].tolist()) if len(present) <= _LISTED else ()
 
 
 def _captions(ids, labels, predicted, is_test, classes) -> list[str]:
@@ -85,12 +99,14 @@ def _to_class_mean(embeddings: np.ndarray, labels: np.ndarray, training: int) ->
 
 def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...], view: View) -> go.Figure:
     """A drawn embedding (N + Q, 2): training images as small dots, test images as diamonds, a red ring around those
-    that are misclassified, each class's name at its middle.
+    that are misclassified, a star on the image that represents its class, each class's name at its middle.
+
+    From the eleventh class on colours come again, with other shapes: open ones are training images.
 
     Each point carries its index as `customdata`. UMAP's axes have one scale and no numbers: they mean nothing.
     """
     traces = _coloured(frame, points, classes, view)
-    traces.append(_rings(frame, points))
+    traces += [_rings(frame, points), _stars(frame, points)]
     traces += _chosen(frame, view)
     return go.Figure(traces, _layout(view) | {"annotations": _names(frame, points.labels, classes)})
 
@@ -99,21 +115,19 @@ def _coloured(frame, points, classes, view) -> list[dict]:
     shown = points.wrong if view.only_wrong else np.ones(len(frame), bool)
     if view.colour in ("true", "predicted"):
         labels = points.labels if view.colour == "true" else points.predicted
-        groups = [(name, labels == label, class_colour(label)) for label, name in enumerate(classes)]
+        groups = [(name, labels == label, class_colour(label), label) for label, name in enumerate(classes)]
         if len(classes) > _LISTED:  # a line each would be longer than the window
-            every = sorted({class_colour(label) for label in range(len(classes))})
-            of = np.array([every.index(class_colour(label)) for label in range(len(classes))])
-            groups = [("", of[labels] == number, colour) for number, colour in enumerate(every)]
+            groups = [("", labels % LOOKS == look, class_colour(look), look) for look in range(LOOKS)]
     elif view.colour == "right":
-        groups = [("right", points.is_test & ~points.wrong, _RIGHT), ("training", ~points.is_test, _GREY)]
-        groups.append(("misclassified", points.wrong, WRONG))
+        groups = [("right", points.is_test & ~points.wrong, _RIGHT, 0), ("training", ~points.is_test, _GREY, 0)]
+        groups.append(("misclassified", points.wrong, WRONG, 0))
     else:
         return _scaled(frame, points, view, shown)
     traces = []
-    for name, members, colour in groups:
+    for name, members, colour, look in groups:
         for test in (False, True):
             rows = np.flatnonzero(members & shown & (points.is_test == test))
-            marker = _marker(test, len(frame)) | {"color": colour}
+            marker = _marker(test, len(frame), look) | {"color": colour}
             legend = bool(name) and (test or view.colour == "right") and len(rows) > 0
             traces.append(_dots(frame, rows, marker, name, showlegend=legend, legendgroup=name))
     return traces
@@ -138,11 +152,11 @@ def _scaled(frame, points, view, shown) -> list[dict]:
     return traces
 
 
-def _marker(test: bool, count: int) -> dict:
-    few = count <= NAMED
+def _marker(test: bool, count: int, look: int = 0) -> dict:
+    few, shape = count <= NAMED, _SHAPES[look // len(CLASS_COLOURS) % len(_SHAPES)]
     if test:
-        return {"symbol": "diamond", "size": 9 if few else 5, "opacity": 0.95}
-    return {"symbol": "circle", "size": 5 if few else 3, "opacity": 0.45}
+        return {"symbol": shape or "diamond", "size": 9 if few else 5, "opacity": 0.95}
+    return {"symbol": f"{shape}-open" if shape else "circle", "size": 5 if few else 3, "opacity": 0.45}
 
 
 def _dots(frame, rows, marker, name, **more) -> dict:
@@ -161,9 +175,19 @@ def _dots(frame, rows, marker, name, **more) -> dict:
 
 def _rings(frame, points) -> dict:
     rows = np.flatnonzero(points.wrong)
-    marker = {"symbol": "circle-open", "size": 15, "color": WRONG, "line": {"width": 2.5, "color": WRONG}}
+    size = float(np.clip(150 / np.sqrt(max(len(rows), 1)), 8, 15))  # many hide what they mark; the film does the same
+    marker = {"symbol": "circle-open", "size": size, "color": WRONG, "line": {"width": size / 6, "color": WRONG}}
     # a click on a ring means it, not a dot that lies under it
-    return _dots(frame, rows, marker, "misclassified", meta={"on_top": True}, showlegend=len(rows) > 0)
+    meta = {"on_top": True, "rings": True}
+    return _dots(frame, rows, marker, "misclassified", meta=meta, showlegend=len(rows) > 0)
+
+
+def _stars(frame, points) -> dict:
+    rows = np.array(points.centres, np.int64)
+    colours = [class_colour(label) for label in points.labels[rows]]
+    marker = {"symbol": "star", "size": 19, "color": colours, "line": {"width": 2}}
+    meta = {"on_top": True, "outlined": True}
+    return _dots(frame, rows, marker, "class centre", meta=meta, showlegend=len(rows) > 0)
 
 
 def _names(frame, labels, classes) -> list[dict]:

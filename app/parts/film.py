@@ -1,5 +1,6 @@
 """The maps of a run's epochs on a page: which one is shown, and the film that the browser plays."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,9 @@ from app.components.plotly_chart import Film
 from app.drawing.maps import name_places
 from app.parts import messages
 from core import maps
-from core.dataset.loader import DataSet
-from core.runs import explaining
+from core.dataset.loader import DataError, DataSet
+from core.runs import explaining, store
+from core.runs.files import StoreError
 from core.runs.store import Run
 
 _MOST_BYTES = 2_000_000  # of a film on its way to the browser
@@ -21,16 +23,20 @@ _BYTES = 16 / 3  # a point and epoch
 class Shown(NamedTuple):
     """What the map shows."""
 
-    method: str  # UMAP or PCA
+    method: str  # UMAP, PCA or Two classes
     epoch: int
     frame: np.ndarray  # (N + Q, 2)
     frames: dict[int, np.ndarray]  # the same for all epochs of the film, or empty
     said: dict[int, str]  # how far the points moved, by epoch
+    centres: tuple[int, ...] = ()  # the classes of the plane
 
 
 def stored_epochs(run: Run) -> list[int]:
-    """The epochs of the film: all that are kept or, of many images, as many as travel fast. Raises StoreError."""
-    epochs = explaining.stored_epochs(run) or maps.epochs(run)
+    """The epochs of the film, 0 (before training) the first: all or, of many images, as many as travel fast.
+
+    Raises StoreError if no epoch was evaluated.
+    """
+    epochs = [0, *(explaining.stored_epochs(run) or maps.epochs(run)[1:])]
     most = max(2, int(_MOST_BYTES / _BYTES / (run.data.train + run.data.test)))
     if len(epochs) <= most:
         return epochs
@@ -45,6 +51,11 @@ def asked_epoch(epochs: list[int]) -> int:
     st.warning(f"There is no map of epoch {messages.plain(wanted)}: this is epoch {epochs[-1]}.")
     session.into_address("epoch", None)
     return epochs[-1]
+
+
+def when(epoch: int) -> str:
+    """The moment of a map in words."""
+    return f"After epoch {epoch}." if epoch else "Before training (epoch 0): the network has its random first weights."
 
 
 def choose(epoch: int, epochs: list[int]) -> None:
@@ -65,21 +76,24 @@ def wait(drawing: maps.Drawing, told: str) -> None:
 
 def follow(run: Run) -> None:
     """Draws the page anew when a run in training has ended its next epoch, or its next map is there."""
+    images = None
+    with suppress(DataError, StoreError):  # the page says so
+        images = reading.images_of(run)
     now = reading.find_run(run.id)
     newest = run.result.epochs if run.result else 0
     drawn = session.recall("film_drawn")
-    film = maps.live(now, "umap", stored_epochs(now)) if now.result and now.active else None
+    film = maps.live(now, "umap", stored_epochs(now), images) if now.result and now.active else None
     if not now.active or (now.result and now.result.epochs != newest) or (film and len(film.frames) != drawn):
         session.remember("film_drawn", len(film.frames) if film else 0)
         st.rerun()
 
 
-def shown(run: Run, method: str, epochs: list[int]) -> Shown:
+def shown(run: Run, images: DataSet, method: str, epochs: list[int]) -> Shown:
     """The map of the epoch that is looked at: PCA while UMAP is being drawn, or where it would mislead."""
     method = method if method == "PCA" else _umap_or_pca(run)
-    film = (maps.live if run.active else maps.film)(run, method.lower(), epochs)
+    film = (maps.live if run.active else maps.film)(run, method.lower(), epochs, images)
     if method == "UMAP" and run.active and not film.frames:
-        method, film = "PCA", maps.live(run, "pca", epochs)
+        method, film = "PCA", maps.live(run, "pca", epochs, images)
     if run.active or film.done:
         frames = {epoch: film.frames[epoch] for epoch in sorted(film.frames)}
         wanted = asked_epoch(epochs)
@@ -89,9 +103,20 @@ def shown(run: Run, method: str, epochs: list[int]) -> Shown:
         return Shown(method, epoch, frames[epoch], frames, said)
     if not film.ended:
         st.fragment(wait, run_every=1)(film, "The maps of all epochs are being drawn")
+    else:
+        said = f"The other epochs could not be drawn: {messages.plain(film.error)}" if film.error else "No time travel."
+        _offer(said, "Draw all epochs", maps.film, run, method.lower(), epochs, images, True)
     last = run.result.epochs
     frame = cached.pca_frame(run)[0] if method == "PCA" else maps.umap(run, last).frame
     return Shown(method, last, frame, {}, {})
+
+
+def planes(run: Run, images: DataSet, epochs: list[int], centres: tuple[int, int]) -> Shown:
+    """The same epochs on the plane of the centres of two classes."""
+    there = [each for each in epochs if each or store.embeddings_file(run, 0).exists()]
+    frames = cached.planes(run, images, there, centres)
+    epoch = asked_epoch(there)
+    return Shown("Two classes", epoch, frames[epoch], frames, dict.fromkeys(frames, ""), centres)
 
 
 def _umap_or_pca(run: Run) -> str:
@@ -109,12 +134,17 @@ def _umap_or_pca(run: Run) -> str:
         return "UMAP"
     if drawing.error or drawing.cancelled:
         said = f"UMAP could not be drawn: {messages.plain(drawing.error)}" if drawing.error else "UMAP was cancelled."
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.warning(f"{said} This is PCA.")
-            st.button("Draw UMAP", on_click=maps.umap, args=(run, run.result.epochs, True))
+        _offer(f"{said} This is PCA.", "Draw UMAP", maps.umap, run, run.result.epochs, True)
     else:
         st.fragment(wait, run_every=1)(drawing, "UMAP is being drawn; until then this is PCA")
     return "PCA"
+
+
+def _offer(said: str, words: str, action, *arguments) -> None:
+    """Says why something was not drawn, with a button that draws it after all."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.warning(said)
+        st.button(words, on_click=action, args=arguments)
 
 
 def for_browser(run: Run, images: DataSet, shown: Shown) -> Film | None:

@@ -76,26 +76,23 @@ def chosen_image(points: MapPoints) -> int | None:
     return points.ids.index(wanted)
 
 
-def two_centres(run: Run, images: DataSet, epoch: int) -> np.ndarray:
-    """The plane of two class centres (N + Q, 2), which are chosen here."""
-    embedded, labels = cached.embedded_at(run, epoch), images.train.labels
+def two_centres(images: DataSet) -> tuple[int, int]:
+    """The two classes through whose centres the map is laid; they are chosen here."""
     classes = range(len(images.classes))
     with st.container(horizontal=True, vertical_alignment="center"):
-        chosen = [
+        left, right = (
             st.selectbox(word, classes, place, format_func=lambda label: images.classes[label], key=f"centre_{place}")
             for place, word in enumerate(("Centre at the left", "Centre at the right"))
-        ]
-    centres = [embedded.train[labels == label].mean(axis=0) for label in chosen]
-    return projection.between(np.concatenate(embedded[:2]), *centres)
+        )
+    return left, right
 
 
 def looked_at(run: Run, images: DataSet, method: str) -> Shown:
     """The map to be drawn, of the epoch in the address."""
     epochs = film.stored_epochs(run)
     if method == "Two classes":
-        epoch = film.asked_epoch(epochs)
-        return Shown(method, epoch, two_centres(run, images, epoch), {}, {})
-    return film.shown(run, method, epochs)
+        return film.planes(run, images, epochs, two_centres(images))
+    return film.shown(run, images, method, epochs)
 
 
 def axes(run: Run, shown: Shown, view: View) -> View:
@@ -191,9 +188,9 @@ def lassoed(images: DataSet, points: MapPoints, chosen: list[int]) -> None:
 
 def trust(run: Run, shown: Shown, points: MapPoints) -> None:
     """How far the drawing can be trusted, in one line."""
-    found = cached.trust(run, shown.method, shown.epoch, run.active, shown.frame, points.labels)
+    found = cached.trust(run, (shown.method, *shown.centres), shown.epoch, run.active, shown.frame, points.labels)
     st.caption(
-        f"After epoch {shown.epoch}. {METHODS[shown.method]} Trustworthiness {found.trustworthiness:.3f} · kNN (5) is "
+        f"{film.when(shown.epoch)} {METHODS[shown.method]} Trustworthiness {found.trustworthiness:.3f} · kNN (5) is "
         f"right for {messages.percent(found.in_embedding)} of the test images in the embedding, for "
         f"{messages.percent(found.in_drawing)} in the drawing."
     )

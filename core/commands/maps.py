@@ -7,7 +7,9 @@ import numpy as np
 
 from core import maps
 from core.commands import Commands, Result, find_run, images_of, one_of, say
-from core.runs.files import replacing
+from core.dataset.loader import DataError, DataSet
+from core.runs.files import StoreError, replacing
+from core.runs.store import Run
 
 
 def add(commands: Commands) -> None:
@@ -22,13 +24,13 @@ def add(commands: Commands) -> None:
 def draw(options: argparse.Namespace) -> Result:
     """A file an epoch with `train` (N, 2) and `test` (Q, 2), and how far each can be trusted."""
     run = find_run(options)
-    if options.data:  # a map needs the embeddings only, but nobody shall name other images than the run's in vain
-        images_of(run, options)
     epochs = maps.epochs(run)
+    epochs = epochs if options.epochs == "all" else epochs[-1:]
+    images = _images(run, options, needed=0 in epochs)
     folder: Path = options.out or run.folder / "maps"
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for frame in maps.frames(run, options.method, epochs if options.epochs == "all" else epochs[-1:]):
+    for frame in maps.frames(run, options.method, epochs, images):
         file = folder / f"{options.method}_{frame.epoch:04d}.npz"
         with replacing(file) as stream:
             np.savez(stream, train=frame.points[: run.data.train], test=frame.points[run.data.train :])
@@ -47,4 +49,19 @@ def draw(options: argparse.Namespace) -> Result:
             f"epoch {frame.epoch}: {file}, trustworthiness {frame.trustworthiness:.3f}, "
             f"{frame.knn_agreement:.1%} of the neighbours kept{motion}"
         )
+    if 0 in epochs and made[0]["epoch"]:
+        say("without epoch 0: what the untrained network made of the images cannot be computed here")
     return {"frames": made}, 0
+
+
+def _images(run: Run, options: argparse.Namespace, needed: bool) -> DataSet | None:
+    """The run's images, which only the map before training needs; those that --data names have to be the run's."""
+    if not (needed or options.data):
+        return None
+    try:
+        return images_of(run, options)
+    except (DataError, StoreError) as error:
+        if options.data:
+            raise
+        say(str(error))
+        return None

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core import maps, replay
+from core import replay
 from core.analysis import confusion, disputes, mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset.loader import DataSet
 from core.exchange import draft, figures, pictures
 from core.exchange.figures import text
 from core.exchange.tables import safe_csv
-from core.runs import comparison, explaining, notes, store, strategies
+from core.runs import comparison, explaining, map_file, notes, store, strategies
 from core.runs.files import StoreError
 from core.runs.store import Run
 from core.settings.config import settings
@@ -176,7 +176,7 @@ def _pairs(counts: np.ndarray, images: DataSet) -> str:
 
 def _map(run: Run, embedded: Embedded, images: DataSet) -> str:
     """The UMAP that the Embedding page has kept, else PCA."""
-    points = maps.kept(run, explaining.last_epoch(run))
+    points = map_file.kept(run, explaining.last_epoch(run))
     kind = "UMAP: neighbours stay together; distances between far groups mean nothing."
     if points is None:
         points = projection.pca(np.concatenate(embedded[:2]))

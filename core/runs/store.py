@@ -9,7 +9,7 @@
       last.pt best.pt  see core/recorder.py     embeddings/      epoch_<n>.npz, float16, an epoch each
       between.pt       a checkpoint within an epoch, until its end
       testing          how many images of how many an evaluation has tested, while it lasts
-      predictions.csv  mistakes.csv             projection.npz   embeddings drawn by UMAP
+      predictions.csv  mistakes.csv             projection.npz   untrained.npz   see core/maps.py
 
 What is read is checked, see core/runs/checks.py. No torch at import: the pages read runs with this module.
 """
@@ -293,8 +293,8 @@ def embedded(run: Run, epoch: int) -> Embedded:
 
 
 def embeddings_file(run: Run, epoch: int) -> Path:
-    """Where the embeddings after an epoch are kept."""
-    return run.folder / "embeddings" / f"epoch_{epoch:04d}.npz"
+    """Where the embeddings after an epoch are kept; those of epoch 0 are made when they are wanted, and only then."""
+    return run.folder / (f"embeddings/epoch_{epoch:04d}.npz" if epoch else "untrained.npz")
 
 
 def load_checkpoint(run: Run, name: str = "last.pt") -> dict:

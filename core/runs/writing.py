@@ -93,7 +93,7 @@ class RunWriter:
     def _remove_halves(self) -> None:
         """Removes what a killed writer had begun to write; the files that need no lock are others' business."""
         for file in [*self.folder.glob(".*.tmp"), *self.folder.glob("embeddings/.*.tmp")]:
-            if not file.name.startswith((".label.json.", ".projection.npz.")):
+            if not file.name.startswith((".label.json.", ".projection.npz.", ".untrained.npz.")):
                 with suppress(OSError):
                     file.unlink()
 
@@ -149,9 +149,7 @@ class RunWriter:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise not_written(folder, error) from error
-        train, test = embedded.train.astype(np.float16), embedded.test.astype(np.float16)
-        with replacing(folder / f"epoch_{epoch:04d}.npz") as file:
-            np.savez(file, train=train, test=test, predicted=embedded.predicted, scores=embedded.scores)
+        save_embedded(folder / f"epoch_{epoch:04d}.npz", embedded)
         self.remove(store.TESTING)
 
     def save_checkpoint(self, name: str, state: dict) -> None:
@@ -167,6 +165,13 @@ class RunWriter:
         """Removes a file of the run that is not needed any more."""
         with suppress(OSError):
             (self.folder / name).unlink()
+
+
+def save_embedded(file: Path, embedded: Embedded) -> None:
+    """Keeps what a network made of all images, as store.embedded reads it: embeddings as float16. Raises StoreError."""
+    train, test = embedded.train.astype(np.float16), embedded.test.astype(np.float16)
+    with replacing(file) as stream:
+        np.savez(stream, train=train, test=test, predicted=embedded.predicted, scores=embedded.scores)
 
 
 def create(config: RunConfig, data: DataSet, runs: Path, name: str = "", owner: str = "") -> RunWriter:

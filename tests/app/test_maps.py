@@ -58,7 +58,7 @@ def test_every_point_has_the_colour_of_its_class_and_the_shape_of_its_set(digits
 @pytest.mark.parametrize("colour", maps.COLOURS)
 def test_red_rings_are_around_what_is_misclassified_and_nothing_else(digits, points, embedded, frame, colour):
     figure = maps.embedding_map(frame, points, digits.classes, View(colour=colour))
-    (rings,) = [trace for trace in figure.data if trace.meta and "on_top" in trace.meta]
+    (rings,) = [trace for trace in figure.data if trace.meta and "rings" in trace.meta]
     training = len(digits.train.ids)
     wrong = training + np.flatnonzero(embedded.predicted != digits.test.labels)
     assert rings.customdata.tolist() == wrong.tolist()
@@ -110,9 +110,39 @@ def test_many_points_and_many_classes_stay_small(digits):
     numbers = np.ones(count)
     many = maps.MapPoints(labels, labels, numbers, numbers, np.arange(count) > 60_000, wrong, ids, list(ids))
     figure = maps.embedding_map(draw.normal(size=(count, 2)).astype(np.float32), many, classes, View())
-    assert len(figure.data) < 30
+    assert len(figure.data) <= 2 * maps.LOOKS + 5
     assert len(figure.to_json()) + sum(map(len, ids)) < 5e6
     assert len(marks(figure)) == count
+
+
+def test_stars_are_the_images_that_represent_their_classes(digits, embedded, points, frame):
+    figure = maps.embedding_map(frame, points, digits.classes, View())
+    (stars,) = [trace for trace in figure.data if trace.name == "class centre"]
+    for label, (index, colour) in enumerate(zip(stars.customdata, stars.marker.color, strict=True)):
+        members = np.flatnonzero(digits.train.labels == label)
+        mean = embedded.train[members].mean(axis=0, dtype=np.float64)
+        assert index == members[np.linalg.norm(embedded.train[members] - mean, axis=1).argmin()]
+        assert colour == CLASS_COLOURS[label]
+        assert points.captions[index].endswith("nearest to their mean")
+        assert (stars.x[label], stars.y[label]) == tuple(frame[index])
+
+
+def test_47_classes_are_told_apart_by_colour_and_shape(digits):
+    labels = np.tile(np.arange(47), 4)
+    count, numbers = len(labels), np.ones(len(labels))
+    is_test = np.arange(count) >= 94
+    ids = tuple(map(str, range(count)))
+    points = maps.MapPoints(labels, labels, numbers, numbers, is_test, np.zeros(count, bool), ids, list(ids))
+    frame = np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32)
+    classes = tuple(f"letter {number}" for number in range(47))
+    figure = maps.embedding_map(frame, points, classes, View())
+    found = marks(figure)
+    looks = {labels[index]: (colour, symbol) for index, (colour, symbol, *_) in found.items() if is_test[index]}
+    assert len(set(looks.values())) == 47
+    shapes = ({symbol for index, (_, symbol, *_) in found.items() if is_test[index] == test} for test in (False, True))
+    assert not set.intersection(*shapes)
+    assert {trace.name for trace in figure.data if trace.showlegend} >= set(classes)
+    assert len(figure.layout.annotations) == 47
 
 
 def lab_colours(colours: list[str], eyes) -> np.ndarray:

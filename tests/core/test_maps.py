@@ -10,7 +10,7 @@ import pytest
 from core import experiment, maps
 from core.__main__ import main
 from core.analysis import projection
-from core.runs import store, writing
+from core.runs import map_file, store, writing
 from tests.core.runs.test_store import damages
 
 
@@ -26,7 +26,8 @@ def run(digits, tiny, tmp_path_factory):
 def nothing_drawn_yet(run):
     maps._drawings.clear()
     maps._films.clear()
-    (run.folder / "projection.npz").unlink(missing_ok=True)
+    for name in ("projection.npz", "untrained.npz"):
+        (run.folder / name).unlink(missing_ok=True)
 
 
 def ended(drawing: maps.Drawing) -> maps.Drawing:
@@ -47,7 +48,7 @@ def test_drawn_in_the_background_and_kept(run):
     assert maps.umap(run, 2) is drawing
     maps._drawings.clear()  # as in another process
     np.testing.assert_array_equal(maps.umap(run, 2).frame, frame)  # at once: it was kept
-    assert maps.kept(run, 1) is None
+    assert map_file.kept(run, 1) is None
 
 
 def test_the_page_is_never_held_up_by_a_fit(run):
@@ -61,29 +62,29 @@ def test_frames_of_several_epochs(run):
     count = run.data.train + run.data.test
     frames = {epoch: np.full((count, 2), epoch, np.float32) for epoch in (2, 1)}
     for epoch, frame in frames.items():
-        maps.keep(run, epoch, frame)
+        map_file.keep(run, epoch, frame)
     for epoch, frame in frames.items():
-        np.testing.assert_array_equal(maps.kept(run, epoch), frame)
+        np.testing.assert_array_equal(map_file.kept(run, epoch), frame)
 
 
 def test_a_frame_of_other_embeddings_is_drawn_again(run):
     file = store.embeddings_file(run, 1)
     before = file.read_bytes()
-    maps.keep(run, 1, np.ones((run.data.train + run.data.test, 2)))
-    assert maps.kept(run, 1) is not None
+    map_file.keep(run, 1, np.ones((run.data.train + run.data.test, 2)))
+    assert map_file.kept(run, 1) is not None
     try:
         file.write_bytes(before + b" ")  # a run that was stopped within the epoch was resumed
-        assert maps.kept(run, 1) is None
+        assert map_file.kept(run, 1) is None
     finally:
         file.write_bytes(before)
 
 
 def test_a_damaged_file_is_drawn_again(run):
-    maps.keep(run, 1, np.ones((run.data.train + run.data.test, 2)))
+    map_file.keep(run, 1, np.ones((run.data.train + run.data.test, 2)))
     file = run.folder / "projection.npz"
     for content in damages(file.read_bytes())[:5]:
         file.write_bytes(content)
-        assert maps.kept(run, 1) is None
+        assert map_file.kept(run, 1) is None
 
 
 def test_cancel_and_again(run):
@@ -103,9 +104,9 @@ def test_an_error_is_said(run):
     assert "epoch_0077.npz cannot be read" in drawing.error
 
 
-def test_frames_of_all_epochs_move_without_mirroring(run):
+def test_frames_of_all_epochs_move_without_mirroring(run, digits):
     for method in maps.METHODS:
-        first, *later = maps.frames(run, method, maps.epochs(run))
+        first, *later = maps.frames(run, method, maps.epochs(run), digits)
         assert first.residual_motion is None
         before = first.points
         for frame in later:
@@ -114,10 +115,10 @@ def test_frames_of_all_epochs_move_without_mirroring(run):
             before = frame.points
 
 
-def test_a_film_is_drawn_in_the_background_back_from_the_last_map(run):
+def test_a_film_is_drawn_in_the_background_back_from_the_last_map(run, digits):
     epochs, drawn = maps.epochs(run), {}
     for method in maps.METHODS:
-        film = ended(maps.film(run, method, epochs))
+        film = ended(maps.film(run, method, epochs, digits))
         assert not film.error
         assert sorted(film.frames) == epochs
         points = np.concatenate(store.embedded(run, epochs[-1])[:2])
@@ -132,14 +133,14 @@ def test_a_film_is_drawn_in_the_background_back_from_the_last_map(run):
     again = ended(maps.film(run, "umap", epochs))
     for epoch in epochs:
         np.testing.assert_array_equal(again.frames[epoch], drawn[epoch])
-        assert maps.kept(run, epoch, epochs[-1]) is not None
-    assert maps.kept(run, epochs[0]) is None  # that would be another map: one that began at PCA
+        assert map_file.kept(run, epoch, epochs[-1]) is not None
+    assert map_file.kept(run, epochs[0]) is None  # that would be another map: one that began at PCA
 
 
-def test_a_live_film_goes_on_from_the_map_before(run):
+def test_a_live_film_goes_on_from_the_map_before(run, digits):
     first, second = maps.epochs(run)[:2]
     for method in maps.METHODS:
-        film = maps.live(run, method, [first])
+        film = maps.live(run, method, [first], digits)
         wait_for(lambda film=film: first in film.frames)
         before = film.frames[first].copy()
         assert maps.live(run, method, [first, second]) is film
@@ -157,6 +158,51 @@ def wait_for(condition) -> None:
         time.sleep(0.02)
 
 
+def test_a_live_film_has_the_untrained_network_in_front(run, digits):
+    epochs = maps.epochs(run)
+    assert epochs[0] == 0
+    film = maps.live(run, "pca", epochs, digits)
+    assert sorted(film.frames) == epochs[1:]  # it does not wait for what nobody has made yet
+    wait_for(lambda: sorted(maps.live(run, "umap", epochs, digits).frames) == epochs)
+    maps.live(run, "pca", epochs, digits)
+    assert sorted(film.frames) == epochs
+    assert film.motion(0) is None
+    assert film.motion(1) is not None
+
+
+def test_without_images_the_film_begins_at_the_first_epoch(run):
+    epochs = maps.epochs(run)
+    film = ended(maps.film(run, "pca", epochs))
+    assert not film.error
+    assert "untrained.npz cannot be read" in film.missing
+    assert sorted(film.frames) == epochs[1:]
+
+
+def test_the_plane_of_two_centres_in_every_epoch(run, digits):
+    for (epoch, frame), before in zip(
+        maps.planes(run, digits, [1, 2], (1, 3)).items(), (None, maps.planes(run, digits, [1], (1, 3))[1]), strict=True
+    ):
+        embedded = store.embedded(run, epoch)
+        left, right = (embedded.train[digits.train.labels == label].mean(axis=0) for label in (1, 3))
+        expected = projection.between(np.concatenate(embedded[:2]), left, right)
+        np.testing.assert_allclose(frame[:, 0], expected[:, 0], atol=1e-5)
+        np.testing.assert_allclose(np.abs(frame[:, 1]), np.abs(expected[:, 1]), atol=1e-5)
+        if before is not None:
+            assert (frame[:, 1] * before[:, 1]).sum() > 0
+
+
+def test_a_film_that_was_cancelled_is_drawn_again_only_when_asked(run, digits):
+    epochs = maps.epochs(run)
+    with projection._one_fit_at_a_time:
+        film = maps.film(run, "umap", epochs, digits)
+        film.cancel()
+    wait_for(lambda: not film.busy)
+    assert maps.film(run, "umap", epochs, digits) is film
+    assert not film.busy
+    assert not film.done
+    assert ended(maps.film(run, "umap", epochs, digits, again=True)).done
+
+
 def test_a_film_of_epochs_that_are_not_there_says_so(run):
     assert "epoch_0077.npz cannot be read" in ended(maps.film(run, "pca", [1, 77])).error
 
@@ -164,6 +210,7 @@ def test_a_film_of_epochs_that_are_not_there_says_so(run):
 def test_the_command_writes_a_file_an_epoch(run, capsys, tmp_path):
     command = ["map", run.id, "--runs", str(run.folder.parent), "--epochs", "all", "--out", str(tmp_path), "--json"]
     assert main([*command, "--method", "pca"]) == 0
+    assert maps.epochs(run) == [0, 1, 2]
     frames = json.loads(capsys.readouterr().out)["frames"]
     assert [frame["epoch"] for frame in frames] == maps.epochs(run)
     for frame in frames:

@@ -114,6 +114,7 @@ function prepare(state) {
   for (const trace of data.filter((trace) => trace.meta?.ink)) {
     for (const part of [trace.line, trace.marker, trace.marker?.line]) if (part) part.color = ink;
   }
+  for (const trace of data.filter((trace) => trace.meta?.outlined)) trace.marker.line.color = ink;
   const scale = state.data.scale ?? 1;
   if (scale !== 1) enlarge(data, layout, scale);
   delete layout.width; // the element decides
@@ -293,10 +294,10 @@ async function showFrame(state, position) {
   const after = Math.min(before + 1, film.epochs.length - 1);
   const at = (i, axis, frame) => film.places[2 * (frame * count + i) + axis] * film.scale + film.shift[axis];
   const place = (i, axis) => at(i, axis, before) * (1 - share) + at(i, axis, after) * share;
-  const [update, traces] = [{ x: [], y: [], customdata: [] }, []];
+  const [update, traces] = [{ x: [], y: [], customdata: [], "marker.size": [], "marker.line.width": [] }, []];
   graph._fullData.forEach((trace, number) => { // in which the numbers are decoded
     let points = trace.meta?.points ?? trace.customdata;
-    if (trace.meta?.on_top) points = film.wrong[Math.round(position)];
+    if (trace.meta?.rings) points = film.wrong[Math.round(position)];
     if (trace.meta?.trails) points = [];
     if (points === undefined) return;
     points = Array.from(points);
@@ -308,6 +309,9 @@ async function showFrame(state, position) {
     update.x.push(xy[0]);
     update.y.push(xy[1]);
     update.customdata.push(trace.customdata === undefined ? undefined : points);
+    const ring = Math.min(Math.max(150 / Math.sqrt(points.length), 8), 15); // as in ../../drawing/maps.py
+    update["marker.size"].push(trace.meta?.rings ? ring : undefined);
+    update["marker.line.width"].push(trace.meta?.rings ? ring / 6 : undefined);
     traces.push(number);
   });
   const middle = (c, axis) => film.names[before][c][axis] * (1 - share) + film.names[after][c][axis] * share;

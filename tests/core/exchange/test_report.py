@@ -7,10 +7,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from core import experiment, maps, replay
+from core import experiment, replay
 from core.__main__ import main
 from core.exchange import pictures, report
-from core.runs import notes, store, writing
+from core.runs import map_file, notes, store, writing
 from core.runs.notes import Note
 
 
@@ -48,7 +48,7 @@ def test_receipt_curves_map_and_settings(run, digits):
     assert "PCA" in text
     assert "Embedding size: 8" in text
     assert "Triplet mining compared" not in text
-    maps.keep(run, 2, np.random.default_rng(0).normal(size=(72, 2)))
+    map_file.keep(run, 2, np.random.default_rng(0).normal(size=(72, 2)))
     assert "UMAP" in report.page([run], [digits])
 
 
