@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from app import access
+from app import access, uploading
 from core import places
 from core.classroom import codes
 from core.classroom.roles import Actor, NotAllowed, Role
@@ -23,7 +23,6 @@ from core.runs.files import StoreError
 
 PATH = "/enter"
 OPEN = (PATH, "/_stcore/health")
-UPLOAD = "/_stcore/upload_file"
 MOST_TRIES, WINDOW = 10, 60.0  # wrong codes of an address in so many seconds
 MOST_ADDRESSES = 10_000  # remembered
 LONGEST_FORM = 4096  # bytes
@@ -61,6 +60,7 @@ class Entrance:
     def __init__(self, app):
         self._app = app
         self._tries = Tries()
+        self._uploads = uploading.Gate()
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -68,12 +68,21 @@ class Entrance:
         elif scope["path"] == PATH and scope["type"] == "http":
             await (await self._answer(Request(scope, receive)))(scope, receive, send)
         elif (refusal := _refusal(scope)) is None:
-            await self._app(scope, receive, send)
+            await self._through(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": 1008, "reason": "enter the code at /enter"})
         else:
             await refusal(scope, receive, send)
+
+    async def _through(self, scope, receive, send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(uploading.PATH):
+            refused = await self._uploads.through(self._app, scope, receive, send, access.of(_cookies(scope)))
+            if refused:
+                status, why = refused
+                await PlainTextResponse(f"{status}: {why}\n", status)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -131,14 +140,18 @@ def _refusal(scope) -> Response | None:
     path = scope["path"]
     if path in OPEN:
         return None
-    cookie = Headers(scope=scope).get("cookie", "")
-    actor = access.of({name: morsel.value for name, morsel in SimpleCookie(cookie).items()} if cookie else {})
+    actor = access.of(_cookies(scope))
     if not actor.may_look() or (path == LANDS_ON and actor.role == Role.STUDENT and not actor.name):
         is_page = scope.get("method") == "GET" and "text/html" in Headers(scope=scope).get("accept", "")
         return _seen_other(PATH) if is_page else PlainTextResponse("403: enter the code at /enter\n", 403)
-    if path.startswith(UPLOAD) and not actor.takes_part:  # before any of it is read
+    if path.startswith(uploading.PATH) and not actor.takes_part:  # before any of it is read
         return PlainTextResponse("403: you look on; enter the class code at /enter to upload\n", 403)
     return None
+
+
+def _cookies(scope) -> dict[str, str]:
+    cookie = Headers(scope=scope).get("cookie", "")
+    return {name: morsel.value for name, morsel in SimpleCookie(cookie).items()} if cookie else {}
 
 
 def page(actor: Actor | None, problem: str = "", status: int = 200, headers: dict[str, str] | None = None) -> Response:

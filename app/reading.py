@@ -10,12 +10,15 @@ import pandas as pd
 from app import access, cached, session
 from app.exercise import short
 from core import control, places, race, rate_finding, replay
+from core.classroom.limits import Limits
+from core.classroom.limits import disk_used as disk_used_by
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.exchange import deleted, packed_sets
 from core.exchange.deleted import Deleted
 from core.runs import store
 from core.runs.files import StoreError
+from core.runs.queue import AtWork
 from core.runs.store import Run
 from core.settings.config import RunConfig
 
@@ -70,6 +73,32 @@ def all_runs() -> list[Run]:
 def in_trash() -> list[Deleted]:
     """What of the trash whoever looks at this page may bring back, the one deleted last first."""
     return [each for each in deleted.listed(places.runs_folder()) if access.actor().may_change(each.owner)]
+
+
+def at_work() -> AtWork:
+    """Whose runs this lab trains, and whose wait."""
+    return control.at_work()
+
+
+def limits() -> Limits | None:
+    """What whoever looks at this page may have; None without limits. Raises StoreError."""
+    actor = access.actor()
+    return control.limits_of(actor, places.runs_folder()) if actor.takes_part else None
+
+
+def active_runs() -> int:
+    """How many runs of whoever looks at this page wait or are trained."""
+    return control.active_runs(access.actor())
+
+
+def disk_used() -> float:
+    """GB of their runs."""
+    return disk_used_by(places.runs_folder(), access.actor().name)
+
+
+def sets_brought_in() -> int:
+    """How many data sets they have brought in."""
+    return len(packed_sets.sets_of(access.actor().name))
 
 
 def find_run(run_id: str) -> Run:

@@ -7,16 +7,19 @@ Here everything is done that changes something for others, by an `actor`, who is
 why not. The command line acts as the teacher.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from core import places, race, rate_finding, turns
 from core import replay as again
-from core.classroom import codes
-from core.classroom.roles import TEACHER, Actor
+from core.classroom import codes, limits
+from core.classroom.limits import Limits
+from core.classroom.roles import TEACHER, Actor, Role
 from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.exchange import deleted, downloads, packed_runs, packed_sets
@@ -25,12 +28,13 @@ from core.learning import footprint
 from core.learning.states import Request, Status
 from core.runs import notes, store, trash, writing
 from core.runs.files import StoreError
-from core.runs.queue import queue
+from core.runs.queue import AtWork, queue
 from core.runs.store import Run
 from core.settings.config import RunConfig
 from core.settings.setting import ConfigError
 
 DEADLY = 2  # starts in a row that ended with the process, after which a run is left alone
+_one_after_the_other = threading.Lock()
 
 
 def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "", actor: Actor = TEACHER) -> str:
@@ -39,10 +43,35 @@ def begin(config: RunConfig, images: DataSet, runs: Path, name: str = "", actor:
     Raises StoreError, or ConfigError also for one that needs more memory than there is.
     """
     actor.check_takes_part("begin a run")
+    _check_settings(config, len(images.classes), runs, actor)
     footprint.check(config, len(images.classes))
-    writer = writing.create(config, images, runs, name, actor.name)
-    turns.submit(writer, images)
+    with _admitted(actor, runs):
+        writer = writing.create(config, images, runs, name, actor.name)
+        turns.submit(writer, images)
     return writer.id
+
+
+def limits_of(who: Actor, runs: Path) -> Limits | None:
+    """What somebody may take of the lab that shares the folder `runs`; None for no limits. Raises StoreError."""
+    return codes.read(runs).limits if who.role == Role.STUDENT else None
+
+
+def _check_settings(config: RunConfig, class_count: int, runs: Path, who: Actor) -> None:
+    if allowed := limits_of(who, runs):
+        limits.check_settings(allowed, config, class_count)
+
+
+@contextmanager
+def _admitted(who: Actor, runs: Path, more: int = 1) -> Iterator[None]:
+    """Within it so many runs may be put into the queue. Raises LimitReached."""
+    allowed = limits_of(who, runs)
+    if allowed is None:
+        yield
+        return
+    with _one_after_the_other:  # or clicks at the same moment would all find the last place free
+        limits.check_queue(allowed, who.name, more)
+        limits.check_disk(allowed, runs, who.name)
+        yield
 
 
 def resume(run: Run, images: DataSet, add_epochs: int = 0, actor: Actor = TEACHER) -> None:
@@ -51,7 +80,11 @@ def resume(run: Run, images: DataSet, add_epochs: int = 0, actor: Actor = TEACHE
     `images` are those it was trained on. A run that is done needs `add_epochs`. One of a race goes on in turns.
     """
     actor.check_may_change(run.owner, "go on with this run")
-    turns.submit(writing.reopen(run, images, add_epochs), images, turns.in_turns if race.raced(run) else None)
+    if run.config and actor.role == Role.STUDENT:
+        longer = run.config.changed(epochs=run.config.epochs + add_epochs)
+        _check_settings(longer, len(run.data.classes), run.folder.parent, actor)
+    with _admitted(actor, run.folder.parent):
+        turns.submit(writing.reopen(run, images, add_epochs), images, turns.in_turns if race.raced(run) else None)
 
 
 def resume_interrupted(runs: Path, say: Callable[[str, bool], None]) -> None:
@@ -106,8 +139,11 @@ def begin_race(
     """
     actor.check_takes_part("begin a race")
     configs = race.lanes(preset, vary, seeds, images, **changes)
-    begun, writers = race.create(preset, list(vary), configs, images, runs, actor.name)
-    turns.submit_all(writers, images)
+    for config in configs:
+        _check_settings(config, len(images.classes), runs, actor)
+    with _admitted(actor, runs, len(configs)):
+        begun, writers = race.create(preset, list(vary), configs, images, runs, actor.name)
+        turns.submit_all(writers, images)
     return begun.race
 
 
@@ -115,13 +151,15 @@ def resume_race(held: race.Race, images: DataSet, runs: Path, actor: Actor = TEA
     """Puts those runs of a race that can go on back into the queue. Raises StoreError if there is none."""
     for run in race.runs_of(held, runs):
         actor.check_may_change(run.owner, "go on with this race")
-    turns.submit_all(race.reopen(held, images, runs), images)
+    with _admitted(actor, runs, sum(not run.active and run.status != Status.DONE for run in race.runs_of(held, runs))):
+        turns.submit_all(race.reopen(held, images, runs), images)
 
 
 def replay(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
     """Trains a run again in the background and compares, see core/replay.py. Raises StoreError."""
     actor.check_takes_part("replay a run")
-    again.begin(run, images)
+    with _admitted(actor, run.folder.parent):
+        again.begin(run, images, actor.name)
 
 
 def find_rate(config: RunConfig, images: DataSet, actor: Actor = TEACHER) -> None:
@@ -150,7 +188,8 @@ def one_step(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
     After the last batch of an epoch the step comes with the epoch's evaluation, and is the first of the next epoch.
     """
     actor.check_may_change(run.owner, "go on with this run")
-    turns.submit(writing.reopen(run, images), images, turns.one_step)
+    with _admitted(actor, run.folder.parent):
+        turns.submit(writing.reopen(run, images), images, turns.one_step)
 
 
 def stop(run: Run, actor: Actor = TEACHER) -> None:
@@ -230,15 +269,29 @@ def download(run: Run, kind: str, actor: Actor = TEACHER) -> bytes:
 def bring_in_run(file: BinaryIO, runs: Path, sets: Iterable[Path], actor: Actor = TEACHER) -> str:
     """Takes in an exported run and returns its id. Raises UploadError or StoreError."""
     actor.check_takes_part("bring in a run")
+    if allowed := limits_of(actor, runs):
+        limits.check_upload(allowed, _size(file))
+        limits.check_disk(allowed, runs, actor.name)
     return packed_runs.read_run(file, runs, sets, actor.name)
 
 
 def bring_in_data(file: BinaryIO, name: str, actor: Actor = TEACHER) -> Path:
     """Takes in a zip file of images under a name like `name`; returns its new folder. Raises UploadError."""
     actor.check_takes_part("bring in a data set")
+    if allowed := limits_of(actor, places.runs_folder()):
+        limits.check_upload(allowed, _size(file))
+        limits.check_sets(allowed, len(packed_sets.sets_of(actor.name)))
+        limits.check_free(allowed, places.uploads_folder())
     folder = packed_sets.read_data_set(file, packed_sets.new_folder(name)).folder
     packed_sets.give(folder, actor.name)
     return folder
+
+
+def _size(file: BinaryIO) -> int:
+    """Bytes of an open file."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def note(run: Run, image: str, note: notes.Note, actor: Actor = TEACHER) -> None:
@@ -252,6 +305,16 @@ def answer(run: Run, question: str, answer: str, actor: Actor = TEACHER) -> None
     """Keeps the answer to a question about a run. Raises StoreError."""
     actor.check_may_change(run.owner, "answer for this run")
     notes.save_answer(run, question, answer)
+
+
+def active_runs(who: Actor) -> int:
+    """How many of somebody's runs wait or are trained here."""
+    return queue().count(who.name)
+
+
+def at_work() -> AtWork:
+    """Whose runs this process trains, and whose wait."""
+    return queue().at_work()
 
 
 def mine(run: Run) -> bool:

@@ -85,8 +85,11 @@ def told(run: Run) -> Told | None:
     return _told.get(run.id)
 
 
-def begin(run: Run, images: DataSet) -> None:
-    """Puts a replay of `run` into this process's queue; see `told`. Raises StoreError as `replay` does."""
+def begin(run: Run, images: DataSet, owner: str = "") -> None:
+    """Puts a replay of `run` into this process's queue, as a job of `owner`; see `told`.
+
+    Raises StoreError as `replay` does.
+    """
     _check(run, images)
     about = Told()
     name = f"replay of {run.id}"
@@ -97,7 +100,7 @@ def begin(run: Run, images: DataSet) -> None:
     def dropped(_) -> None:
         about.error = "The replay was ended before its turn."
 
-    queue().submit(name, lambda control: _background(run, images, about, control), dropped=dropped)
+    queue().submit(name, lambda control: _background(run, images, about, control), dropped=dropped, owner=owner)
 
 
 def _background(run: Run, images: DataSet, about: Told, control: Control) -> Iterator[Event]:

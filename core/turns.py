@@ -1,5 +1,7 @@
 """How a run gets its turn in this process's queue: it waits, is trained, gives way to others, or is dropped."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
@@ -13,6 +15,7 @@ from core.runs.queue import Closed, queue
 from core.runs.writing import RunWriter
 
 Train = Callable[[RunWriter, DataSet, Control], Iterator]  # trains a run, as core/experiment.py: run does
+LONGEST_TURN = 300.0  # seconds that a student's run is trained while others wait
 
 
 def submit(writer: RunWriter, images: DataSet, train: Train | None = None) -> None:
@@ -22,7 +25,7 @@ def submit(writer: RunWriter, images: DataSet, train: Train | None = None) -> No
     except BaseException:
         writer.close()
         raise
-    enqueue(writer, images, train)
+    enqueue(writer, images, train or (fairly if writer.record.owner else whole))
 
 
 def submit_all(writers: Sequence[RunWriter], images: DataSet) -> None:
@@ -36,7 +39,7 @@ def submit_all(writers: Sequence[RunWriter], images: DataSet) -> None:
             _drop(writer, Request.LEAVE)
 
 
-def enqueue(writer: RunWriter, images: DataSet, train: Train | None) -> None:
+def enqueue(writer: RunWriter, images: DataSet, train: Train) -> None:
     """Puts a run that waits already into the queue. Raises Closed, the run dropped."""
     try:
         queue().submit(
@@ -45,23 +48,29 @@ def enqueue(writer: RunWriter, images: DataSet, train: Train | None) -> None:
             told=lambda request: writer.announce(request.heard),
             dropped=lambda request: _drop(writer, request),
             asked=writer.requested,
+            owner=writer.record.owner,
         )
     except Closed:
         _drop(writer, Request.LEAVE)
         raise
 
 
-def _train(writer: RunWriter, images: DataSet, control: Control, train: Train | None) -> Iterator:
+def _train(writer: RunWriter, images: DataSet, control: Control, train: Train) -> Iterator:
     writer.take_turn()
     try:
         with writer:
-            from core import experiment  # here: the background thread waits for torch, the page does not
-
-            yield from (train or experiment.run)(writer, images, control)
+            yield from train(writer, images, control)
             if writer.record.status == Status.QUEUED:
-                _give_way(writer, images, control)
+                _give_way(writer, images, control, train)
     finally:
         memory.give_back()  # what this run's feature maps took; until the next one it belongs to other programs
+
+
+def whole(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    """Trains a run to its end."""
+    from core import experiment  # here: the background thread waits for torch, the page does not
+
+    return experiment.run(writer, images, control)
 
 
 def one_step(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
@@ -80,11 +89,32 @@ def in_turns(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
     return race.turn(writer, images, control, lambda: len(queue().names()) > 1)
 
 
-def _give_way(writer: RunWriter, images: DataSet, control: Control) -> None:
+def fairly(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    """Trains a student's run, which pauses in favour of others that wait when it has been trained for long."""
+    from core import experiment
+
+    end, over = math.inf, False
+
+    def asked() -> Request | None:
+        nonlocal over
+        if request := control() or writer.requested():
+            return request
+        over = over or (time.monotonic() > end and queue().count(writer.record.owner) < len(queue().names()))
+        return Request.PAUSE if over else None
+
+    for event in experiment.run(writer, images, asked):
+        if isinstance(event, StepDone):  # building the network does not count, or a turn might bring nothing
+            end = min(end, time.monotonic() + LONGEST_TURN)
+        yield event
+    if over and writer.record.status == Status.PAUSED and not control():
+        writer.update(status=Status.QUEUED)
+
+
+def _give_way(writer: RunWriter, images: DataSet, control: Control, train: Train) -> None:
     """Puts a run whose turn is over to the end of the queue."""
     writer.wait()
     with suppress(Closed):  # then it is interrupted
-        enqueue(writer, images, in_turns)
+        enqueue(writer, images, train)
         if request := control():  # it came after the last step, and would be forgotten
             (queue().stop if request == Request.STOP else queue().pause)(writer.id)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from app import actions, navigation, session
+from core.classroom.limits import LimitReached
 from core.dataset.loader import DataError
 from core.exchange.archives import UploadError
 from core.runs.files import StoreError
@@ -51,7 +52,7 @@ def errors_explained() -> Iterator[None]:
     """Shows the message of a damaged run, a refused file or an unwritable folder instead of its traceback."""
     try:
         yield
-    except (DataError, StoreError, UploadError, OSError) as error:
+    except (DataError, StoreError, UploadError, LimitReached, OSError) as error:
         st.error(plain(str(error)))
 
 

@@ -6,15 +6,12 @@ import os
 import segno
 import streamlit as st
 
-from app import access, actions, reading
+from app import access, actions
 from app.entrance import PATH
-from app.parts import header, members, messages
+from app.parts import members, messages
 from core.classroom import codes
 from core.classroom.codes import Class
 from core.classroom.roles import Role
-from core.runs.store import Run
-
-WAITING = 5.0  # seconds between two looks
 
 
 def way_in(group: Class) -> None:
@@ -27,26 +24,6 @@ def way_in(group: Class) -> None:
         f"<div><small>Open</small><b>{html.escape(address.removeprefix('http://'))}</b>"
         f"<small>and enter the class code</small><b>{code}</b></div></div>"
     )
-
-
-def at_work() -> None:
-    """Who trains and how many wait."""
-    active = [run for run in reading.all_runs() if run.active]
-    running = [run for run in active if run.status != "queued"]
-    waiting = [run for run in active if run.status == "queued"]
-    if not active:
-        st.info("Nobody trains now.")
-        return
-    called = header.names(reading.all_runs())
-    for run in running:
-        st.markdown(f"**{messages.plain(_whose(run))}** trains {messages.plain(called[run.id])}.")
-    if waiting:
-        whose = sorted({_whose(run) for run in waiting})
-        st.caption(f"{len(waiting)} waiting: {messages.plain(', '.join(whose))}")
-
-
-def _whose(run: Run) -> str:
-    return run.owner or "The teacher"
 
 
 def for_the_teacher(group: Class) -> None:
@@ -85,6 +62,7 @@ def page() -> None:
         group = actions.the_class()
         if actor.role in (Role.TEACHER, Role.STUDENT):
             way_in(group)
-        st.fragment(at_work, run_every=WAITING)()
+        members.at_work(nobody=True)
+        members.all_limits()
         if actor.role == Role.TEACHER:
             for_the_teacher(group)

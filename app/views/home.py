@@ -33,12 +33,14 @@ def latest_runs() -> None:
     navigation.link("runs", f"→ All {len(every)} runs: compare, name, export, delete" if len(every) > 1 else "→ Runs")
 
 
-def upload_form(what: str, about: str, take: Callable[[object], str]) -> None:
-    """A form for one zip file; `take` checks and keeps it and says where it is now."""
+def upload_form(what: str, about: str, take: Callable[[object], str], most: int | None) -> None:
+    """A form for one zip file of at most so many MB; `take` checks and keeps it and says where it is now."""
     key = what.split()[0]
     with st.form(f"bring_{key}", clear_on_submit=True, border=False):
         st.markdown(about)
-        file = st.file_uploader(what.capitalize(), type="zip", key=f"{key}_file", label_visibility="collapsed")
+        file = st.file_uploader(
+            what.capitalize(), type="zip", key=f"{key}_file", label_visibility="collapsed", max_upload_size=most
+        )
         if st.form_submit_button(f"Bring in the {what}"):
             with messages.errors_explained(), st.spinner(f"Checking every file of the {what} …"):
                 if file is None:
@@ -141,11 +143,14 @@ def exchange() -> None:
     if not access.actor().takes_part:
         st.caption("You look on. Who has entered the class code can bring in runs and data sets.")
         return
+    limits = reading.limits()
+    most = limits and limits.upload
+    of_sets = f" ({reading.sets_brought_in()} of {limits.data_sets})" if limits else ""
     run_column, data_column = st.columns(2, gap="medium")
     with run_column:
-        upload_form("run", "**A run** that was downloaded from a lab", bring_in_run)
+        upload_form("run", "**A run** that was downloaded from a lab", bring_in_run, most)
     with data_column:
-        upload_form("data set", "**A data set** in folders, see below", bring_in_data)
+        upload_form("data set", f"**A data set** in folders, see below{of_sets}", bring_in_data, most)
     st.caption(
         "A data set is a zip file with train/CLASS/ID.png and test/CLASS/ID.png, or with class folders alone: a fifth "
         "of each is then drawn for testing. MNIST's four files, tables of pixels (label,pixel0,…) and .npz files are "
@@ -167,6 +172,7 @@ def page() -> None:
         first_steps()
     with right:
         data_in_use()
+    members.at_work()
     with messages.errors_explained():
         latest_runs()
     with st.expander("Bring in a run or a data set"):

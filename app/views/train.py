@@ -271,6 +271,8 @@ def next_run() -> None:
         pressed = st.button("Start", type="primary", key="start", disabled=config is None or not takes_part)
     if not takes_part:
         members.line()
+    members.allowance()
+    members.at_work()
     if pressed and config:  # not a callback: that would know the settings of the drawing before
         actions.act("form", ("start", config), partial(actions.begin, config))
     with st.container():  # always there, so that the fields below keep their place, and with it what is being typed

@@ -16,6 +16,7 @@ from filelock import FileLock
 from itsdangerous import BadData, URLSafeTimedSerializer
 from pydantic import Field
 
+from core.classroom.limits import Limits
 from core.classroom.roles import STRANGER, TEACHER, VIEWER, Actor, NotAllowed, Role
 from core.runs.checks import checked_name
 from core.runs.files import StoreError, replacing
@@ -37,6 +38,7 @@ class Class(Record):
     teacher_code: Text
     key: Text  # signs roles; new with each pair of codes
     name_key: Text  # signs names
+    limits: Limits = Limits()  # of each student
     students: dict[Text, Text] = Field(
         default_factory=dict
     )  # a random word for each name, which the ticket of its owner repeats
@@ -92,7 +94,7 @@ def new_codes(runs: Path) -> Class:
     with _changing(runs):
         old = _read_file(_file(runs)) if os.path.lexists(_file(runs)) else _new()
         fresh = _new()
-        return _write(runs, fresh.changed(students=old.students, name_key=old.name_key))
+        return _write(runs, fresh.changed(students=old.students, name_key=old.name_key, limits=old.limits))
 
 
 def take_name(runs: Path, name: str) -> Class:

@@ -38,6 +38,11 @@ def owner_of(folder: Path) -> str:
     return ""
 
 
+def sets_of(owner: str) -> list[Path]:
+    """The data sets that a student has brought in."""
+    return [folder for folder in data_sets() if owner_of(folder) == owner]
+
+
 def give(folder: Path, owner: str) -> None:
     """Says whose data set it is."""
     if owner:

@@ -1,7 +1,9 @@
-"""The queue of runs and its one background thread. It drains any iterator and knows nothing of learning.
+"""The queue of runs and its background threads. It drains any iterator and knows nothing of learning.
 
 Two trainings at once on two cores are slower than one after the other, and torch's seed is process-wide: so one job
-runs at a time and the others wait.
+runs at a time and the others wait. Jobs that only watch another process may run beside each other, see `slots`.
+
+The teacher's jobs come first, in their order; students take turns: the one whose last turn is longest ago is the next.
 """
 
 import atexit
@@ -24,7 +26,17 @@ class _Job:
     told: Callable[[Request], None]
     dropped: Callable[[Request], None]
     asked: Control
+    owner: str
+    alone: bool
     request: Request | None = None
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """Whose jobs run and wait, in their order; a name a job, empty for the teacher."""
+
+    running: tuple[str, ...]
+    waiting: tuple[str, ...]
 
 
 class Closed(RuntimeError):
@@ -32,15 +44,17 @@ class Closed(RuntimeError):
 
 
 class RunQueue:
-    """Jobs, each drained in the background in the order of submission."""
+    """Jobs, each drained in the background when its turn comes; `slots` of them at a time."""
 
-    def __init__(self):
+    def __init__(self, slots: int = 1):
+        self.slots = slots
         self._changed = threading.Condition()
-        self._waiting: list[_Job] = []
-        self._running: _Job | None = None
+        self._waiting: list[_Job] = []  # in the order of submission
+        self._running: list[_Job] = []
+        self._turns: dict[str, int] = {}  # by owner: the number of the last turn
         self._closed = False
         self._errors: dict[str, str] = {}  # the oldest first
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def submit(
         self,
@@ -49,21 +63,24 @@ class RunQueue:
         told: Callable[[Request], None] = lambda request: None,
         dropped: Callable[[Request], None] = lambda request: None,
         asked: Control = lambda: None,
+        owner: str = "",
+        alone: bool = True,
     ) -> None:
-        """Adds a job under a unique name; it starts as soon as those before it have ended.
+        """Adds a job of `owner`, a student or the teacher (""), under a unique name; it starts when its turn comes.
 
         `start` gets a function that says what is asked of the job, and returns the events to drain. `told` is called
         at once with a request to the running job, `dropped` with one that came before its turn: it then never starts.
-        `asked` says what others ask of the job while it waits. Raises Closed after `shutdown`.
+        `asked` says what others ask of the job while it waits. `alone`: no other such job runs at the same time.
+        Raises Closed after `shutdown`.
         """
         with self._changed:
             if self._closed:
                 raise Closed("the lab is shutting down")
             self._errors.pop(name, None)
-            self._waiting.append(_Job(name, start, told, dropped, asked))
-            if self._thread is None:  # a daemon: a server that is told to end must not wait for the training
-                self._thread = threading.Thread(target=self._work, name="training", daemon=True)
-                self._thread.start()
+            self._waiting.append(_Job(name, start, told, dropped, asked, owner, alone))
+            if len(self._threads) < self.slots:  # daemons: a server that is told to end must not wait for the training
+                self._threads.append(threading.Thread(target=self._work, name="training", daemon=True))
+                self._threads[-1].start()
             self._changed.notify_all()
 
     def pause(self, name: str) -> bool:
@@ -76,7 +93,7 @@ class RunQueue:
 
     def _ask(self, name: str, request: Request) -> bool:
         with self._changed:
-            running = self._running if self._running and self._running.name == name else None
+            running = next((job for job in self._running if job.name == name), None)
             if running:
                 running.request = request
             dropped = [job for job in self._waiting if job.name == name]
@@ -89,14 +106,40 @@ class RunQueue:
         return bool(running or dropped)
 
     def names(self) -> list[str]:
-        """The running job, then the waiting ones in their order."""
+        """The running jobs, then the waiting ones in the order in which they will start."""
         with self._changed:
-            return [job.name for job in [self._running, *self._waiting] if job]
+            return [job.name for job in [*self._running, *self._order()]]
 
     def position(self, name: str) -> int | None:
-        """How many jobs come before this one: 0 for the next or the running one, None if it is not here."""
+        """How many jobs come before this one: 0 for the next or a running one, None if it is not here."""
         names = self.names()
-        return names.index(name) if name in names else None
+        return max(0, names.index(name) + 1 - self.slots) if name in names else None
+
+    def count(self, owner: str) -> int:
+        """How many jobs of an owner run or wait."""
+        with self._changed:
+            return sum(job.owner == owner for job in [*self._running, *self._waiting])
+
+    def at_work(self) -> AtWork:
+        """Whose jobs run and wait."""
+        with self._changed:
+            waiting = tuple(job.owner for job in self._order())
+            return AtWork(tuple(job.owner for job in self._running), waiting)
+
+    def _order(self) -> list[_Job]:
+        """The waiting jobs in the order in which they will start, if no other comes."""
+        left, turns, order = list(self._waiting), dict(self._turns), []
+        while left:
+            job = min(left, key=lambda job: (bool(job.owner), turns.get(job.owner, 0) if job.owner else 0))
+            left.remove(job)
+            order.append(job)
+            turns[job.owner] = max(turns.values(), default=0) + 1
+        return order
+
+    def _next(self) -> _Job | None:
+        """The waiting job that may start now."""
+        alone = any(job.alone for job in self._running)
+        return next((job for job in self._order() if not (job.alone and alone)), None)
 
     def error(self, name: str) -> str | None:
         """What a failed job said, or None. Only the last hundred are remembered."""
@@ -119,12 +162,16 @@ class RunQueue:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                self._running = self._waiting.pop(0)
-            self._drain(self._running)
+                self._changed.wait_for(self._next)
+                job = self._next()
+                self._waiting.remove(job)
+                self._running.append(job)
+                self._turns[job.owner] = max(self._turns.values(), default=0) + 1
+            self._drain(job)
             with self._changed:
-                self._running = None
+                self._running.remove(job)
                 self._changed.notify_all()
+            del job  # or it would be held while the thread waits
 
     def _drain(self, job: _Job) -> None:
         """Runs a job to its end. A function of its own, so that nothing of the job is held while the thread waits."""

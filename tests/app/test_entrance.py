@@ -200,7 +200,10 @@ def test_only_who_takes_part_uploads(app, group):
     browser.post(code=group.class_code)
     assert browser.ask("/_stcore/upload_file/a/b", "PUT")[0] == 403
     browser.post(name="Anna")
-    assert browser.ask("/_stcore/upload_file/a/b", "PUT")[0] == 200
+    assert browser.ask("/_stcore/upload_file/a/b", "PUT")[0] == 411
+    assert browser.ask("/_stcore/upload_file/a/b", "PUT", headers={"content-length": "10"})[0] == 200
+    status, _, body = browser.ask("/_stcore/upload_file/a/b", "PUT", headers={"content-length": "70000000"})
+    assert (status, "60 MB is the most in this class" in body) == (413, True)
 
 
 def test_new_codes_count_at_once(app, group, tmp_path):

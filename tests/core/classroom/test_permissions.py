@@ -15,6 +15,7 @@ import pytest
 
 from core import control, places, rate_finding
 from core.classroom import codes
+from core.classroom.limits import LimitReached
 from core.classroom.roles import STRANGER, TEACHER, VIEWER, Actor, NotAllowed, Role
 from core.dataset.loader import DataError
 from core.exchange import deleted, packed_sets
@@ -111,7 +112,7 @@ def allowed(action, run: Run, who: Actor) -> bool:
         action(run, who)
     except NotAllowed:
         return False
-    except (StoreError, ConfigError, UploadError, DataError, AttributeError):
+    except (StoreError, ConfigError, UploadError, DataError, LimitReached, AttributeError):
         pass
     return True
 
