@@ -15,7 +15,7 @@ import segno
 import streamlit as st
 from starlette.middleware import Middleware
 
-from app import access
+from app import access, disconnected
 from app.entrance import PATH, Entrance
 from app.guard import Guard
 from core import control, places
@@ -106,6 +106,16 @@ def _allow_more_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _open_files() -> int:
+    """How many files this process may have open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return HANDLES
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return HANDLES if soft == resource.RLIM_INFINITY else soft
+
+
 def _end_with_the_terminal() -> None:
     """Treats a closed terminal like SIGTERM: the run is saved. Under nohup it goes on."""
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
@@ -152,6 +162,7 @@ def _serve(options) -> None:
 
     @asynccontextmanager
     async def when_served(_):
+        disconnected.bound(_open_files())
         if _has_screen() and not options.no_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         deleted.tidy(places.runs_folder())

@@ -155,20 +155,6 @@ def test_a_busy_port_is_refused_in_one_line(lab):
     )
 
 
-def test_the_server_allows_itself_more_files_and_stays_under_two_hundred_page_loads(lab):
-    """A process of macOS may open 256 files; a browser session that went away holds three for a while."""
-    port = free_port()
-    code = (
-        "import resource, sys; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard)); from app import __main__ as app\n"
-        f"sys.argv = ['app', '--no-browser', '--port', '{port}']; sys.exit(app.main())"
-    )
-    with start_server(MAIN, port=port, command=[sys.executable, "-c", code]) as url:
-        for _ in range(200):
-            assert "101" in upgrade(port, f"127.0.0.1:{port}", f"http://127.0.0.1:{port}")
-        assert urllib.request.urlopen(f"{url}/_stcore/health", timeout=30).status == 200
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
 def test_a_closed_terminal_saves_the_run_of_the_command_line(lab, digits, tmp_path):
     command = [sys.executable, "-m", "core", "train", "quick", "--data", str(digits.folder)]
