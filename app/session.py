@@ -100,6 +100,16 @@ def into_address(name: str, value: str | None) -> None:
         st.query_params[name] = value
 
 
+def steps(key: str, pressed: tuple[int, int] | None) -> int:
+    """How many of the presses that clickable.arrow_keys tells of are new: to the right, negative to the left."""
+    if pressed is None:
+        return 0
+    since, total = pressed
+    before = st.session_state.get(f"pressed_{key}", (since, 0))
+    st.session_state[f"pressed_{key}"] = pressed
+    return total - before[1] if before[0] == since else total
+
+
 def projected() -> bool:
     """Whether the page is for a projector: large type, and nothing but the pictures."""
     return st.query_params.get("projector") == "1"

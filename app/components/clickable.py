@@ -68,7 +68,10 @@ _matrix = st.components.v2.component(
         });
         return line;
       });
+      const buttons = () => [...table.querySelectorAll("button")];
+      const focused = buttons().indexOf(table.getRootNode().activeElement);
       table.replaceChildren(head, ...rows);
+      buttons()[focused]?.focus();
     };
     """,
 )
@@ -81,6 +84,7 @@ _tiles = st.components.v2.component(
     export default ({ parentElement, data, setTriggerValue }) => {
       const grid = parentElement.querySelector(".grid");
       grid.style.setProperty("--size", data.size + "px");
+      const focused = [...grid.children].indexOf(grid.getRootNode().activeElement);
       grid.replaceChildren(...data.tiles.map((tile, place) => {
         const button = document.createElement("button");
         button.type = "button";
@@ -112,6 +116,7 @@ _tiles = st.components.v2.component(
         button.onclick = () => setTriggerValue("picked", place);
         return button;
       }));
+      grid.children[focused]?.focus();
     };
     """,
 )
@@ -119,12 +124,16 @@ _tiles = st.components.v2.component(
 _keys = st.components.v2.component(
     "tripletlab_keys",
     js="""
-    export default ({ setTriggerValue }) => {
+    export default ({ parentElement, setTriggerValue }) => {
+      // What was pressed in all since this is on the page: of presses that follow faster than they are answered, only
+      // the last one arrives
+      const kept = (parentElement.__pressed ??= { since: Date.now(), total: 0 });
+      const answers = "input, textarea, [contenteditable], [role=slider], [role=combobox], [role=radiogroup]";
       const pressed = (event) => {
-        if (event.target.closest?.("input, textarea, [contenteditable], [role=slider], [role=combobox]")) return;
-        if (event.altKey || event.ctrlKey || event.metaKey) return;
-        if (event.key === "ArrowLeft") setTriggerValue("step", -1);
-        if (event.key === "ArrowRight") setTriggerValue("step", 1);
+        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+        if (!step || event.altKey || event.ctrlKey || event.metaKey || event.target.closest?.(answers)) return;
+        kept.total += step;
+        setTriggerValue("pressed", [kept.since, kept.total]);
       };
       document.addEventListener("keydown", pressed);
       return () => document.removeEventListener("keydown", pressed);
@@ -165,10 +174,14 @@ def tiles(shown: list[dict], key: str, size: int = 112) -> int | None:
     return picked if type(picked) is int and 0 <= picked < len(shown) else None
 
 
-def arrow_keys(key: str) -> int:
-    """-1 or 1 in the one run after the left or the right arrow key was pressed, else 0."""
-    step = _mount(_keys, key, {}, "step")
-    return step if step in (-1, 1) else 0
+def arrow_keys(key: str) -> tuple[int, int] | None:
+    """After an arrow key was pressed: when the page began to listen, and right less left presses since; else None.
+
+    See session.steps, which says how many of them are new.
+    """
+    pressed = _mount(_keys, key, {}, "pressed")
+    right = isinstance(pressed, (list, tuple)) and len(pressed) == 2 and all(type(each) is int for each in pressed)
+    return tuple(pressed) if right else None
 
 
 def _mount(component, key: str, data: dict, name: str):

@@ -195,7 +195,7 @@ def _gallery(run: Run, images: DataSet, rule: str, k: int) -> None:
 def _tiles(images: DataSet, chosen: pd.DataFrame) -> None:
     """One page of pictures; the arrow keys turn it."""
     pages = -(-len(chosen) // A_PAGE)
-    turned = clickable.arrow_keys("turn")
+    turned = session.steps("turn", clickable.arrow_keys("turn"))
     session.remember("mistakes_page", (session.recall("mistakes_page") or 1) + turned)
     session.clamp("mistakes_page", pages)
     page = session.recall("mistakes_page")

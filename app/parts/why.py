@@ -52,9 +52,10 @@ def _walk(name: str, listed: list[str]) -> None:
         after = st.button("▸", help="Right arrow", disabled=place is None or place + 1 >= len(listed))
         where = f"{place + 1} of {len(listed)} · " if place is not None else ""
         st.caption(f"{where}{plain(name)}", width="content")
-        step = clickable.arrow_keys("walk") or after - before
-    if step and place is not None and 0 <= place + step < len(listed):
-        session.into_address("image", listed[place + step])
+        pressed = clickable.arrow_keys("walk")
+    step = session.steps("walk", pressed) + after - before
+    if place is not None and (there := min(max(place + step, 0), len(listed) - 1)) != place:
+        session.into_address("image", listed[there])
         st.rerun()
 
 

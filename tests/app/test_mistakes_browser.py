@@ -82,19 +82,40 @@ def test_a_cell_opens_its_images(page, digits):
 
 
 def test_five_mistakes_by_keyboard(page, digits):
-    page.locator(".tile").first.click()
+    page.locator(".tile").first.focus()
+    page.keyboard.press("Enter")
     wrong = [digits.test.ids[row] for row in (0, 1, 2, 6, 7)]
     for place, name in enumerate(wrong):
         page.get_by_text(f"{place + 1} of 10 · {name}").wait_for()
         assert f"image={name}" in page.url
         page.locator('.lab-why [alt^="labelled"]').wait_for()
-        tile_count(page, 3)  # the voters: the page is drawn, keys are heard
+        tile_count(page, 3)  # the voters
         page.keyboard.press("ArrowRight")
     page.get_by_text("6 of 10").wait_for()
-    page.keyboard.press("ArrowLeft")
-    page.get_by_text(f"5 of 10 · {wrong[-1]}").wait_for()
+    for _ in range(3):  # faster than they are answered
+        page.keyboard.press("ArrowLeft")
+    page.get_by_text(f"3 of 10 · {wrong[2]}").wait_for()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("10 of 10 ·").wait_for()
     page.get_by_role("button", name="All images").click()
     tile_count(page, 10)
+
+
+def test_the_focus_stays_where_it_was(page):
+    """By keyboard alone: a cell and a voter are pressed again and again."""
+    page.get_by_title("3 of class digit 0 called digit 1").focus()
+    for count in (3, 10, 3):
+        page.keyboard.press("Enter")
+        tile_count(page, count)
+    page.locator(".tile").first.focus()
+    page.keyboard.press("Enter")
+    page.locator(".lab-why").wait_for()
+    tile_count(page, 3)
+    page.locator(".tile").nth(1).focus()
+    for count in (1, 0, 1):
+        page.keyboard.press("Enter")
+        _expect(page.locator(".tile.off"), count)
 
 
 def test_a_voter_is_unticked(page, digits, wrong_run):
