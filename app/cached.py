@@ -31,7 +31,7 @@ def _measured(run: Run) -> tuple:
     return run.id, run.result and run.result.epochs, run.result and run.result.steps
 
 
-_KEYS = {Run: _measured, DataSet: lambda images: images.fingerprint}
+_KEYS = {Run: _measured, DataSet: lambda images: (images.fingerprint, images.left_out)}
 
 
 @st.cache_resource

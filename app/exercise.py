@@ -5,17 +5,21 @@ their names, and those that a teacher has fixed or hidden. The fields hold texts
 visible and is named, and no field ever stands for another value than the one that it shows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.settings.config import RunConfig, applies, settings
 from core.settings.presets import NEUTRAL, PRESETS, from_preset
-from core.settings.setting import ConfigError
+from core.settings.setting import IDS, ConfigError
 from core.settings.text import parse_value, written
+from core.settings.training import MOST_LEFT_OUT
 
 FIRST = next(iter(PRESETS))
 FIELDS = {each.name: each for each in settings()}
 OWN = ("preset", "lock", "hide", *FIELDS)  # names in the address that are the form's
 _LONGEST = 200  # characters of a value in the address that are looked at
+_LONGEST_IDS = 60 * MOST_LEFT_OUT  # of one that names images
+_NAMED = 2  # images of a list that are named in a sentence
 
 
 def label(name: str) -> str:
@@ -65,6 +69,12 @@ class Form:
         else:
             self.texts[name] = self.valid.get(name, self.texts[name])
 
+    def leave_out(self, ids: Sequence[str]) -> None:
+        """Takes these training images besides those that are left out already, as many as a run can leave out."""
+        before = self.read()[0]["exclude"]
+        new = [each for each in dict.fromkeys(ids) if each not in before]
+        self.typed("exclude", written((*before, *new)[:MOST_LEFT_OUT]))
+
     def read(self) -> tuple[dict[str, object], dict[str, str]]:
         """The values of all settings, and why some texts have none; the value before stands in for these."""
         values, wrong = dict(from_preset(self.preset)), {}
@@ -113,7 +123,8 @@ def from_address(given: dict[str, str]) -> tuple[Form, list[str]]:
     else:
         complaints.append(f"there is no preset {short(preset)}")
     for name in FIELDS.keys() & given.keys():
-        value, reason = _read(name, given[name][:_LONGEST])
+        longest = _LONGEST_IDS if FIELDS[name].type == IDS else _LONGEST
+        value, reason = _read(name, given[name][:longest])
         if reason:
             complaints.append(f"{label(name)}: {reason}")
         else:
@@ -148,4 +159,6 @@ def shown(name: str, value) -> str:
     setting = FIELDS[name]
     if setting.choices:
         return setting.choices[value]
+    if setting.type == IDS and len(value) > _NAMED:
+        return f"{len(value)} images"
     return (tidy(value) or "none") + (f" {setting.unit}" if setting.unit else "")

@@ -61,7 +61,7 @@ def images_of(run: Run) -> DataSet:
     """The images that a run was trained on, also if they lie in another folder now. Raises DataError or StoreError."""
     with suppress(DataError):
         if (images := data_set()).fingerprint == run.data.fingerprint:
-            return images
+            return store.as_learnt(run, images)
     return store.data_of(run)
 
 

@@ -44,7 +44,7 @@ class Classifier:
     """A run's network after its last epoch, with its gallery. Raises StoreError if there is none that can be read."""
 
     def __init__(self, run: Run, images: DataSet):
-        store.check_same_data(run, images)
+        images = store.as_learnt(run, images)
         if not run.result:
             raise StoreError(f"run {run.id} cannot classify yet: its first epoch was not finished")
         self.run, self.images = run, images

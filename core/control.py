@@ -109,7 +109,7 @@ def _images_of(run: Run) -> DataSet:
     """The images of a run: those in use if they are the same, else from where they were."""
     with suppress(DataError):
         if (images := loader.load(places.data_folder())).fingerprint == run.data.fingerprint:
-            return images
+            return store.as_learnt(run, images)
     return store.data_of(run)
 
 

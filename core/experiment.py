@@ -81,6 +81,7 @@ def run(writer: RunWriter, images: DataSet, control: Control = lambda: None) -> 
     """
     writer.update(starts=writer.record.starts + 1)
     found = store.read(writer.folder)
+    images = images.without(found.config.exclude)
     checkpoint, notes = store.newest_checkpoint(found)
     config, asked, lesson = found.config, _Requests(writer, control), _Lesson.of(found.config, images)
     used = machine.choose(_as_before(found) if checkpoint else config)

@@ -106,7 +106,7 @@ def _same_budget(configs: list[RunConfig], images: DataSet) -> list[RunConfig]:
 
 def _images_an_epoch(config: RunConfig, images: DataSet) -> int:
     """How many images a run that draws no triplets would look at in one epoch."""
-    sizes = np.bincount(images.train.labels).tolist()
+    sizes = np.bincount(images.without(config.exclude).train.labels).tolist()
     count = sum(size - config.held_out(size) for size in sizes)
     batch = config.classes_a_batch(len(sizes)) * config.images_per_class
     return max(1, count // batch) * batch if config.batches == "balanced" else count

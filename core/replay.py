@@ -45,7 +45,10 @@ def receipt(run: Run) -> str:
     machine = {
         name: getattr(run.machine, name, None) for name in ("precision", "threads", "torch", "device", "processor")
     }
-    facts = json.dumps([run.config.plain(), run.data.fingerprint, machine], sort_keys=True)
+    settings = run.config.plain()
+    if not settings["exclude"]:  # the code of a run on all images is what it was before any could be left out
+        del settings["exclude"]
+    facts = json.dumps([settings, run.data.fingerprint, machine], sort_keys=True)
     code = hashlib.sha256(facts.encode()).hexdigest()[:12].upper()
     return "-".join((code[:4], code[4:8], code[8:]))
 

@@ -2,19 +2,21 @@
 
 import streamlit as st
 
-from app import cached, navigation, reading
+from app import cached, navigation, reading, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
 from app.parts.messages import plain
 from core.dataset.loader import DataSet
 from core.runs import suspicion
 from core.runs.store import Run
+from core.settings.training import MOST_LEFT_OUT
 
 _SHOWN = 48
 
 
 def show(run: Run, images: DataSet) -> None:
     """The training images whose labels are doubted, the most doubtful first. None is removed."""
+    images = images.without(())
     asked = suspicion.with_validation(reading.all_runs(), images)
     if not asked:
         st.info("Labels are doubted by runs that have not learnt from the image: train one with a validation share "
@@ -31,7 +33,8 @@ def show(run: Run, images: DataSet) -> None:
     )
     runs = f"{len(found.runs)} run{'s' * (len(found.runs) > 1)}"
     st.caption(f"Asked: {runs} with validation images, {len(images.train.ids):,} training images in all. "
-               "A doubt is no proof; nothing is removed.")  # fmt: skip
+               "A doubt is no proof; nothing is removed unless you choose so.")  # fmt: skip
+    _leave_out([images.train.ids[each.row] for each in found.suspects])
     shown = [
         clickable.tile(
             png_uri(images.train.images[each.row]),
@@ -47,3 +50,24 @@ def show(run: Run, images: DataSet) -> None:
         st.caption(f"The first {_SHOWN} of {count} images.")
     if not count:
         st.success(plain("No label is doubted."))
+
+
+def _leave_out(doubted: list[str]) -> None:
+    """A button that puts the doubted images into the form of the next run, and what the form leaves out now."""
+    form = session.form()
+    left_out = form.read()[0]["exclude"]
+    new = [each for each in doubted if each not in left_out][: MOST_LEFT_OUT - len(left_out)]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if new:
+            these = f"these {len(new)}" if len(new) > 1 else "this one"
+            st.button(
+                f"Leave {these} out of the next run", on_click=form.leave_out, args=(new,),
+                disabled=form.fixed("exclude"), type="primary",
+                help="Puts their ids into the form on Train, as “Images left out”. It is part of the run's settings "
+                "and of its receipt.",
+            )  # fmt: skip
+        if left_out:
+            st.button("Take them back", on_click=form.typed, args=("exclude", ""), disabled=form.fixed("exclude"))
+            count = f"{len(left_out)} training image{'s' * (len(left_out) > 1)}"
+            st.markdown(f"The next run leaves out **{count}**.", width="content")
+            navigation.link("train", "→ Train")

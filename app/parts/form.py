@@ -9,14 +9,15 @@ from app.parts import messages, rate_test
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import GROUPS, RunConfig, applies
 from core.settings.presets import PRESETS, changes, from_preset
-from core.settings.setting import LIST, Setting
+from core.settings.setting import IDS, LIST, Setting
 
 # Folded away: what a lesson hardly ever turns
 RARE = {
     "growth_rate", "cardinality", "bottleneck_width", "stem_stride", "channels", "image_size", "all_first",
     "triplet_mean", "triplet_weight", "temperature",
     "label_smoothing", "embedding_size", "warm_up", "decay_factor", "decay_every", "momentum", "weight_decay",
-    "weight_average", "norm_momentum", "classes_per_batch", "classifier", "neighbours", "seed", "precision", "threads",
+    "weight_average", "norm_momentum", "exclude", "classes_per_batch", "classifier", "neighbours", "seed", "precision",
+    "threads",
 }  # fmt: skip
 _SHORT = 12  # characters that half a column shows
 
@@ -94,7 +95,7 @@ def _marks(different: dict[str, object]) -> None:
 
 
 def _is_list(field: Setting) -> bool:
-    return field.type == LIST
+    return field.type in (LIST, IDS)
 
 
 def _is_short(field: Setting) -> bool:
@@ -134,7 +135,10 @@ def _field(field: Setting, wrong: dict[str, str]) -> None:
         return
     session.show(key, form.texts[name])
     example = "numbers, e.g. 3, 5" if field.default == () else None
-    st.text_input(field.label, max_chars=80, placeholder=example, **options)
+    longest = 80
+    if field.type == IDS:
+        example, longest = "ids, as Mistakes shows them", None
+    st.text_input(field.label, max_chars=longest, placeholder=example, **options)
     if name in wrong:
         st.caption(f":red[{messages.plain(f'{label(name)}: {wrong[name]}')}]")
 

@@ -52,8 +52,8 @@ def errors_explained() -> Iterator[None]:
     """Shows the message of a damaged run, a refused file or an unwritable folder instead of its traceback."""
     try:
         yield
-    except (DataError, StoreError, UploadError, LimitReached, OSError) as error:
-        st.error(plain(str(error)))
+    except (ConfigError, DataError, StoreError, UploadError, LimitReached, OSError) as error:
+        st.error(worded(error))
 
 
 def refused(place: str) -> None:

@@ -151,5 +151,4 @@ def images_of(run: Run, options: argparse.Namespace) -> DataSet:
         if not options.data:
             return store.data_of(run, reading)
         images = load(options.data, reading)
-    store.check_same_data(run, images)
-    return images
+    return store.as_learnt(run, images)

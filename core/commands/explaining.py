@@ -3,6 +3,8 @@
 from core.analysis import explain
 from core.commands import Commands, Result, find_run, images_of, positive
 from core.runs import explaining
+from core.runs.files import StoreError
+from core.settings.text import ids, written
 
 
 def add(commands: Commands) -> None:
@@ -19,9 +21,10 @@ def add(commands: Commands) -> None:
 def why(options) -> Result:
     run = find_run(options)
     images = images_of(run, options)
+    if options.image in images.train.ids and options.image not in images.test.ids:
+        raise StoreError(f"{options.image} is a training image; why explains test images, biography tells of both")
     row = explaining.row_of(images.test, options.image, "test")
-    names = [each.strip() for each in options.without.split(",") if each.strip()]
-    without = [explaining.row_of(images.train, name, "training") for name in names]
+    without = [explaining.row_of(images.train, name, "training") for name in ids(options.without)]
     found = explaining.why(run, images, row, options.neighbours, without)
     score = explaining.score_of(run, images, row, options.neighbours, without)
     if not options.json:
@@ -40,7 +43,7 @@ def _print_why(found: explain.Why, images, row: int, score: float) -> None:
     if found.removals is None:
         print("no removal of training images turns it right")
     elif found.removals:
-        print("to turn it right remove:", ", ".join(images.train.ids[each] for each in found.removals))
+        print("to turn it right remove:", written(tuple(images.train.ids[each] for each in found.removals)))
 
 
 def biography(options) -> Result:

@@ -59,7 +59,9 @@ def settings_help() -> str:
     """All settings with their bounds, for --help."""
     lines = ["settings for --set:"]
     for setting in settings():
-        values = " ".join(map(str, setting.choices)) if setting.choices else f"{setting.low:g} to {setting.high:g}"
+        values = " ".join(map(str, setting.choices)) if setting.choices else "ids"
+        if setting.low is not None:
+            values = f"{setting.low:g} to {setting.high:g}"
         lines.append(f"  {setting.name:18} {setting.label} ({values})")
     return "\n".join(lines)
 

@@ -72,6 +72,7 @@ def read_run(archive: Path | BinaryIO, runs: Path, sets: Iterable[Path] = (), ow
         unpack(found, files, incoming)
         run = _checked(store.read(incoming))
         known = _known_set(run.data.fingerprint, (places.data_folder(), *sets))
+        known = known and known.without(run.config.exclude)
         run_id = f"{datetime.now():%Y%m%d-%H%M%S}-imported-{run.config.preset}-{secrets.token_hex(2)}"
         record = _record(run, run_id, known, runs).changed(owner=owner)
         (incoming / "new").mkdir()

@@ -61,7 +61,7 @@ def page(runs: Sequence[Run], images: Sequence[DataSet]) -> str:
     body = "".join(_run(run, of) for run, of in zip(runs, images, strict=True))
     head = f'<meta charset="utf-8"><title>Lab report: {text(titles)}</title><style>{_STYLE}</style>'
     together = _runs(runs, images) if len(runs) > 1 else ""
-    parts = f"<h1>Lab report</h1>{together}{body}{_strategies(runs[0], images[0])}"
+    parts = f"<h1>Lab report</h1>{together}{body}{_mining(runs, images)}"
     return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{parts}</body></html>\n'
 
 
@@ -218,11 +218,17 @@ def _settings(run: Run) -> str:
     return f'<div class="settings">{"<br>".join(map(text, [preset, *rows]))}</div>'
 
 
-def _strategies(run: Run, images: DataSet) -> str:
-    """The ways of mining triplets that the runs beside this one have tried; empty where there are not two."""
-    found = strategies.tried(store.list_runs(run.folder.parent), images)
-    if not found:
-        return ""
+def _mining(runs: Sequence[Run], images: Sequence[DataSet]) -> str:
+    """The ways of mining triplets: a table for the runs that can be compared with the first, and so on."""
+    beside = {run.id: run for folder in {run.folder.parent for run in runs} for run in store.list_runs(folder)}
+    beside |= {run.id: run for run in runs}
+    first = {strategies.comparable(run): (run, of) for run, of in zip(runs, images, strict=True)}
+    found = (strategies.tried(list(beside.values()), of, [run]) for run, of in first.values())
+    tables = "".join(_strategies(each) for each in found if each)
+    return f"<h2>Triplet mining compared</h2>{tables}" if tables else ""
+
+
+def _strategies(found: Sequence[strategies.Strategy]) -> str:
     rows, lines = [], []
     for each in found:
         spread = each.accuracies
@@ -235,5 +241,7 @@ def _strategies(run: Run, images: DataSet) -> str:
             continue  # its table is damaged; the row says what run.json knows
     names = ("mining", "batches", "network", "objective", "epochs", "runs", "test accuracy")
     drawn = figures.comparison(lines)
-    together = f'<div class="together">{figures.table(names, rows)}{drawn}</div>'
-    return f"<h2>Triplet mining compared</h2>{together}"
+    words = "Runs on the same images, with the same network, objective and number of epochs."
+    if others := strategies.differing(found):
+        words += f" They differ in more than mining: {', '.join(others)}."
+    return f'<div class="together"><p>{text(words)}</p>{figures.table(names, rows)}{drawn}</div>'

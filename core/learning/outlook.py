@@ -40,6 +40,7 @@ class Outlook:
 def outlook(config: RunConfig, images: DataSet) -> Outlook:
     """The network of a configuration, and what an epoch on these images is. Takes milliseconds, multiplies nothing."""
     facts = build.summarise(config, len(images.classes))
+    images = images.without(config.exclude)
     labels = torch.tensor(images.train.labels)
     labels = labels[~sampling.held_out(config, labels)]
     triplets = config.triplets if config.draws_triplets else None

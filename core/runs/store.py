@@ -7,8 +7,7 @@
       label.json       the name that a user gave, whether the run is archived, its colour
       history.csv      a row an epoch           steps.csv        a row every few steps
       last.pt best.pt  see core/recorder.py     embeddings/      epoch_<n>.npz, float16, an epoch each
-      between.pt       a checkpoint within an epoch, until its end
-      testing          how many images of how many an evaluation has tested, while it lasts
+      between.pt       a checkpoint within an epoch, until its end;   testing: how far an evaluation is, while it lasts
       predictions.csv  mistakes.csv             projection.npz   untrained.npz   see core/maps.py
 
 What is read is checked, see core/runs/checks.py. No torch at import: the pages read runs with this module.
@@ -41,6 +40,7 @@ from core.settings.config import RunConfig
 from core.settings.presets import title
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_ELSEWHERE = "put them back, or name the folder that holds them now with --data"
 TESTING = "testing"
 _TESTING = re.compile(rb"([0-9]{1,9}) of ([0-9]{1,9})")
 
@@ -213,14 +213,16 @@ def data_of(run: Run, progress: Reading = lambda done, total: None) -> DataSet:
     Raises DataError if it cannot be used, StoreError if its folder now holds other images.
     """
     try:
-        found = load(Path(run.data.folder), progress)
+        return as_learnt(run, load(Path(run.data.folder), progress))
     except NoSet as error:
-        raise DataError(
-            f"{run.data.folder}: {error.found}, where run {run.id} had its images; put them back, or name the folder "
-            "that holds them now with --data"
-        ) from error
-    check_same_data(run, found)
-    return found
+        where = f"{run.data.folder}: {error.found}, where run {run.id} had its images"
+        raise DataError(f"{where}; {_ELSEWHERE}") from error
+
+
+def as_learnt(run: Run, images: DataSet) -> DataSet:
+    """These images without those that the run left out. Raises StoreError if it was not trained on them."""
+    check_same_data(run, images)
+    return images.without(run.config.exclude)
 
 
 def check_same_data(run: Run, images: DataSet) -> None:
@@ -228,8 +230,7 @@ def check_same_data(run: Run, images: DataSet) -> None:
     if images.fingerprint != run.data.fingerprint:
         raise StoreError(
             f"run {run.id} was trained on other images than {images.folder} holds now "
-            f"(fingerprint {run.data.fingerprint[:12]}, found {images.fingerprint[:12]}); put them back, or name the "
-            "folder that holds them now with --data"
+            f"(fingerprint {run.data.fingerprint[:12]}, found {images.fingerprint[:12]}); {_ELSEWHERE}"
         )
 
 

@@ -45,7 +45,11 @@ def with_validation(runs: Sequence[Run], images: DataSet) -> list[Run]:
 
 
 def find(runs: Sequence[Run], images: DataSet) -> Suspicion:
-    """The training images whose label these runs, each with validation images, doubt. Raises StoreError."""
+    """The training images whose label these runs, each with validation images, doubt. Raises StoreError.
+
+    Rows are those of the whole set, also where a run left images out, on which it says nothing.
+    """
+    images = images.without(())
     count, classes = len(images.train.ids), len(images.classes)
     sums, times = np.zeros((count, classes)), np.zeros(count, int)
     for run in runs:
@@ -63,12 +67,17 @@ def find(runs: Sequence[Run], images: DataSet) -> Suspicion:
 
 
 def out_of_sample(run: Run, images: DataSet) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n,) of the run's validation images and the shares (n, C) of the votes on each. Raises StoreError."""
+    """Rows (n,) of the run's validation images in the whole set, and the shares (n, C) of the votes on each.
+
+    Raises StoreError.
+    """
     import torch
 
     from core.analysis.neighbours import nearest
     from core.learning.sampling import held_out
 
+    rows = np.flatnonzero(~np.isin(images.without(()).train.ids, run.config.exclude))
+    images = store.as_learnt(run, images)
     labels = torch.from_numpy(np.array(images.train.labels))
     held = held_out(run.config, labels)
     embeddings = torch.from_numpy(store.embedded(run, last_epoch(run)).train)
@@ -76,4 +85,4 @@ def out_of_sample(run: Run, images: DataSet) -> tuple[np.ndarray, np.ndarray]:
     _, index = nearest(embeddings[held], embeddings[~held], k)
     voters = labels[~held][index]  # (n, k)
     shares = torch.nn.functional.one_hot(voters, len(images.classes)).double().mean(dim=1)
-    return held.nonzero().flatten().numpy(), shares.numpy()
+    return rows[held.numpy()], shares.numpy()

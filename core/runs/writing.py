@@ -180,6 +180,7 @@ def create(config: RunConfig, data: DataSet, runs: Path, name: str = "", owner: 
     Raises ConfigError if the settings do not fit the data set or the name cannot be one, StoreError if the folder
     cannot be written.
     """
+    data = data.without(config.exclude)
     check_data(config, data.class_sizes())
     name = name and checked_name(name)
     now = datetime.now()

@@ -11,6 +11,8 @@ from pydantic_core import CoreSchema, core_schema
 from core.settings.choices import ARCHITECTURES, OBJECTIVES
 
 LIST = tuple[int, ...]  # the type of settings that are lists
+IDS = tuple[str, ...]  # and of those that name images
+_LONGEST_ID = 255  # characters, as of a file name
 
 
 class ConfigError(ValueError):
@@ -78,6 +80,8 @@ class Setting:
             return value
         if kind == LIST:
             return self._checked_list(value)
+        if kind == IDS:
+            return self._checked_ids(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
             raise ValueError(f"{value!r} is not a number")
         if kind is int and value != int(value):
@@ -92,6 +96,16 @@ class Setting:
         if len(value) > most:
             raise ValueError(f"{len(value)} {self.too_many}; use at most {most}")
         return tuple(map(self._within_bounds, value))
+
+    def _checked_ids(self, value: Any) -> tuple[str, ...]:
+        """Each id once and in one order, so that the same images are the same setting."""
+        if not isinstance(value, list | tuple) or not all(type(item) is str for item in value):
+            raise ValueError(f"{value!r} is not a list of ids")
+        if unfit := [item for item in value if not item.isprintable() or not 0 < len(item.strip()) <= _LONGEST_ID]:
+            raise ValueError(f"{unfit[0][:40]!r} is not an id")
+        if len(set(value)) > self.items[1]:
+            raise ValueError(f"{len(set(value))} {self.too_many}; use at most {self.items[1]}")
+        return tuple(sorted(set(value)))
 
     def _within_bounds(self, value: float) -> float:
         if not self.low <= value <= self.high:

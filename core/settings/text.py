@@ -1,9 +1,11 @@
 """Settings as text, as a command line, a form and an address hold them."""
 
+import csv
+import io
 import re
 
 from core.settings.config import settings
-from core.settings.setting import LIST, ConfigError
+from core.settings.setting import IDS, LIST, ConfigError
 from core.settings.words import nearest
 
 _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
@@ -30,6 +32,8 @@ def parse_value(name: str, text: str) -> tuple[str, object]:
         if setting.type == LIST:
             items = text.strip("[]() ")
             value = tuple(_number(int, item) for item in items.split(",")) if items else ()
+        elif setting.type == IDS:
+            value = ids(text)
         else:
             value = text if setting.type is str else _number(setting.type, text)
     except ValueError:
@@ -49,6 +53,22 @@ def _number(kind: type, text: str) -> float:
     return kind(text.replace(",", ".", 1) if kind is float else text)
 
 
+def ids(text: str) -> tuple[str, ...]:
+    """Ids as a line of a CSV file holds them: those with a comma or a quote in quotes."""
+    items = [item.strip() for line in csv.reader(text.splitlines(), skipinitialspace=True) for item in line]
+    return tuple(filter(None, items))
+
+
 def written(value) -> str:
     """A setting's value as `parse_value` reads it."""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    if not any(isinstance(item, str) for item in value):
+        return ", ".join(map(str, value))
+    return ", ".join(_quoted(item) for item in value)
+
+
+def _quoted(item: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([item])
+    return line.getvalue()

@@ -6,9 +6,10 @@ from typing import Annotated
 from core.settings.choices import AUGMENTATIONS, OPTIMISERS, SCHEDULES
 from core.settings.objective import ObjectiveSettings
 from core.settings.resolved import sampling_of
-from core.settings.setting import Setting, only
+from core.settings.setting import IDS, Setting, only
 
 _setting = partial(Setting, group="training")
+MOST_LEFT_OUT = 200  # images: their ids stand in the address of the form
 
 
 class TrainingSettings(ObjectiveSettings):
@@ -142,6 +143,17 @@ class TrainingSettings(ObjectiveSettings):
             choices=AUGMENTATIONS,
         ),
     ] = "none"
+    exclude: Annotated[
+        IDS,
+        _setting(
+            "Images left out",
+            "Ids of training images that the run does without, as if the set did not hold them: they are not learnt "
+            "from, do not vote, and are no neighbour and no centre. E.g. images whose label is wrong. Test images "
+            "stay as they are.",
+            items=(0, MOST_LEFT_OUT),
+            too_many="images are too many to leave out",
+        ),
+    ] = ()
     validation_share: Annotated[
         float,
         _setting(

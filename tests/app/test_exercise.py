@@ -117,3 +117,17 @@ def test_differences_are_those_with_an_effect():
     config = from_preset("quick").changed(epochs=3, margin=0.5)
     assert differences(config) == [("Epochs", "3 epochs", "9 epochs")]
     assert differences(RunConfig()) == []
+
+
+def test_images_left_out_survive_the_address_and_are_counted():
+    ids = [f"mnist_train_{number:05d}" for number in range(230)]
+    form = Form()
+    form.leave_out(ids[:3])
+    form.leave_out(ids)  # those again, and as many more as a run can leave out
+    config = form.config()[0]
+    assert config.exclude == tuple(ids[:200])
+    again, complaints = from_address(form.address())
+    assert (again.config()[0], complaints) == (config, [])
+    assert ("Images left out", "200 images", "none") in differences(config)
+    form.typed("exclude", "")
+    assert form.config()[0].exclude == ()

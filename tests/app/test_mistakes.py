@@ -5,9 +5,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.parts import biographies
+from core import experiment
 from core.analysis import biography, confusion, explain
 from core.exchange import report
-from core.runs import explaining, notes, store
+from core.runs import explaining, notes, store, suspicion, writing
 from tests.app.conftest import ROOT
 from tests.app.pages import go, open_page, texts
 
@@ -169,3 +170,31 @@ def test_mistakes_exports_three_pictures_each(lab_with_runs, trained, tmp_path):
     assert not app.exception
     pictures = list((tmp_path / "pics" / trained.id).glob("img*.png"))
     assert len(pictures) == 3 * len(store.mistakes(trained)) > 0
+
+
+def test_doubted_images_are_left_out_of_the_next_run_by_choice(lab, tiny, digits):
+    wrong = digits.train.labels.copy()
+    config = tiny.changed(validation_share=0.5)
+    with writing.create(config, digits, lab) as writer:
+        for _ in experiment.run(writer, digits):
+            pass
+    run, draw = store.read(writer.folder), np.random.default_rng(0)
+    held = suspicion.out_of_sample(run, digits)[0]
+    wrong[held[0]] = (wrong[held[0]] + 1) % 4  # one held image lies among those of another class
+    file = store.embeddings_file(run, 2)
+    with np.load(file) as arrays:
+        kept = dict(arrays)
+    train = 10 * np.eye(8)[wrong] + 0.1 * draw.normal(size=(48, 8))
+    np.savez(file, **kept | {"train": train.astype(kept["train"].dtype)})
+    app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
+    app.query_params["run"], app.query_params["view"] = run.id, "labels"
+    go(app.run(), "mistakes")
+    assert app.session_state["form"].texts["exclude"] == ""  # nothing is removed silently
+    next(button for button in app.button if button.label == "Leave this one out of the next run").click().run()
+    doubted = digits.train.ids[held[0]]
+    assert app.session_state["form"].config()[0].exclude == (doubted,)
+    assert app.query_params["exclude"] in (doubted, [doubted])
+    assert "The next run leaves out **1 training image**" in texts(app)
+    next(button for button in app.button if button.label == "Take them back").click().run()
+    assert app.session_state["form"].config()[0].exclude == ()
+    assert not app.exception

@@ -68,12 +68,14 @@ def test_why_with_another_k(run, told, digits):
     ("arguments", "reason"),
     [
         (["nobody"], "there is no test image 'nobody'"),
+        (["{train}"], "is a training image; why explains test images"),
         (["{id}", "--without", "nobody"], "there is no training image 'nobody'"),
+        (["{id}", "--without", '"a,b"'], "there is no training image 'a,b'"),
         (["{id}", "--neighbours", "49"], "49 neighbours cannot vote among 48"),
     ],
 )
 def test_why_refuses_in_one_line(run, digits, capsys, arguments, reason):
-    words = [each.replace("{id}", digits.test.ids[0]) for each in arguments]
+    words = [each.replace("{id}", digits.test.ids[0]).replace("{train}", digits.train.ids[0]) for each in arguments]
     assert main(["why", run.id, *words, "--runs", str(run.folder.parent)]) == 1
     err = capsys.readouterr().err
     assert reason in err

@@ -70,3 +70,19 @@ def test_which_runs_can_be_asked(tiny, digits, mislabelled, tmp_path):
     assert suspicion.with_validation([with_it, without, unfinished], digits) == [with_it]
     other = dataclasses.replace(digits, fingerprint="1" * 64)
     assert suspicion.with_validation([with_it], other) == []
+
+
+def test_a_run_says_nothing_of_images_that_it_left_out(tiny, digits, mislabelled, tmp_path):
+    gone = mislabelled.train.ids[PLANTED]
+    part = tiny.changed(exclude=(gone,))
+    rows = [row for row in range(48) if row != PLANTED]
+    run = run_with(part, mislabelled, digits.train.labels, tmp_path, 0)
+    with np.load(store.embeddings_file(run, 1)) as arrays:
+        kept = dict(arrays)
+    np.savez(store.embeddings_file(run, 1), **kept | {"train": kept["train"][rows]})
+    asked, shares = suspicion.out_of_sample(run, mislabelled)
+    assert PLANTED not in asked
+    assert shares.argmax(axis=1).tolist() == np.array(digits.train.labels)[asked].tolist()
+    whole = run_with(tiny, mislabelled, digits.train.labels, tmp_path, 1)
+    found = suspicion.find([run, whole], mislabelled.without((gone,)))
+    assert {each.row for each in found.suspects} <= {PLANTED}

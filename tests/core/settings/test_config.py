@@ -63,7 +63,7 @@ def test_every_setting_is_described():
         if facts.choices:
             assert field.default in facts.choices
             assert all(facts.choices.values())  # every choice has a title
-        else:
+        elif field.type != setting.IDS:
             assert facts.low < facts.high
             assert facts.step > 0
         assert config.applies(field, values) in (True, False)
@@ -149,6 +149,26 @@ def test_bad_blocks(value):
 @pytest.mark.parametrize("value", [3, "2,2", None, (2.0,), (True,), ("2",), (10**9,), (-(10**9),)])
 def test_bad_classes(name, value):
     assert error_of(RunConfig, **CHOSEN | {name: value}).startswith(f"{name}: ")
+
+
+def test_ids_are_kept_once_and_in_one_order():
+    made = RunConfig(exclude=["b, 2", "a", 'say "c"', "a"])
+    assert made.exclude == ("a", "b, 2", 'say "c"')
+    assert RunConfig(**json.loads(json.dumps(made.plain()))) == made
+    assert parse_value("exclude", written(made.exclude)) == ("exclude", made.exclude)
+    assert parse_value("exclude", "mnist_1,mnist_2\n mnist_3 ,,") == ("exclude", ("mnist_1", "mnist_2", "mnist_3"))
+    assert parse_value("exclude", "") == ("exclude", ())
+
+
+@pytest.mark.parametrize("value", [3, "a", None, (1,), ("",), (" ",), ("a\nb",), ("x" * 256,)])
+def test_bad_ids(value):
+    assert error_of(RunConfig, exclude=value).startswith("exclude: ")
+
+
+def test_too_many_ids():
+    ids = [f"train_{number}" for number in range(201)]
+    assert len(RunConfig(exclude=ids[1:]).exclude) == 200
+    assert error_of(RunConfig, exclude=ids) == "exclude: 201 images are too many to leave out; use at most 200"
 
 
 # What `auto` becomes
