@@ -181,6 +181,21 @@ def clients() -> list[str]:
     return markdown(list(rows.columns), rows.to_numpy().tolist())
 
 
+def pages() -> list[str]:
+    """The newest measurement of each page and size of set."""
+    rows = read("pages")
+    columns = ["what", "test images", "mistakes", "target", "median", "slowest", "tries", "date", "processor"]
+    if not len(rows):
+        return markdown(columns, [])
+    rows = rows.drop_duplicates(["what", "images"], keep="last")
+    cells = [
+        [row["what"], f"{row['images']:,}", row["mistakes"], f"below {row['target ms']} ms" if row["target ms"] else "",
+         f"{row['median ms']} ms", f"{row['slowest ms']} ms", row["tries"], row["date"], row["processor"]]
+        for row in rows.to_dict("records")
+    ]  # fmt: skip
+    return markdown(columns, cells)
+
+
 # The documents
 
 TABLES: dict[str, Callable[[], list[str]]] = {
@@ -189,6 +204,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "bench": bench,
     "overhead": overheads,
     "clients": clients,
+    "pages": pages,
 }
 
 

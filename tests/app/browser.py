@@ -67,7 +67,7 @@ def start_server(
 
     arguments: further options, e.g. ["--theme.base=dark"].  env: variables on top of this process's.
     command: replaces `python -m streamlit run script <options>`, e.g. [sys.executable, "-m", "app"] with its own port.
-    Raises RuntimeError with the server's output when it does not answer within 30 seconds.
+    Raises RuntimeError with the server's output when it does not answer within 90 seconds.
     """
     port = port or free_port()
     if command is None:
@@ -79,7 +79,7 @@ def start_server(
         )
         url = f"http://127.0.0.1:{port}"
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while not _answers(f"{url}/_stcore/health"):
                 if server.poll() is not None or time.monotonic() > deadline:
                     output.seek(0)
