@@ -72,7 +72,7 @@ def seconds_an_epoch(config: RunConfig, images: DataSet, leave: Callable[[], boo
 
 
 def _measured(config: RunConfig, images: DataSet) -> float:
-    used = machine.choose(config)
+    used, images = machine.choose(config), images.without(config.exclude)
     footprint.check(config, len(images.classes))
     labels = torch.tensor(images.train.labels)
     known = LabelledImages(torch.tensor(images.train.images), labels, images.class_numbers)

@@ -30,7 +30,7 @@ class _Learner:
     """A training of its own, a step at a time."""
 
     def __init__(self, config: RunConfig, images: DataSet):
-        used = machine.choose(config)
+        used, images = machine.choose(config), images.without(config.exclude)
         footprint.check(config, len(images.classes), used)
         labels = torch.tensor(images.train.labels)
         known = LabelledImages(torch.tensor(images.train.images), labels, images.class_numbers)
