@@ -40,6 +40,7 @@ def _show(run: Run, images: DataSet, name: str, rule: str, own_k: int) -> None:
         _voters(run, images, found, row, k, without)
         _facts(found, images, name, without, rule)
         _note(run, name)
+        _centres(found, images)
 
 
 def _walk(name: str, listed: list[str]) -> None:
@@ -48,8 +49,8 @@ def _walk(name: str, listed: list[str]) -> None:
         if st.button("← All images"):
             session.into_address("image", None)
             st.rerun()
-        before = st.button("◂", help="Left arrow", disabled=not place)
-        after = st.button("▸", help="Right arrow", disabled=place is None or place + 1 >= len(listed))
+        before = st.button("Previous", help="Left arrow", disabled=not place)
+        after = st.button("Next", help="Right arrow", disabled=place is None or place + 1 >= len(listed))
         where = f"{place + 1} of {len(listed)} · " if place is not None else ""
         st.caption(f"{where}{plain(name)}", width="content")
         pressed = clickable.arrow_keys("walk")
@@ -99,7 +100,7 @@ def _picture(pixels: np.ndarray, heading: str, line: str, size: int) -> str:
 
 
 def _bar(found: explain.Why) -> str:
-    """d(true) and d(predicted) on one scale from 0, and their difference."""
+    """d(true) and d(predicted) on one scale from 0, and their difference to both sides of 0, in the middle."""
     if found.margin is None:
         return ""
     true, predicted = found.nearest_true[1], found.nearest_predicted[1]
@@ -108,13 +109,17 @@ def _bar(found: explain.Why) -> str:
     bars = "".join(
         f'<span>{name}</span><i style="width:{100 * far / most:.1f}%"></i><b>{far:.2f}</b>' for name, far in rows
     )
-    margin = f"d(predicted) − d(true) = {found.margin:+.2f}".replace("-", "−")
-    return f'<div class="lab-bars">{bars}</div><div class="lab-margin">{margin}</div>'
+    side = "right" if found.margin < 0 else "left"  # of the middle, which is 0, the bar ends there
+    signed = f'<em><i style="width:{50 * abs(found.margin) / most:.1f}%;{side}:50%"></i></em>'
+    difference = f"{found.margin:+.2f}".replace("-", "−")
+    bars += f'<span title="d(predicted) − d(true)">difference</span>{signed}<b>{difference}</b>'
+    return f'<div class="lab-bars">{bars}</div>'
 
 
 def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, without: list[int]) -> None:
     name = images.test.ids[row]
-    st.slider("k", 1, min(50, len(images.train.ids) - 1), key="why_k", help="How many training images vote")
+    st.slider("k: how many training images vote", 1, min(50, len(images.train.ids) - 1), key="why_k",
+              label_visibility="collapsed")  # fmt: skip
     everyone = _asked(run, images, row, k, without)
     shown = [
         clickable.tile(
@@ -154,6 +159,9 @@ def _facts(found: explain.Why, images: DataSet, name: str, without: list[int], r
         "it is known where the run predicts by it.",
     )
     _removals(found, images, name, without)
+
+
+def _centres(found: explain.Why, images: DataSet) -> None:
     order = sorted(found.centre_distances.items(), key=lambda each: each[1])
     st.caption(
         "Distances to the class centres: "
@@ -194,9 +202,11 @@ def _note(run: Run, name: str) -> None:
     old = notes.read(run).images.get(name, notes.Note())
     options = list(dict.fromkeys([*notes.TAGS, *notes.read(run).tag_counts(), *old.tags]))
     tags = st.multiselect(
-        "Tags", options, list(old.tags), key=f"tags_{run.id}_{name}", accept_new_options=True, placeholder="Tags"
-    )
-    text = st.text_area("Note", old.text, key=f"note_{run.id}_{name}", height=70, max_chars=notes.LONGEST_NOTE)
+        "Tags", options, list(old.tags), key=f"tags_{run.id}_{name}", accept_new_options=True, placeholder="Tags",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    text = st.text_area("Note", old.text, key=f"note_{run.id}_{name}", height=70, max_chars=notes.LONGEST_NOTE,
+                        label_visibility="collapsed", placeholder="Note: what do you see?")  # fmt: skip
     new = notes.Note(text.strip(), tuple(tags), old.owner)
     if new != old:
         with errors_explained():

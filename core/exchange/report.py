@@ -49,6 +49,7 @@ svg text { font: 12px system-ui, sans-serif; } .map { max-width: 140mm; max-heig
 .mistake { break-inside: avoid; border-top: 1px solid #ccc; padding-top: 1mm; }
 .mistake > div { display: flex; gap: 2mm; } .mistake p { font-size: 9pt; }
 p.answer { white-space: pre-wrap; } .settings { columns: 2; font-size: 8.5pt; }
+section + section { break-before: page; }
 @page { size: A4; margin: 15mm; }
 @media print { body { margin: 0; padding: 0; max-width: none; } * { print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } }
@@ -126,9 +127,8 @@ def _run(run: Run, images: DataSet) -> str:
     parts = [
         f"<h2>{text(run.title)}</h2>{_result(run, embedded, images)}",
         f"<h3>Curves</h3>{figures.curves(store.history(run))}<p><small>Training images dashed.</small></p>",
-        f"<h3>Confusion matrix</h3>{_matrix(counts, images)}",
-        _pairs(counts, images),
-        f"<h3>Map of the embeddings</h3>{_map(run, embedded, images)}",
+        _together(f"<h3>Confusion matrix</h3>{_matrix(counts, images)}{_pairs(counts, images)}"),
+        _together(f"<h3>Map of the embeddings</h3>{_map(run, embedded, images)}"),
         f"<h3>{ANALYSIS}</h3>{_answer(noted.answers.get(ANALYSIS) or draft.analysis(embedded, wrong, images, noted))}",
         *(
             f"<h4>{text(question)}</h4>{_answer(noted.answers.get(question) or '–')}"
@@ -138,9 +138,14 @@ def _run(run: Run, images: DataSet) -> str:
         f"<h3>Misclassified test images ({len(wrong)})</h3>",
         figures.table(("tag", "images"), list(tags.items())) if tags else "",
         f'<div class="mistakes">{"".join(_mistakes(wrong, images, noted))}</div>',
-        f"<h3>Settings</h3>{_settings(run)}",
+        _together(f"<h3>Settings</h3>{_settings(run)}"),
     ]
-    return "".join(parts)
+    return f"<section>{''.join(parts)}</section>"
+
+
+def _together(parts: str) -> str:
+    """What stands on one printed page if it fits on one."""
+    return f'<div class="together">{parts}</div>'
 
 
 def _answer(words: str) -> str:
@@ -213,7 +218,7 @@ def _near(images: DataSet, name: str, row: int, distance: float) -> str:
 
 def _settings(run: Run) -> str:
     values = run.config.plain()
-    rows = [f"{field.label}: {written(getattr(run.config, field.name))}" for field in settings()]
+    rows = [f"{field.label}: {written(getattr(run.config, field.name)) or 'none'}" for field in settings()]
     preset = f"preset: {values['preset']}"
     return f'<div class="settings">{"<br>".join(map(text, [preset, *rows]))}</div>'
 
@@ -233,15 +238,15 @@ def _strategies(found: Sequence[strategies.Strategy]) -> str:
     for each in found:
         spread = each.accuracies
         shown = _percent(spread.mean()) + f" ({_percent(spread.min())} to {_percent(spread.max())})" * (len(spread) > 1)
-        name = f"{each.mining}, {each.batches}"
-        rows.append((each.mining, each.batches, each.network, each.objective, each.epochs, len(spread), shown))
+        rows.append((each.mining, each.batches, len(spread), shown))
         try:
-            lines.append((f"{name}, {each.network}", store.history(each.runs[0])))
+            lines.append((f"{each.mining}, {each.batches}", store.history(each.runs[0])))
         except StoreError:
             continue  # its table is damaged; the row says what run.json knows
-    names = ("mining", "batches", "network", "objective", "epochs", "runs", "test accuracy")
+    names = ("mining", "batches", "runs", "test accuracy")
     drawn = figures.comparison(lines)
-    words = "Runs on the same images, with the same network, objective and number of epochs."
+    words = "Runs on the same images that have network, objective and number of epochs in common: "
+    words += f"{found[0].network}, {found[0].objective}, {found[0].epochs} epochs."
     if others := strategies.differing(found):
         words += f" They differ in more than mining: {', '.join(others)}."
-    return f'<div class="together"><p>{text(words)}</p>{figures.table(names, rows)}{drawn}</div>'
+    return _together(f"<p>{text(words)}</p>{figures.table(names, rows)}{drawn}")

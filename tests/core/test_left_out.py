@@ -9,7 +9,7 @@ import pytest
 
 from core import control, experiment, replay
 from core.dataset.loader import load
-from core.exchange import report, uploads
+from core.exchange import packed_runs, report
 from core.runs import comparison, explaining, store, writing
 from core.settings.setting import ConfigError
 
@@ -82,8 +82,8 @@ def test_it_can_be_compared_with_a_run_on_all_images(part_run, digits, tiny, tmp
 
 def test_it_is_taken_in_by_another_lab(part_run, digits, tmp_path):
     stream = io.BytesIO()
-    uploads.export_run(part_run, stream)
-    taken = store.find(tmp_path, uploads.read_run(stream, tmp_path, [digits.folder]))
+    packed_runs.export_run(part_run, stream)
+    taken = store.find(tmp_path, packed_runs.read_run(stream, tmp_path, [digits.folder]))
     assert (taken.config.exclude, taken.data.train) == (part_run.config.exclude, 46)
     assert not taken.unchecked
     assert store.data_of(taken).left_out == taken.config.exclude
