@@ -87,6 +87,8 @@ def measure(clients: int, seconds: float, folder: Path) -> dict:
             for browser in browsers:
                 browser.join(PATIENCE)
             alone.append(_speed(run, seconds / 2))
+    for said in sorted({browser.error for browser in browsers if browser.error}):
+        print(f"error: {said}", file=sys.stderr)
     redraws = [taken for browser in browsers for taken in browser.redraws]
     return {
         "clients": clients,

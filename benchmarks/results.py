@@ -178,7 +178,7 @@ def overheads() -> list[str]:
 def clients() -> list[str]:
     """Each time that many browsers looked at one run."""
     rows = read("clients")
-    return markdown(list(rows.columns), rows.to_numpy().tolist())
+    return markdown(list(rows.columns), list(rows.itertuples(index=False))) if len(rows) else ["Not measured yet."]
 
 
 def pages() -> list[str]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import baseline, bench, crossval, kernels, overhead, results
+from benchmarks import baseline, bench, clients, crossval, kernels, overhead, results
 from benchmarks import presets as preset_runs
 from core.analysis import mistakes
 from core.analysis.embedded import Embedded
@@ -111,6 +111,21 @@ def test_the_table_of_the_bench(measured):
     bench._keep(rows)
     assert bench._kept() == rows
     assert results.bench()[2] == "| a | 3 x | 4 x | 5 s | yes | said, how |"
+
+
+def test_the_table_of_the_clients(measured):
+    assert results.clients() == ["Not measured yet."]
+    for slower in (3.0, 4.5):
+        results.append("clients", [{"clients": 40, "errors": 0, "slower %": slower}])
+    assert results.clients()[2:] == ["| 40 | 0 | 3.0 |", "| 40 | 0 | 4.5 |"]
+
+
+def test_clients_look_at_a_live_run_without_an_error(digits):
+    row = clients.measure(2, 5.0, digits.folder)
+    assert (row["clients"], row["errors"]) == (2, 0)
+    assert row["redraws"]
+    assert row["redraw p95 ms"] >= row["redraw median ms"] > 0
+    assert row["steps/s watched"] > 0
 
 
 def test_settings_are_told_apart_by_what_is_not_the_default():
