@@ -119,7 +119,7 @@ def _bar(found: explain.Why) -> str:
 def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, without: list[int]) -> None:
     name = images.test.ids[row]
     st.slider("k: how many training images vote", 1, min(50, len(images.train.ids) - 1), key="why_k",
-              label_visibility="collapsed")  # fmt: skip
+              label_visibility="collapsed", format="k = %d")  # fmt: skip
     everyone = _asked(run, images, row, k, without)
     shown = [
         clickable.tile(

@@ -67,6 +67,8 @@ def test_strategies_and_mistakes_of_several_runs(run, tiny, digits):
             pass
     second = store.read(writer.folder)
     text = report.page([run, second], [digits, digits])
+    assert text.count("<section>") == 2  # a run begins a page
+    assert re.search(r'<div class="together"><h3>Confusion matrix</h3>.*?<table class="matrix"', text)  # not cut
     assert "Triplet mining compared" in text
     assert '<td class="text">Batch-hard</td>' in text
     wrong = [set(store.mistakes(each)["id"]) for each in (run, second)]
