@@ -1,6 +1,7 @@
 """Who may import whom, read from the source: the rules that keep `core` readable without Streamlit or a thread."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -95,6 +96,12 @@ def test_the_files_are_there():
     assert parts <= set(CHAPTERS)
     assert len(VIEWS) > 3
     assert {"app/session.py", "app/cached.py", "app/main.py"} <= {name(file) for file in APP}
+
+
+def test_the_document_names_the_chapters_in_their_order():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)(?:\.py|/)` \|", text, re.MULTILINE)
+    assert [*named, "__main__"] == CHAPTERS
 
 
 def test_core_knows_neither_streamlit_nor_app():

@@ -1,6 +1,7 @@
 """README and docs/: short, linked, and with the tables that benchmarks/results gives."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def test_a_stale_table_is_found():
 def test_links_lead_to_files(document):
     targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8"))
     assert not [each for each in targets if not (document.parent / each).exists()]
+
+
+@pytest.mark.parametrize("document", [*results.documents(), ROOT / "CONTRIBUTING.md"], ids=lambda file: file.name)
+def test_commands_are_there(document):
+    named = set(re.findall(r"python3? -m ((?:app|core|tests|benchmarks)[\w.]*)", document.read_text(encoding="utf-8")))
+    assert not [each for each in named if find_spec(each.rstrip(".")) is None]
 
 
 def test_the_readme_is_short():

@@ -11,14 +11,6 @@ from core.settings.config import GROUPS, RunConfig, applies
 from core.settings.presets import PRESETS, changes, from_preset
 from core.settings.setting import IDS, LIST, Setting
 
-# Folded away: what a lesson hardly ever turns
-RARE = {
-    "growth_rate", "cardinality", "bottleneck_width", "stem_stride", "channels", "image_size", "all_first",
-    "triplet_mean", "triplet_weight", "temperature",
-    "label_smoothing", "embedding_size", "warm_up", "decay_factor", "decay_every", "momentum", "weight_decay",
-    "weight_average", "norm_momentum", "exclude", "classes_per_batch", "classifier", "neighbours", "seed", "precision",
-    "threads",
-}  # fmt: skip
 _SHORT = 12  # characters that half a column shows
 
 
@@ -54,10 +46,10 @@ def fields(wrong: dict[str, str]) -> None:
         here = [each for each in here if applies(each, values)]
         if not here:
             continue
-        if often := [each for each in here if each.name not in RARE]:
+        if often := [each for each in here if not each.rare]:
             st.caption(f"**{name}**")
             _in_pairs(often, wrong)
-        if rare := [each for each in here if each.name in RARE]:
+        if rare := [each for each in here if each.rare]:
             with st.container(key=f"rare_{group}"), st.expander(f"More of {name.lower()}" if often else name):
                 _in_pairs(rare, wrong)
 
@@ -88,7 +80,7 @@ def changed(config: RunConfig | None) -> None:
 
 def _marks(different: dict[str, object]) -> None:
     """A dot behind the label of each field that differs from the preset, and behind the group that it is folded in."""
-    groups = {FIELDS[name].group for name in different if name in RARE}
+    groups = {FIELDS[name].group for name in different if FIELDS[name].rare}
     places = [f".st-key-set_{name} label p::after" for name in different]
     places += [f".st-key-rare_{group} summary p::after" for group in groups]
     st.html(f'<style>{", ".join(places)} {{ content: " ●"; color: var(--lab-mark); }}</style>')

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from core.learning.states import Control, Request
 from core.learning.training import Training
 from core.networks.build import Network
 from core.settings.config import RunConfig
+
+# What EpochDone says in the words of Evaluation: accuracies and losses
+_MEASURED = {each.name for each in fields(EpochDone)}.intersection(Evaluation._fields)
 
 
 class Diverged(RuntimeError):
@@ -123,12 +126,8 @@ def _epoch_done(
         steps=training.step,
         learning_rate=learning_rate(config, training.epoch, training.step, steps),
         train_loss=training.loss_sum / training.step,
-        train_accuracy=evaluation.train_accuracy,
-        validation_loss=evaluation.validation_loss,
-        validation_accuracy=evaluation.validation_accuracy,
-        test_loss=evaluation.test_loss,
-        test_accuracy=evaluation.test_accuracy,
         diagnostics=training.diagnostics.now(),
+        **{name: getattr(evaluation, name) for name in _MEASURED},
     )
     found = alarms.alarm(config, done, len(evaluation.train_confusion), equal_images)
     return replace(done, alarm=found.text, alarm_kind=found.kind.value) if found else done

@@ -42,6 +42,7 @@ class Objective:
     triplets: bool = False  # has a triplet loss in it
     compares: bool = True  # needs images of the same and of other classes in a batch
     settings: tuple[str, ...] = ()  # that it uses, besides those of all triplet losses
+    about: str = ""  # what the form and the command line say of it, in a sentence or two
 
 
 OBJECTIVES = {
@@ -52,6 +53,7 @@ OBJECTIVES = {
         classifies=True,
         compares=False,
         settings=("label_smoothing",),
+        about="Cross-entropy learns to name the class.",
     ),
     "triplet": Objective(
         title="Triplet loss (metric learning)",
@@ -59,6 +61,8 @@ OBJECTIVES = {
         sampling="random_triplets",
         embeds=True,
         triplets=True,
+        about="The triplet loss learns distances: an anchor shall be closer to an image of its own class than to one "
+        "of another class, by at least the margin.",
     ),
     "supervised_contrastive": Objective(
         title="Supervised contrastive loss (metric learning)",
@@ -66,6 +70,8 @@ OBJECTIVES = {
         sampling="balanced",
         embeds=True,
         settings=("temperature",),
+        about="The supervised contrastive loss (arXiv:2004.11362) compares each image with all others of the batch at "
+        "once.",
     ),
     "cross_entropy_triplet": Objective(
         title="Cross-entropy plus triplet loss",

@@ -41,6 +41,7 @@ class NetworkSettings(Settings):
             high=64,
             unit="channels",
             when=of_architecture("growth_rate"),
+            rare=True,
         ),
     ] = 12
     cardinality: Annotated[
@@ -52,6 +53,7 @@ class NetworkSettings(Settings):
             high=64,
             unit="paths",
             when=of_architecture("cardinality"),
+            rare=True,
         ),
     ] = 16
     bottleneck_width: Annotated[
@@ -64,6 +66,7 @@ class NetworkSettings(Settings):
             high=64,
             unit="channels",
             when=of_architecture("bottleneck_width"),
+            rare=True,
         ),
     ] = 8
     width: Annotated[
@@ -85,6 +88,7 @@ class NetworkSettings(Settings):
             "quarter of the work; the weights are as many.",
             choices={1: "1 (every pixel)", 2: "2 (every second pixel)"},
             when=of_architecture("stem_stride"),
+            rare=True,
         ),
     ] = 1
     channels: Annotated[
@@ -93,6 +97,7 @@ class NetworkSettings(Settings):
             "Input channels",
             "3 repeats the grey image, as networks for colour photographs expect it; 1 feeds it once.",
             choices={1: "1 (grey)", 3: "3 (grey repeated)"},
+            rare=True,
         ),
     ] = 3
     image_size: Annotated[
@@ -103,5 +108,6 @@ class NetworkSettings(Settings):
             "in the lab sheet; without it a step takes about a quarter less time, with the images shrunk to 24x24 "
             "about two fifths less.",
             choices={32: "32x32 pixels", 28: "28x28 pixels", 24: "24x24 pixels, shrunk"},
+            rare=True,
         ),
     ] = 32

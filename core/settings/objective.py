@@ -20,9 +20,7 @@ class ObjectiveSettings(NetworkSettings):
         str,
         _setting(
             "Objective",
-            "Cross-entropy learns to name the class. The triplet loss learns distances: an anchor shall be closer to "
-            "an image of its own class than to one of another class, by at least the margin. The supervised "
-            "contrastive loss (arXiv:2004.11362) compares each image with all others of the batch at once.",
+            " ".join(objective.about for objective in OBJECTIVES.values() if objective.about),
             choices={name: objective.title for name, objective in OBJECTIVES.items()},
         ),
     ] = "triplet"
@@ -35,6 +33,7 @@ class ObjectiveSettings(NetworkSettings):
             high=1024,
             unit="numbers",
             when=lambda values: OBJECTIVES[values["objective"]].embeds,
+            rare=True,
         ),
     ] = 128
     sampling: Annotated[
@@ -71,6 +70,7 @@ class ObjectiveSettings(NetworkSettings):
             high=1000,
             unit="epochs",
             when=lambda values: has_triplet_loss(values) and selection_of(values) not in ("drawn", "all"),
+            rare=True,
         ),
     ] = 0
     triplets: Annotated[
@@ -126,6 +126,7 @@ class ObjectiveSettings(NetworkSettings):
             high=256,
             unit="classes",
             when=lambda values: sampling_of(values) == "balanced",
+            rare=True,
         ),
     ] = 0
     images_per_class: Annotated[
@@ -171,6 +172,7 @@ class ObjectiveSettings(NetworkSettings):
             "the many right ones.",
             choices={"all": "All triplets", "active": "Active triplets"},
             when=lambda values: has_triplet_loss(values) and values["triplet_loss"] == "margin",
+            rare=True,
         ),
     ] = "all"
     triplet_weight: Annotated[
@@ -182,6 +184,7 @@ class ObjectiveSettings(NetworkSettings):
             high=100.0,
             step=0.1,
             when=of_objective("triplet_weight"),
+            rare=True,
         ),
     ] = 0.5
     temperature: Annotated[
@@ -194,6 +197,7 @@ class ObjectiveSettings(NetworkSettings):
             high=10.0,
             step=0.05,
             when=of_objective("temperature"),
+            rare=True,
         ),
     ] = 0.1
     label_smoothing: Annotated[
@@ -206,5 +210,6 @@ class ObjectiveSettings(NetworkSettings):
             high=0.9,
             step=0.05,
             when=of_objective("label_smoothing"),
+            rare=True,
         ),
     ] = 0.0

@@ -22,6 +22,7 @@ class PredictionSettings(TrainingSettings):
             "the k nearest; the nearest representative, which is the training image closest to its class's mean; or "
             "the nearest mean. Automatic: softmax if there is a class head, otherwise the k nearest.",
             choices={"auto": "Automatic"} | CLASSIFIERS,
+            rare=True,
         ),
     ] = "auto"
     neighbours: Annotated[
@@ -33,6 +34,7 @@ class PredictionSettings(TrainingSettings):
             high=100_000,
             unit="images",
             when=lambda values: classifier_of(values) in ("knn", "knn_weighted"),
+            rare=True,
         ),
     ] = 5
     seed: Annotated[
@@ -42,6 +44,7 @@ class PredictionSettings(TrainingSettings):
             "Start of every random draw. The same settings with the same seed give the same run on the same machine.",
             low=0,
             high=2**31 - 1,
+            rare=True,
         ),
     ] = 0
     precision: Annotated[
@@ -51,6 +54,7 @@ class PredictionSettings(TrainingSettings):
             "Automatic takes bfloat16 where the processor has it in hardware, otherwise float32. What was used is kept "
             "with the run.",
             choices=PRECISIONS,
+            rare=True,
         ),
     ] = "auto"
     threads: Annotated[
@@ -62,5 +66,6 @@ class PredictionSettings(TrainingSettings):
             low=0,
             high=64,
             unit="threads",
+            rare=True,
         ),
     ] = 0

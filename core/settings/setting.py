@@ -64,6 +64,7 @@ class Setting:
     too_many: str = "are too many"
     choices: dict[Any, str] | None = None
     when: Callable[[dict], bool] = always
+    rare: bool = False  # few need it: the form folds it away
     name: str = ""
     type: Any = None
     default: Any = None

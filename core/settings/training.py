@@ -70,6 +70,7 @@ class TrainingSettings(ObjectiveSettings):
             step=0.5,
             unit="epochs",
             when=only("schedule", "step", "cosine"),
+            rare=True,
         ),
     ] = 0.0
     decay_factor: Annotated[
@@ -81,6 +82,7 @@ class TrainingSettings(ObjectiveSettings):
             high=100.0,
             step=1.0,
             when=only("schedule", "step"),
+            rare=True,
         ),
     ] = 3.0
     decay_every: Annotated[
@@ -92,6 +94,7 @@ class TrainingSettings(ObjectiveSettings):
             high=1000,
             unit="epochs",
             when=only("schedule", "step"),
+            rare=True,
         ),
     ] = 4
     momentum: Annotated[
@@ -103,12 +106,18 @@ class TrainingSettings(ObjectiveSettings):
             high=0.999,
             step=0.05,
             when=only("optimiser", "sgd"),
+            rare=True,
         ),
     ] = 0.9
     weight_decay: Annotated[
         float,
         _setting(
-            "Weight decay", "Pulls every weight towards zero, against overfitting.", low=0.0, high=1.0, step=0.0001
+            "Weight decay",
+            "Pulls every weight towards zero, against overfitting.",
+            low=0.0,
+            high=1.0,
+            step=0.0001,
+            rare=True,
         ),
     ] = 0.0
     weight_average: Annotated[
@@ -120,6 +129,7 @@ class TrainingSettings(ObjectiveSettings):
             low=0.0,
             high=0.9999,
             step=0.01,
+            rare=True,
         ),
     ] = 0.0
     norm_momentum: Annotated[
@@ -131,6 +141,7 @@ class TrainingSettings(ObjectiveSettings):
             low=0.001,
             high=1.0,
             step=0.1,
+            rare=True,
         ),
     ] = 0.1
     augmentation: Annotated[
@@ -152,6 +163,7 @@ class TrainingSettings(ObjectiveSettings):
             "stay as they are.",
             items=(0, MOST_LEFT_OUT),
             too_many="images are too many to leave out",
+            rare=True,
         ),
     ] = ()
     validation_share: Annotated[

@@ -5,9 +5,10 @@ import re
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from app import navigation
 from tests.app.conftest import ROOT
 
-PAGES = ["home", "train", "embedding", "try", "mistakes", "runs"]  # as in app/navigation.py
+PAGES = [name for name in navigation.PAGES if name != "class"]  # that of the class only where it shares the lab
 
 
 def open_page(page: str, run: str = "") -> AppTest:

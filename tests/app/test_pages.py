@@ -24,13 +24,20 @@ from tests.app.conftest import ROOT
 from tests.app.pages import PAGES, go, open_page, texts
 from tests.core.folders import write_set
 
+HINTS = {"home": "What to do first", "train": "press **Start**"}
+HINTS |= dict.fromkeys(("runs", "embedding", "try", "mistakes"), "Train one first")
 
-@pytest.mark.parametrize(
-    ("page", "hint"),
-    list(zip(PAGES, ("What to do first", "press **Start**", *["Train one first"] * 4), strict=True)),
-)
+
+@pytest.mark.parametrize(("page", "hint"), HINTS.items())
 def test_every_page_without_runs_says_what_to_do(lab, page, hint):
     assert hint in texts(open_page(page))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_without_anything_explains_itself(tmp_path, monkeypatch, page):
+    for each in ("DATA", "RUNS", "PICS", "UPLOADS"):
+        monkeypatch.setenv(f"TRIPLETLAB_{each}", str(tmp_path / each))
+    open_page(page)  # without a traceback
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -168,7 +168,7 @@ def test_every_objective_gives_the_network_a_gradient(objective, selection):
     loss, diagnostics = objectives.batch_loss(outputs, DRAWN, config, 1, generator(5))
     loss.backward()
     needs = OBJECTIVES[objective]
-    for values, wanted in ((outputs.logits, needs.classifies), (outputs.embeddings, objective != "cross_entropy")):
+    for values, wanted in ((outputs.logits, needs.classifies), (outputs.embeddings, needs.compares)):
         assert (values.grad is not None) == wanted
         assert not wanted or (values.grad.isfinite().all() and values.grad.abs().max() > 0)
     assert all(math.isfinite(value) for value in diagnostics.values())
@@ -228,4 +228,4 @@ def test_held_back_contrastive_loss(count):
 def test_one_image_a_class_makes_no_triplet(objective):
     outputs = outputs_of(3)
     found = objectives.held_back_loss(outputs, torch.tensor([0, 1, 2]), RunConfig(objective=objective))
-    assert (found is None) == (objective != "cross_entropy")
+    assert (found is None) == OBJECTIVES[objective].compares

@@ -77,6 +77,9 @@ def test_every_choice_has_what_it_names():
     for kind in ARCHITECTURES.values():
         assert set(kind.settings) <= set(FIELDS)
         assert callable(load(kind.make))
+    for name, objective in OBJECTIVES.items():
+        assert set(objective.settings) <= applying(objective=name), name  # each shown with it
+        assert all(callable(load(f"{objective.module}:{each}")) for each in ("batch_loss", "held_back_loss"))
     for selection in SELECTIONS.values():
         assert callable(load(selection.rule))
     assert set(TRIPLET_SAMPLINGS) < set(SAMPLINGS)
@@ -203,7 +206,7 @@ def test_sampling_and_selection(values, batches, counted):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_the_classifier(objective):
-    expected = {"cross_entropy": "softmax", "cross_entropy_triplet": "softmax"}.get(objective, "knn")
+    expected = "softmax" if OBJECTIVES[objective].classifies else "knn"
     assert RunConfig(objective=objective).predicts == expected
     for classifier in set(CLASSIFIERS) - {"softmax"}:
         assert RunConfig(objective=objective, classifier=classifier).predicts == classifier
