@@ -26,7 +26,20 @@ def page(name: str):
 def run() -> None:
     """Draws the bar of pages and the page in the address; that of the class only where there is one."""
     shown = [name for name in PAGES if name != "class" or access.shared()]
-    st.navigation([page(name) for name in shown], position="top").run()
+    pages = [page(name) for name in shown]
+    current = st.navigation(pages, position="top")
+    _keys(current, pages)
+    current.run()
+
+
+def _keys(current, pages: list) -> None:
+    """The keys that do something, in the bar of pages; style.css keeps them out of the way."""
+    place = next((place for place, each in enumerate(pages) if each.url_path == current.url_path), 0)
+    here = "S start · P pause, resume · " if current.title == PAGES["train"][0] else ""
+    with st.container(key="keys"):
+        st.html(f'<span title="Not while you type into a field.">Keys: {here}N next page</span>')
+        if st.button("Next page", key="next_page", shortcut="N"):
+            st.switch_page(pages[(place + 1) % len(pages)])
 
 
 def link(name: str, label: str, **address: str) -> None:

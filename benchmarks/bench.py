@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import baseline, kernels, large, overhead, presets, results
+from benchmarks import baseline, kernels, large, live_page, overhead, presets, results
 from core import experiment, places
 from core.analysis import mistakes
 from core.dataset import loader
@@ -201,7 +201,7 @@ def neighbours(images: loader.DataSet) -> Iterator[Row]:
 
 def dashboard(images: loader.DataSet) -> Iterator[Row]:
     """A run in the dashboard with a live page open against one at the command line."""
-    found = overhead.measure_dashboard(folder=images.folder)
+    found = live_page.measure_dashboard(folder=images.folder)
     yield _overhead("training with one live page open, against the command line", found)
 
 

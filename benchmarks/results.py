@@ -175,6 +175,15 @@ def overheads() -> list[str]:
     return markdown(columns, rows)
 
 
+def clicks() -> list[str]:
+    """How soon the page answered while a run went on, a line a measurement."""
+    rows = read("clicks")
+    if rows.empty:
+        return ["Not measured yet: `python -m benchmarks.overhead clicks`."]
+    rows = rows.drop(columns=["python", "torch"])
+    return markdown(list(rows.columns), rows.to_numpy().tolist())
+
+
 def clients() -> list[str]:
     """Each time that many browsers looked at one run."""
     rows = read("clients")
@@ -203,6 +212,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "presets": all_presets,
     "bench": bench,
     "overhead": overheads,
+    "clicks": clicks,
     "clients": clients,
     "pages": pages,
 }

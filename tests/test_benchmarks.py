@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import baseline, bench, clients, crossval, kernels, overhead, results
+from benchmarks import baseline, bench, clients, crossval, kernels, live_page, overhead, pairs, results
 from benchmarks import presets as preset_runs
 from core.analysis import mistakes
 from core.analysis.embedded import Embedded
@@ -169,7 +169,7 @@ def test_trainings_in_turns_have_their_own_seconds():
             turns.append(name)
             yield {"epoch": epoch}
 
-    slow, fast = overhead._in_turns(training("slow", 0.05, 3), training("fast", 0.0, 2))
+    slow, fast = pairs.in_turns(training("slow", 0.05, 3), training("fast", 0.0, 2))
     assert turns == ["slow", "fast", "fast", "slow", "slow"]  # whoever was last begins
     assert slow.weights == {"epoch": 2}
     assert slow.seconds >= 0.15
@@ -177,6 +177,12 @@ def test_trainings_in_turns_have_their_own_seconds():
 
 
 def test_the_lab_and_the_loop_that_it_is_compared_with_end_with_the_same_weights(digits):
-    found = overhead.measure_loop("quick", epochs=2, pairs=1, folder=digits.folder)  # an error if they do not
+    found = overhead.measure_loop("quick", epochs=2, count=1, folder=digits.folder)  # an error if they do not
     assert found["rows"][0]["our_seconds"] > 0
     assert found["lowest"] == found["highest"] == found["ratio"] > 0
+
+
+def test_ninety_five_of_a_hundred_clicks_are_as_soon_as_said():
+    assert live_page._share([float(each) for each in range(100, 0, -1)], 0.95) == 95
+    assert live_page._share([3.0], 0.95) == 3
+    assert live_page._share([1.0, 9.0], 0.95) == 9

@@ -14,6 +14,8 @@ from core.runs.store import Run
 RUN_COLOURS = ["#2389bd", "#e07b00", "#1f9e77", "#b667b9", "#9c6b4e"]
 RUN_COLOURS += ["#5b6ee1", "#b5a800", "#12a5b5", "#d45fa0", "#7c8a99"]
 _MARKERS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon"]  # where colours are the same
+_ABOVE = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 14}}
+_BESIDE = {"orientation": "v", "x": 1.02, "y": 1, "xanchor": "left", "yanchor": "top"}
 X_AXES = {"epoch": "Epochs", "images": "Images seen", "seconds": "Seconds"}
 
 
@@ -41,8 +43,11 @@ def positions(history: pd.DataFrame, axis: str, images_an_epoch: int, steps_an_e
     return epochs * images_an_epoch if axis == "images" else epochs
 
 
-def accuracy_curves(lines: Sequence[Line], axis: str, logarithmic: bool) -> go.Figure:
-    """Test accuracy in percent as full lines with a marker of the run's own, train accuracy dashed and fainter."""
+def accuracy_curves(lines: Sequence[Line], axis: str, logarithmic: bool, beside: bool = False) -> go.Figure:
+    """Test accuracy in percent as full lines with a marker of the run's own, train accuracy dashed and fainter.
+
+    The legend stands above the curves, or `beside` them.
+    """
     figure = go.Figure()
     for number, line in enumerate(lines):
         shared = {"x": line.x, "legendgroup": line.name}
@@ -67,7 +72,7 @@ def accuracy_curves(lines: Sequence[Line], axis: str, logarithmic: bool) -> go.F
         )
     figure.update_layout(
         margin={"l": 62, "r": 12, "t": 34, "b": 48},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 14}},
+        legend=_BESIDE if beside else _ABOVE,
         xaxis={"title": X_AXES[axis].lower(), "type": "log" if logarithmic else "linear"}
         | ({} if logarithmic else {"rangemode": "tozero"}),
         yaxis={"title": "accuracy (full: test, dashed: train)", "ticksuffix": "%"},

@@ -21,6 +21,7 @@ from core.runs.store import Run
 from core.settings.presets import PRESETS
 
 _SHOWN = 60  # images of a group at once
+_NAMED = 3  # runs whose names the legend has room for; more are called by their letters
 _SENTENCES = 3  # pairs that are told at once
 
 
@@ -73,28 +74,29 @@ def curves(runs: Sequence[Run], letters: dict[str, str]) -> None:
         )
         logarithmic = st.toggle("Logarithmic", key="compare_log")
         place = st.container(width="content")
-    figure = _figure(runs, letters, axis, logarithmic)
+    names = letters if len(runs) <= _NAMED else {run_id: name[0] for run_id, name in letters.items()}  # as in the table
     with place:
         st.download_button(
             "Chart (HTML)",
-            lambda: standalone.page("Test accuracy", [figure]),
+            lambda: standalone.page("Test accuracy", [_figure(runs, letters, axis, logarithmic, beside=True)]),
             file_name="comparison.html",
             mime="text/html",
             on_click="ignore",
             type="tertiary",
             help="This chart as a page that needs no network: zoom, hide curves, point at them.",
         )
+    figure = _figure(runs, names, axis, logarithmic)
     live_chart(figure, key="compared", height=360, alt="accuracy of the chosen runs")
 
 
-def _figure(runs: Sequence[Run], letters: dict[str, str], axis: str, logarithmic: bool):
+def _figure(runs: Sequence[Run], letters: dict[str, str], axis: str, logarithmic: bool, beside: bool = False):
     lines = {}
     for run in runs:
         history = store.history(run)
         x = drawing.positions(history, axis, images_an_epoch(run), run.steps_per_epoch)
         accuracies = [history[name].to_numpy(float) for name in ("train_accuracy", "test_accuracy")]
         lines[run.id] = drawing.Line(letters[run.id], drawing.run_colour(run), x, *accuracies)
-    figure = drawing.accuracy_curves(list(lines.values()), axis, logarithmic)
+    figure = drawing.accuracy_curves(list(lines.values()), axis, logarithmic, beside)
     for group in compare.same_but_for_seed({run.id: run.config.plain() for run in runs}):
         if len(group) > 1:
             name = f"{len(group)} seeds ({', '.join(letters[each][0] for each in group)})"

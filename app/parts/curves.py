@@ -21,39 +21,34 @@ def smoothing() -> int:
     return st.selectbox("Smoothing", SMOOTHINGS, key="smoothing", **options)
 
 
-def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> None:
-    """Loss and accuracy; triplets and distances where there are any; the learning rate and the microscope.
-
-    `done` is the share of the training that is over.
-    """
+def figures(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> dict[str, tuple]:
+    """The charts of a run by name, each with what it shows in words; `done` is the share of it that is over."""
     span = (run.steps_per_epoch, run.config.epochs)
     sheet = published(run.config.preset)
-    figures = {
+    found = {
         "loss": (charts.loss_curves(history, steps, *span, sheet, smoothed), "loss over epochs"),
-        "accuracy": (
-            charts.accuracy_curves(history, *span, sheet, ended_early(run, history)),
-            "accuracy over epochs",
-        ),
+        "accuracy": (charts.accuracy_curves(history, *span, sheet, ended_early(run, history)), "accuracy over epochs"),
     }
-    triplets = run.config.learns.triplets
-    if triplets:
-        figures["triplets"] = (
-            charts.share_curves(history, steps, *span),
-            "shares of easy, semi-hard and hard triplets over epochs",
-        )
-        figures["distances"] = (
-            charts.distance_curves(history, steps, *span),
-            "distances in the embedding space over epochs",
-        )
+    if run.config.learns.triplets:
+        shares, distances = charts.share_curves(history, steps, *span), charts.distance_curves(history, steps, *span)
+        found["triplets"] = (shares, "shares of easy, semi-hard and hard triplets over epochs")
+        found["distances"] = (distances, "distances in the embedding space over epochs")
+    rate = charts.rate_curve(run.config, run.steps_per_epoch, done)
+    return found | {"rate": (rate, "learning rate over epochs")}
+
+
+def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> None:
+    """Loss and accuracy; triplets and distances where there are any; the learning rate and the microscope."""
+    found = figures(run, history, steps, done, smoothed)
     for row in (("loss", "accuracy"), ("triplets", "distances")):
-        for column, name in zip(st.columns(2) if row[0] in figures else (), row, strict=False):
+        for column, name in zip(st.columns(2) if row[0] in found else (), row, strict=False):
             with column:
-                _chart(run, name, *figures[name])
-    if triplets:
+                _chart(run, name, *found[name])
+    if "triplets" in found:
         _words(history)
     left, right = st.columns([1, 2])
     with left:
-        _chart(run, "rate", charts.rate_curve(run.config, run.steps_per_epoch, done), "learning rate over epochs")
+        _chart(run, "rate", *found["rate"])
     with right:
         microscope.show(run)
 

@@ -85,7 +85,7 @@ def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None]
             _picker(chosen, runs, called, key)
         projected = session.projected()
         words = "Back to the form" if projected else "For a projector: large type, thick lines, no form"
-        st.button("⛶", key="projector", type="tertiary", on_click=_switch, help=words)
+        st.button("", icon=":material/fullscreen:", key="projector", type="tertiary", on_click=_switch, help=words)
     if session.projected():
         st.html(_PROJECTOR)
 

@@ -5,10 +5,11 @@ from importlib.util import find_spec
 
 import streamlit as st
 
-from app import access, actions, session
-from app.parts import header, messages
+from app import access, actions, reading, session
+from app.drawing import standalone
+from app.parts import curves, header, messages
 from core.exchange.downloads import DOWNLOADS, file_name
-from core.runs import trash
+from core.runs import store, trash
 from core.runs.checks import LONGEST_NAME
 from core.runs.files import StoreError
 from core.runs.store import Run
@@ -65,7 +66,18 @@ def _name(ticked: list[Run]) -> None:
 
 
 def downloads(run: Run) -> None:
-    """A button for each kind of file that can be taken of a run."""
+    """A button for each kind of file that can be taken of a run, and one for its charts."""
+    st.download_button(
+        "Charts, a page that needs no network",
+        partial(_charts, run),
+        file_name=f"{run.id}-charts.html",
+        mime="text/html",
+        on_click="ignore",
+        disabled=not run.result,
+        help="As on Train: zoom, hide curves, point at them." if run.result else "After its first epoch.",
+        key="download_charts",
+        width="stretch",
+    )
     for kind, each in DOWNLOADS.items():
         refused = each.weights and not access.actor().may_change(run.owner)
         missing = [package for package in _NEEDS.get(kind, ()) if not find_spec(package)]
@@ -82,6 +94,16 @@ def downloads(run: Run) -> None:
             key=f"download_{kind}",
             width="stretch",
         )
+
+
+def _charts(run: Run) -> bytes:
+    """The charts of a run as one HTML page."""
+    history, steps = store.history(run), store.steps(run)
+    done = float(len(history)) / run.config.epochs
+    found = curves.figures(run, history, steps, done, smoothed=0)
+    return standalone.page(
+        header.names(reading.all_runs()).get(run.id, run.title), [each for each, _ in found.values()]
+    )
 
 
 @st.dialog("Move to the trash?", on_dismiss=lambda: session.remember("to_delete", ()))

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import access, actions, exercise, navigation, reading, session
-from app.parts import curves, form, header, members, messages, outlook
+from app.parts import curves, form, header, members, messages, outlook, run_bar
 from app.parts.messages import duration, percent
 from core.runs import store
 from core.runs.files import StoreError
@@ -144,7 +144,7 @@ def controls(run: Run) -> None:
     elif run.active:
         ending = run.status in ("pausing", "stopping")
         pause, stop = partial(actions.pause, run), partial(actions.stop, run)
-        button("Pause", "pause", (), pause, "Saves at the next step and ends.", disabled=ending)
+        button("Pause", "pause", (), pause, "Saves at the next step and ends.", disabled=ending, shortcut="P")
         kept = "Ends at the next step and tests the model so far, which is kept."
         button("Stop", "stop", (), stop, kept, disabled=run.status == "stopping")
     elif resumable(run):
@@ -152,7 +152,8 @@ def controls(run: Run) -> None:
         what = (run.status, reading.goes_on_at(run))
         button("One step", "one_step", what, step, "Trains a single batch; the microscope shows what it changed.")
         resume = partial(actions.resume, run)
-        button("Resume", "resume", (), resume, "Goes on as if there had been no interruption.", type="primary")
+        same = "Goes on as if there had been no interruption."
+        button("Resume", "resume", (), resume, same, type="primary", shortcut="P")
     elif run.status == "done":
         more_epochs(run, button)
     if not run.active and actor.takes_part:
@@ -268,7 +269,8 @@ def next_run() -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="start_line"):
         st.subheader("Next run", width="stretch", anchor=False)
         takes_part = access.actor().takes_part
-        pressed = st.button("Start", type="primary", key="start", disabled=config is None or not takes_part)
+        dead = config is None or not takes_part
+        pressed = st.button("Start", type="primary", key="start", disabled=dead, shortcut="S")
     if not takes_part:
         members.line()
     members.allowance()
@@ -308,6 +310,8 @@ def this_run() -> None:
             with st.container(horizontal=True):
                 navigation.link("mistakes", f"→ See the {run.result.mistakes} mistakes")
                 navigation.link("embedding", "→ See the embedding")
+                with st.popover("Export", key="export"):
+                    run_bar.downloads(run)
         own_settings(run, header.names(runs)[run.id])
     if run is None or not run.active:
         shown = [run] if run else []

@@ -28,7 +28,7 @@ def field(page, name: str):
 
 
 def start(page):
-    return page.get_by_role("button", name="Start", exact=True)
+    return page.locator(".st-key-start button").first
 
 
 def enter(page, name: str, text: str) -> None:
@@ -141,8 +141,8 @@ def test_the_runs_buttons_and_start_are_in_view_and_near_for_a_keyboard(dashboar
         writer.update(status="running")
         with open_page(f"{dashboard}/train?run={writer.id}", 1280, 720) as page:
             shown(page)
-            for name in ("Start", "Pause", "Stop"):
-                button = page.get_by_role("button", name=name, exact=True)
+            for name in ("start", "pause", "stop"):
+                button = page.locator(f".st-key-{name} button").first
                 box = button.bounding_box()
                 assert box["y"] + box["height"] < 720, name
             charts = page.locator(".js-plotly-plot")

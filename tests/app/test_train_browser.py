@@ -27,7 +27,7 @@ def test_one_step_of_a_paused_run_shows_what_it_changed(dashboard, lab, tiny, di
             seen.append(event)
     with open_page(f"{dashboard}/train?run={writer.id}", 1280, 1200) as page:
         page.get_by_text("Microscope: epoch 1, step 1").wait_for(timeout=60_000)
-        page.get_by_role("button", name="One step", exact=True).click()
+        page.locator(".st-key-one_step button").first.click()
         page.get_by_text("Microscope: epoch 1, step 2").wait_for(timeout=90_000)
         expect(page.get_by_text("Resume goes on at epoch 1, step 3.")).to_be_visible(timeout=90_000)
         assert store.read(writer.folder).status == "paused"

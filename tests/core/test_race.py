@@ -178,7 +178,8 @@ def test_a_process_that_ends_interrupts_all(digits, tmp_path, monkeypatch):
     while not store.read(tmp_path / made.runs[2]).result:
         threading.Event().wait(0.01)
     assert own.shutdown(SOON)
-    assert [run.status for run in race.runs_of(made, tmp_path)] == ["interrupted"] * 3
+    ended = race.runs_of(made, tmp_path)
+    assert [run.status for run in ended] == ["interrupted"] * 3, [run.error for run in ended]
     assert len(race.reopen(made, digits, tmp_path)) == 3
 
 
