@@ -205,6 +205,27 @@ def pages() -> list[str]:
     return markdown(columns, cells)
 
 
+def maps() -> list[str]:
+    """The newest measurement of the maps of each number of images."""
+    columns = [
+        "images",
+        "first map",
+        "next frame",
+        "second opening",
+        "payload",
+        "picture of a point",
+        "date",
+        "processor",
+    ]
+    rows = []
+    for count, kept in read("maps").groupby("images") if len(read("maps")) else ():
+        row = kept.iloc[-1]
+        seconds = [f"{row[name]:.2f} s" for name in ("first_map", "next_frame", "second_opening")]
+        hover = f"{row['hover_ms']:.0f} ms, at most {row['slowest_hover_ms']:.0f} ms"
+        rows.append([f"{count:,}", *seconds, f"{row['payload_MB']:.1f} MB", hover, row["date"], row["processor"]])
+    return markdown(columns, rows) if rows else ["(not measured yet)"]
+
+
 # The documents
 
 TABLES: dict[str, Callable[[], list[str]]] = {
@@ -215,6 +236,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "clicks": clicks,
     "clients": clients,
     "pages": pages,
+    "maps": maps,
 }
 
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from benchmarks import baseline, bench, clients, crossval, kernels, live_page, overhead, pairs, results
+from benchmarks import maps as map_costs
 from benchmarks import presets as preset_runs
-from core.analysis import mistakes
+from core.analysis import mistakes, projection
 from core.analysis.embedded import Embedded
 from core.learning import machine
+from core.runs import store
 from core.settings import presets
 from core.settings.config import RunConfig
 
@@ -186,3 +188,14 @@ def test_ninety_five_of_a_hundred_clicks_are_as_soon_as_said():
     assert live_page._share([float(each) for each in range(100, 0, -1)], 0.95) == 95
     assert live_page._share([3.0], 0.95) == 3
     assert live_page._share([1.0, 9.0], 0.95) == 9
+
+
+def test_what_maps_cost(digits, tmp_path):
+    found = map_costs.measure(digits, len(digits.train.ids) + len(digits.test.ids), tmp_path, browse=False)
+    assert found["images"] == 72
+    assert found["first_map"] > found["second_opening"] >= 0
+    (run,) = store.list_runs(tmp_path / "runs")
+    assert (run.status, run.result.epochs) == ("done", 2)
+    spread = [projection.knn_accuracy(np.concatenate(store.embedded(run, epoch)[:2]),
+              np.concatenate([digits.train.labels, digits.test.labels]), 48) for epoch in (0, 2)]  # fmt: skip
+    assert spread[0] <= spread[1] == 1
