@@ -38,6 +38,7 @@ class Client(threading.Thread):
         self.url, self.run_id, self.ended = url, run, ended
         self.redraws: list[float] = []
         self.error = ""
+        self.page = ""  # as the server calls it, once it has answered
 
     def run(self) -> None:
         address = self.url.replace("http", "ws", 1) + "/_stcore/stream"
@@ -55,18 +56,21 @@ class Client(threading.Thread):
         """Asks for the page, or for one part of it; returns the part that wants to be drawn again, and when."""
         message = BackMsg()
         message.rerun_script.query_string = f"run={self.run_id}"
-        message.rerun_script.page_name = "train"
+        message.rerun_script.page_name = "" if self.page else "train"
+        message.rerun_script.page_script_hash = self.page
         message.rerun_script.fragment_id = fragment
         socket.send(message.SerializeToString())
         while True:
             answer = ForwardMsg.FromString(socket.recv(timeout=PATIENCE))
             kind = answer.WhichOneof("type")
-            if kind == "auto_rerun":
+            if kind == "new_session":
+                self.page = answer.new_session.page_script_hash
+            elif kind == "auto_rerun":
                 fragment, interval = answer.auto_rerun.fragment_id, answer.auto_rerun.interval
             elif kind == "delta" and answer.delta.new_element.WhichOneof("type") == "exception":
                 raise RuntimeError(answer.delta.new_element.exception.message)
-            elif kind == "script_finished":
-                return fragment, interval
+            elif kind == "script_finished" and answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                return fragment, interval  # else the page begins anew, and its answer is still to come
 
 
 def measure(clients: int, seconds: float, folder: Path) -> dict:
