@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from app import access, disconnected
 from app.entrance import PATH, Entrance
 from app.guard import Guard
-from core import control, places
+from core import control, places, workers
 from core.classroom import codes
 from core.dataset import bar, sources
 from core.dataset.loader import DataError
@@ -26,6 +26,7 @@ from core.exchange import deleted
 from core.runs.files import StoreError
 from core.runs.queue import queue
 
+MOST_WORKERS = 64
 HANDLES = 8192  # files and connections; forty browsers need some hundred
 
 
@@ -40,6 +41,8 @@ def main() -> int:
     if problem := _port_problem(options):
         print(f"error: {problem}", file=sys.stderr)
         return 1
+    if options.workers:
+        os.environ[workers.WORKERS] = str(options.workers)
     _allow_more_files()
     _end_with_the_terminal()
     _prepare_data(options)
@@ -65,9 +68,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a name by which others reach it, of a proxy"
     )
+    parser.add_argument(
+        "--workers", type=_workers, metavar="N", help="train N runs at a time, each in a process of its own"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the runs that were interrupted")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     return parser.parse_args()
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 1 to {MOST_WORKERS}")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -165,7 +165,8 @@ def replay(run: Run, images: DataSet, actor: Actor = TEACHER) -> None:
 def find_rate(config: RunConfig, images: DataSet, actor: Actor = TEACHER) -> None:
     """Tests learning rates in the background, see core/rate_finding.py. Raises ConfigError or StoreError."""
     actor.check_takes_part("test learning rates")
-    rate_finding.begin(config, images, actor.name)
+    with _admitted(actor, places.runs_folder()):
+        rate_finding.begin(config, images, actor.name)
 
 
 def end_rate_test(config: RunConfig, images: DataSet, actor: Actor = TEACHER) -> None:

@@ -65,7 +65,7 @@ def begin(config: RunConfig, images: DataSet, owner: str = "") -> None:
     def dropped(_) -> None:
         about.ended, about.error = True, "The test was ended before its turn."
 
-    queue().submit(name, lambda control: _tested(config, images, about, control), dropped=dropped)
+    queue().submit(name, lambda control: _tested(config, images, about, control), dropped=dropped, owner=owner)
 
 
 def end(config: RunConfig, images: DataSet) -> None:

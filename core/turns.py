@@ -4,12 +4,14 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
-from core import race
+from core import race, workers
 from core.dataset.loader import DataSet
 from core.learning import memory
 from core.learning.events import StepDone
 from core.learning.states import Control, Request, Status
+from core.runs import store, writing
 from core.runs.files import StoreError
 from core.runs.queue import Closed, queue
 from core.runs.writing import RunWriter
@@ -41,21 +43,48 @@ def submit_all(writers: Sequence[RunWriter], images: DataSet) -> None:
 
 def enqueue(writer: RunWriter, images: DataSet, train: Train) -> None:
     """Puts a run that waits already into the queue. Raises Closed, the run dropped."""
+    watched = workers.wanted() > 0 and train in (whole, fairly)
+    start = partial(_watched, writer, images) if watched else partial(_train, writer, images, train)
     try:
         queue().submit(
             writer.id,
-            lambda control: _train(writer, images, control, train),
+            start,
             told=lambda request: writer.announce(request.heard),
             dropped=lambda request: _drop(writer, request),
             asked=writer.requested,
             owner=writer.record.owner,
+            alone=not watched,
         )
     except Closed:
         _drop(writer, Request.LEAVE)
         raise
 
 
-def _train(writer: RunWriter, images: DataSet, control: Control, train: Train) -> Iterator:
+def _watched(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
+    """Has a run trained in a process of its own; a student's run gives way as in `fairly`."""
+    end, owner = math.inf, writer.record.owner
+    gave_way = False
+
+    def over() -> bool:
+        nonlocal gave_way, end
+        if owner and end == math.inf and store.read(writer.folder).status == Status.RUNNING:
+            end = time.monotonic() + LONGEST_TURN  # what comes before does not count, or a turn might bring nothing
+        gave_way = gave_way or (bool(owner) and time.monotonic() > end and _others_wait(owner))
+        return gave_way
+
+    yield from workers.train(writer, images, control, over)
+    run = store.read(writer.folder)
+    if gave_way and run.status == Status.PAUSED and not control():
+        with suppress(Closed):
+            submit(writing.reopen(run, images), images)
+
+
+def _others_wait(owner: str) -> bool:
+    now = queue().at_work()
+    return any(each != owner for each in now.waiting)
+
+
+def _train(writer: RunWriter, images: DataSet, train: Train, control: Control) -> Iterator:
     writer.take_turn()
     try:
         with writer:
@@ -99,7 +128,7 @@ def fairly(writer: RunWriter, images: DataSet, control: Control) -> Iterator:
         nonlocal over
         if request := control() or writer.requested():
             return request
-        over = over or (time.monotonic() > end and queue().count(writer.record.owner) < len(queue().names()))
+        over = over or (time.monotonic() > end and _others_wait(writer.record.owner))
         return Request.PAUSE if over else None
 
     for event in experiment.run(writer, images, asked):

@@ -21,7 +21,7 @@ VIEWS = sorted((ROOT / "app" / "views").rglob("*.py"))
 # Each part of core may import itself and those before it, never those after
 CHAPTERS = ["places", "settings", "dataset", "networks", "analysis", "learning", "runs", "classroom", "untrained"]
 CHAPTERS += ["maps", "classifying", "evaluation", "recorder", "experiment", "measuring", "replay", "rate_finding"]
-CHAPTERS += ["race", "turns", "exchange", "control", "commands", "__main__"]
+CHAPTERS += ["race", "workers", "turns", "exchange", "control", "commands", "__main__"]
 STRANGERS = [("dataset", "networks"), ("networks", "dataset")]  # do not know each other, whatever the order
 
 

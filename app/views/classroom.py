@@ -30,6 +30,7 @@ def for_the_teacher(group: Class) -> None:
     """Pause everybody, free a name."""
     st.button(
         "Pause everybody",
+        key="pause_everybody",
         on_click=actions.act,
         args=("class", ("pause_everybody",), actions.pause_everybody),
         help="Saves every run at its next step; whose it is can resume it.",
@@ -44,6 +45,7 @@ def for_the_teacher(group: Class) -> None:
         name = st.selectbox("A name", sorted(group.students, key=str.casefold), key="freed")
         st.button(
             "Free this name",
+            key="free_name",
             on_click=actions.act,
             args=("class", ("free", name), lambda: actions.free_name(name)),
             help="A student with another computer can then take it anew. Their runs stay theirs.",

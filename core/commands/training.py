@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core import control, places
+from core import control, places, workers
 from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say, silence
 from core.dataset import bar, loader, sources
 from core.dataset.loader import DataSet
 from core.learning import footprint
 from core.learning.rate_curve import RangeTest
-from core.learning.states import Request
+from core.learning.states import Control, Request
 from core.runs import store, writing
 from core.settings.config import applies, settings
 from core.settings.presets import PRESETS, changes, from_preset
@@ -30,6 +30,7 @@ def add(commands: Commands) -> None:
     add_preset(added).data().runs().option("--name", help="what to call the run")
     added = commands.add("resume", resume, "Go on with a run that was stopped, paused, interrupted or failed.")
     added.run().data_of_run()
+    added.option("--queue", default="", help=argparse.SUPPRESS)  # the lab's, which has handed the run over
     added.option("--add-epochs", type=positive, default=0, metavar="N", help="train N epochs more than it had")
     commands.add("pause", pause, "Save a run that is in training, here or in the dashboard, and let go of it.").run()
     commands.add("stop", stop, "Stop a run that is in training, here or in the dashboard; the model is kept.").run()
@@ -102,7 +103,12 @@ def resume(options) -> Result:
     say(f"{images.description}; loading PyTorch …")
     from core import experiment
 
-    return _drain(options, lambda: writing.reopen(run, images, options.add_epochs), experiment.run, images)
+    belongs = workers.belongs_to(options.queue, run.folder) if options.queue else lambda: None
+
+    def go_on(writer: writing.RunWriter, images: DataSet, control: Control) -> Iterator:
+        return experiment.run(writer, images, lambda: control() or belongs())
+
+    return _drain(options, lambda: writing.reopen(run, images, options.add_epochs, options.queue), go_on, images)
 
 
 @contextmanager

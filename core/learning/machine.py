@@ -43,6 +43,8 @@ def planned(config: RunConfig) -> Machine:
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(device) else "float32"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if (share := os.environ.get("TRIPLETLAB_CORES", "")).isdecimal():  # of a worker, see core/workers.py
+        cores = min(cores, max(1, int(share)))
     if precision == "bfloat16" and device == "cpu":
         # The threads of a bfloat16 convolution's backward pass wait for each other without sleeping. With a core that
         # is busy otherwise (the browser) two threads on two cores made 14 images a second, one thread 290.

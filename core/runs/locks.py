@@ -38,10 +38,13 @@ def is_locked(folder: Path) -> bool:
     return _waits(folder) or _held(folder / "run.lock") or _waits(folder)
 
 
-def locked(folder: Path) -> filelock.BaseFileLock:
-    """The lock of a run, taken. Raises StoreError if another process has it or it cannot be made."""
+def locked(folder: Path, queue: str = "") -> filelock.BaseFileLock:
+    """The lock of a run, taken. Raises StoreError if another process has it or it cannot be made.
+
+    `queue`: that of `queue_of`, in which the run waits and which has handed it over to this process.
+    """
     lock = _taken(folder)
-    if _waits(folder):
+    if _waits(folder) and _marked(folder) != folder.parent / queue:
         lock.release()
         raise _in_other_hands(folder)
     _remove_mark(folder)  # of a process that has ended
@@ -59,7 +62,7 @@ def wait(lock: filelock.BaseFileLock, folder: Path) -> None:
         with replacing(folder / MARK) as file:
             file.write(Path(queue.lock_file).name.encode())
     except StoreError:
-        _leave_queue(folder)
+        leave_queue(folder)
         raise
     lock.release()
 
@@ -76,15 +79,32 @@ def take_turn(folder: Path) -> filelock.BaseFileLock:
         _remove_mark(folder)
         return lock
     finally:
-        _leave_queue(folder)
+        leave_queue(folder)
+
+
+def queue_of(folder: Path) -> str:
+    """The name of this process's queue, for a process that shall take the turn of a run that waits in it."""
+    with _changing:
+        return Path(_queues[folder.parent][0].lock_file).name
+
+
+def waits_here(folder: Path) -> bool:
+    """Whether a run still waits in this process's queue, handed over or not."""
+    with _changing:
+        return folder.parent in _queues and _marked(folder) == Path(_queues[folder.parent][0].lock_file)
+
+
+def lives(folder: Path, queue: str) -> bool:
+    """Whether the process lives in whose queue a run had its turn."""
+    return bool(_QUEUE_FILE.fullmatch(queue)) and _held(folder.parent / queue)
 
 
 def _queue_lock(runs: Path) -> filelock.BaseFileLock:
     return _acquired(runs / f".queue-{secrets.token_hex(8)}.lock")
 
 
-def _leave_queue(folder: Path) -> None:
-    """Removes the process's own lock file with the last run that waited."""
+def leave_queue(folder: Path) -> None:
+    """Takes a run out of this process's queue; with the last one its lock file goes."""
     with _changing:
         queue, waiting = _queues[folder.parent]
         waiting.discard(folder)

@@ -7,6 +7,7 @@ The teacher's jobs come first, in their order; students take turns: the one whos
 """
 
 import atexit
+import os
 import sys
 import threading
 import types
@@ -203,7 +204,7 @@ def queue() -> RunQueue:
     home = sys.modules.setdefault("_tripletlab_queue", types.ModuleType("_tripletlab_queue"))
     with _lock:
         if not hasattr(home, "queue"):
-            home.queue = RunQueue()
+            home.queue = RunQueue(int(os.environ.get("TRIPLETLAB_WORKERS") or 1))
             atexit.register(home.queue.shutdown)
         return home.queue
 

@@ -38,13 +38,13 @@ class RunWriter:
     As a context manager it marks the run failed, with the reason, when an exception passes through.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, queue: str = ""):
         self.folder = folder
         self.id = folder.name
         self._changing = threading.Lock()
         self.steps = StepTable(folder)
         self._next_word = 0.0  # on an evaluation
-        self._lock = locks.locked(folder)
+        self._lock = locks.locked(folder, queue)
         try:
             file = folder / "run.json"
             self.record: RunRecord | None = RunRecord.read(file) if file.exists() else None
@@ -248,14 +248,15 @@ def _as_text(said: str) -> str:
     return said.encode(errors="replace").decode().replace("\0", "?")[:LONGEST_TEXT]
 
 
-def reopen(run: Run, images: DataSet, add_epochs: int = 0) -> RunWriter:
+def reopen(run: Run, images: DataSet, add_epochs: int = 0, queue: str = "") -> RunWriter:
     """The writer of a run that has ended before its last epoch, or that shall get some more; it is queued again.
 
+    `queue`: as in locks.locked.
     Raises StoreError if it cannot go on, with what to do, and ConfigError if there would be too many epochs.
     """
     if run.config is None:
         raise StoreError(run.error)
-    writer = RunWriter(run.folder)
+    writer = RunWriter(run.folder, queue)
     try:
         now = writer.record  # now that nobody else can change it
         if now.status == Status.DONE and now.result.epochs < run.config.epochs:

@@ -1,0 +1,149 @@
+"""Runs in processes of their own: the same numbers, steered through the folder, and each ends alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from core import control, experiment, turns, workers
+from core.classroom.roles import Actor, Role
+from core.runs import store, writing
+from core.runs.queue import RunQueue
+from core.runs.store import Run
+from tests.core.test_experiment import check_resumed
+
+SOON = 180  # seconds; each worker imports torch
+
+
+@pytest.fixture
+def two_workers(monkeypatch):
+    """The queue of a lab that was started with --workers 2."""
+    monkeypatch.setenv(workers.WORKERS, "2")
+    made = RunQueue(slots=2)
+    for module in (turns, control):
+        monkeypatch.setattr(module, "queue", lambda: made)
+    yield made
+    assert made.shutdown(SOON)
+
+
+def alone(config, digits, folder) -> Run:
+    """The same run, trained by itself in this process."""
+    with writing.create(config, digits, folder) as writer:
+        for _ in experiment.run(writer, digits):
+            pass
+    return store.read(writer.folder)
+
+
+def until(condition) -> None:
+    end = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def processes(run: Run) -> list[psutil.Process]:
+    """The workers that train this run."""
+    return [each for each in psutil.Process().children(recursive=True) if run.id in each.cmdline()]
+
+
+def test_killed_in_mid_run_it_is_interrupted_and_the_other_goes_on(two_workers, digits, tiny, tmp_path):
+    """... and both come out as if they had been trained alone."""
+    config = tiny.changed(triplets=2000, epochs=2)
+    names = [control.begin(config.changed(seed=seed), digits, tmp_path) for seed in (1, 2)]
+    first, second = (store.read(tmp_path / name) for name in names)
+    until(lambda: all((run.folder / "steps.csv").exists() for run in (first, second)))  # both at the same time
+    (worker,) = processes(first)
+    worker.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: store.read(first.folder).status == "interrupted")
+    assert time.monotonic() - killed < 5
+    until(lambda: not control.mine(first))
+    assert control.status(store.read(first.folder)) == "interrupted"
+    control.resume(store.read(first.folder), digits)
+    assert two_workers.join(SOON)
+    for run, seed in ((first, 1), (second, 2)):
+        whole = alone(config.changed(seed=seed), digits, tmp_path / "alone")
+        check_resumed(whole, store.read(run.folder))
+
+
+def test_asked_and_refused(two_workers, digits, tiny, tmp_path):
+    long = tiny.changed(triplets=4000, epochs=500)
+    stopped, paused = (store.read(tmp_path / control.begin(long, digits, tmp_path)) for _ in range(2))
+    waits = store.read(tmp_path / control.begin(long, digits, tmp_path))
+    assert control.position(waits) == 1
+    control.stop(waits)
+    assert store.read(waits.folder).status == "stopped"
+    control.pause(paused)  # before its process is there
+    until(lambda: (stopped.folder / "steps.csv").exists())
+    assert store.read(stopped.folder).status == "running"
+    control.stop(stopped)
+    assert two_workers.join(SOON)
+    assert [store.read(run.folder).status for run in (stopped, paused)] == ["stopped", "paused"]
+    assert not processes(stopped)
+    assert not list(tmp_path.glob(".queue-*"))
+
+
+def test_the_end_of_the_lab_interrupts_them(two_workers, digits, tiny, tmp_path):
+    run = store.read(tmp_path / control.begin(tiny.changed(triplets=4000, epochs=500), digits, tmp_path))
+    until(lambda: (run.folder / "steps.csv").exists())
+    assert two_workers.shutdown(SOON)
+    assert store.read(run.folder).status == "interrupted"
+    assert not processes(run)
+
+
+def test_a_failure_is_the_runs_own(two_workers, digits, tiny, tmp_path):
+    (tmp_path / "images").mkdir()
+    moved = digits.__class__(**vars(digits) | {"folder": tmp_path / "images"})  # where the worker finds none
+    name = control.begin(tiny, moved, tmp_path / "runs")
+    good = control.begin(tiny, digits, tmp_path / "runs")
+    assert two_workers.join(SOON)
+    failed = store.read(tmp_path / "runs" / name)
+    assert failed.status == "failed"
+    assert "images" in failed.error
+    assert store.read(tmp_path / "runs" / good).status == "done"
+
+
+def test_a_long_turn_of_a_student_ends(two_workers, digits, tiny, tmp_path, monkeypatch):
+    """The run is paused and goes on in a new process after the other's turn."""
+    two_workers.slots = 1
+    monkeypatch.setattr(turns, "LONGEST_TURN", 1.0)
+    long = tiny.changed(triplets=20_000, epochs=60)
+    anna = store.read(tmp_path / control.begin(long, digits, tmp_path, actor=Actor(Role.STUDENT, "Anna")))
+    bob = store.read(tmp_path / control.begin(tiny, digits, tmp_path, actor=Actor(Role.STUDENT, "Bob")))
+    until(lambda: store.read(bob.folder).status == "done")
+    until(lambda: store.read(anna.folder).status == "running")
+    control.stop(store.read(anna.folder))
+    assert two_workers.join(SOON)
+    assert store.read(anna.folder).status == "stopped"
+
+
+LAB = """
+import sys, time
+from pathlib import Path
+from core import control
+from core.dataset import loader
+from core.settings.config import RunConfig
+control.begin(RunConfig(**eval(sys.argv[3])), loader.load(Path(sys.argv[1])), Path(sys.argv[2]))
+time.sleep(600)
+"""
+
+
+def test_a_worker_leaves_when_its_lab_was_killed(digits, tiny, tmp_path):
+    config = repr(dict(tiny.changed(triplets=4000, epochs=500).plain()))
+    env = os.environ | {workers.WORKERS: "1"}
+    lab = subprocess.Popen(
+        [sys.executable, "-c", LAB, digits.folder, tmp_path, config], env=env, cwd=workers.places.ROOT
+    )
+    try:
+        until(lambda: any((folder / "steps.csv").exists() for folder in tmp_path.iterdir()))
+        (run,) = store.list_runs(tmp_path)
+        (worker,) = psutil.Process(lab.pid).children()
+    finally:
+        lab.kill()
+        lab.wait()
+    until(lambda: store.read(run.folder).status == "interrupted")
+    worker.wait(SOON)
