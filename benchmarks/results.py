@@ -226,6 +226,12 @@ def maps() -> list[str]:
     return markdown(columns, rows) if rows else ["(not measured yet)"]
 
 
+def lesson() -> list[str]:
+    """Each time that a class of students began runs."""
+    rows = read("lesson")
+    return markdown(list(rows.columns), rows.to_numpy().tolist())
+
+
 # The documents
 
 TABLES: dict[str, Callable[[], list[str]]] = {
@@ -237,6 +243,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "clients": clients,
     "pages": pages,
     "maps": maps,
+    "lesson": lesson,
 }
 
 

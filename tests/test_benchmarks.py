@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import baseline, bench, clients, crossval, kernels, live_page, overhead, pairs, results
+from benchmarks import baseline, bench, clients, crossval, kernels, lesson, live_page, overhead, pairs, results
 from benchmarks import maps as map_costs
 from benchmarks import presets as preset_runs
 from core.analysis import mistakes, projection
@@ -199,3 +199,11 @@ def test_what_maps_cost(digits, tmp_path):
     spread = [projection.knn_accuracy(np.concatenate(store.embedded(run, epoch)[:2]),
               np.concatenate([digits.train.labels, digits.test.labels]), 48) for epoch in (0, 2)]  # fmt: skip
     assert spread[0] <= spread[1] == 1
+
+
+def test_a_turn_is_unfair_if_somebody_waits_while_another_has_two():
+    begun = {"a": ("Anna", 0.0), "b": ("Bob", 1.0), "a2": ("Anna", 2.0), "a3": ("Anna", 3.0)}
+    assert lesson.unfair(begun, {"a": 0.5, "b": 4.0, "a2": 5.0, "a3": 6.0}, 9.0) == 0
+    assert lesson.unfair(begun, {"a": 0.5, "a2": 4.0, "b": 5.0, "a3": 6.0}, 9.0) == 0  # one turn of hers came first
+    assert lesson.unfair(begun, {"a": 0.5, "a2": 4.0, "a3": 5.0, "b": 6.0}, 9.0) == 1
+    assert lesson.unfair(begun, {"a": 0.5, "a2": 4.0, "a3": 5.0}, 9.0) == 1  # his never came
