@@ -143,8 +143,8 @@ def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, wit
 
 def _asked(run: Run, images: DataSet, row: int, k: int, without: list[int]) -> list[tuple[int, int, float]]:
     """Those that vote and, of those left out, the ones that would be among them; the nearest first."""
-    most = min(k + len(without), len(images.train.ids))
-    everyone = explaining.why_of(run, images, cached.embedded(run), row, most).voters
+    most, stored = min(k + len(without), len(images.train.ids)), cached.embedded(run)
+    everyone = explain.voters(stored.test[row], stored.train, images.train.labels, most)
     return everyone[: k + min(len(without), _MOST_OUT)]
 
 

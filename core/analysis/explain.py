@@ -76,6 +76,13 @@ def ranking(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return nearest(asked, known, len(gallery))[1][0].numpy()
 
 
+def voters(query: np.ndarray, gallery: np.ndarray, labels: np.ndarray, k: int) -> list[tuple[int, int, float]]:
+    """Row, label and distance of the k images of the gallery (N, D) nearest to `query` (D,), the nearest first."""
+    order = ranking(query, gallery)[:k]
+    away = np.sqrt(np.square(query.astype(np.float64) - gallery[order].astype(np.float64)).sum(axis=1))
+    return [(int(row), int(labels[row]), float(far)) for row, far in zip(order, away, strict=True)]
+
+
 def why(
     query: np.ndarray,
     gallery: np.ndarray,

@@ -107,6 +107,16 @@ def test_without_some_voters_the_next_ones_vote():
     assert not {row for row, _, _ in after.voters} & set(gone)
 
 
+@pytest.mark.parametrize("k", [1, 7, 40])
+def test_voters_against_a_loop(k):
+    query, gallery, labels = case(2)
+    away = [float(np.linalg.norm(query.astype(float) - each)) for each in gallery.astype(float)]
+    nearest = sorted(range(40), key=lambda row: away[row])[:k]
+    found = explain.voters(query, gallery, labels, k)
+    assert [each[:2] for each in found] == [(row, labels[row]) for row in nearest]
+    assert [each[2] for each in found] == pytest.approx([away[row] for row in nearest])
+
+
 def test_the_removals_turn_the_whole_rule_right():
     for seed in range(12):
         found = explained(seed, k=4)
