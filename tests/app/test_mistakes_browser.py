@@ -61,6 +61,13 @@ def tile_count(page, count: int) -> None:
     _expect(page.locator(".tile"), count)
 
 
+def opened(page) -> None:
+    """Waits until an image is open and its three voters can be clicked: none of the gallery's tiles is left."""
+    page.locator(".lab-why").wait_for()
+    _expect(page.locator(".tile.wide"), 0)
+    tile_count(page, 3)
+
+
 def _expect(found, count: int) -> None:
     from playwright.sync_api import expect
 
@@ -110,8 +117,7 @@ def test_the_focus_stays_where_it_was(page):
         tile_count(page, count)
     page.locator(".tile").first.focus()
     page.keyboard.press("Enter")
-    page.locator(".lab-why").wait_for()
-    tile_count(page, 3)
+    opened(page)
     page.locator(".tile").nth(1).focus()
     for count in (1, 0, 1):
         page.keyboard.press("Enter")
@@ -122,7 +128,7 @@ def test_a_voter_is_unticked(page, digits, wrong_run):
     """The vote and the first of those who vote change as the brute force says."""
     page.locator(".tile").first.click()
     found = explaining.why(wrong_run, digits, 0)
-    page.locator(".tile").first.wait_for()
+    opened(page)
     gone = [row for row, _, _ in found.voters[:2]]
     for place in range(2):
         page.locator(".tile:not(.off)").first.click()
