@@ -110,6 +110,17 @@ def steps(key: str, pressed: tuple[int, int] | None) -> int:
     return total - before[1] if before[0] == since else total
 
 
+def chosen_image() -> str | None:
+    """The image that the pages look at: from the address, else the one looked at last."""
+    return in_address("image") or recall("chosen_image")
+
+
+def choose_image(name: str | None) -> None:
+    """Takes an image as the one looked at on every page, and puts it into the address; None lets it go."""
+    remember("chosen_image", name)
+    into_address("image", name)
+
+
 def projected() -> bool:
     """Whether the page is for a projector: large type, and nothing but the pictures."""
     return st.query_params.get("projector") == "1"

@@ -54,25 +54,20 @@ def search(run: Run) -> None:
     found = [name for name in (*images.test.ids, *images.train.ids) if wanted and wanted in name]
     session.remember("map_not_found", wanted if wanted and not found else "")
     if found:
-        choose(wanted if wanted in found else found[0])
-
-
-def choose(name: str | None) -> None:
-    """Takes an image as the one looked at and puts it into the address."""
-    session.remember("chosen_image", name)
-    session.into_address("image", name)
+        session.choose_image(wanted if wanted in found else found[0])
 
 
 def chosen_image(points: MapPoints) -> int | None:
-    """The index of the image in the address, else of the one chosen last."""
-    wanted = session.in_address("image") or session.recall("chosen_image")
+    """The index of the image that the pages look at."""
+    wanted = session.chosen_image()
     if wanted is None:
         return None
     if wanted not in points.ids:
-        st.warning(f"There is no image {messages.plain(wanted)} in this data set.")
-        choose(None)
+        if session.in_address("image"):
+            st.warning(f"There is no image {messages.plain(wanted[:60])} in this data set.")
+        session.choose_image(None)
         return None
-    choose(wanted)
+    session.choose_image(wanted)
     return points.ids.index(wanted)
 
 
@@ -128,7 +123,7 @@ def picture(run: Run, images: DataSet, points: MapPoints, shown: Shown, view: Vi
     if picked.lasso is not None:
         session.remember("lasso", picked.lasso)
     if picked.point is not None:
-        choose(points.ids[picked.point])
+        session.choose_image(points.ids[picked.point])
     if picked.epoch is not None:
         film.choose(picked.epoch, film.stored_epochs(run))
     if any(each is not None for each in picked):
@@ -165,7 +160,7 @@ def inspect(run: Run, images: DataSet, points: MapPoints, index: int, shown: Sho
         if test:
             navigation.link("mistakes", "→ Why?", run=run.id, image=name)
         navigation.link("try", "→ Try your own", run=run.id)
-        st.button("Let go", on_click=choose, args=(None,), type="tertiary")
+        st.button("Let go", on_click=session.choose_image, args=(None,), type="tertiary")
 
 
 def lassoed(images: DataSet, points: MapPoints, chosen: list[int]) -> None:

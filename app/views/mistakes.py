@@ -35,6 +35,7 @@ def show(run: Run) -> None:
         images = reading.images_of(run)
     if name := session.in_address("image"):
         if name in images.test.ids:
+            session.choose_image(name)
             rule, k = chosen_rule(run, images)
             listed = session.recall("mistakes_list") or cached.wrong_images(run, images)["id"].tolist()
             why.show(run, images, name, listed, rule, k)

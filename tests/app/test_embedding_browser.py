@@ -104,6 +104,33 @@ def test_hover_click_and_the_address(page, digits, run):
     page.get_by_text(image, exact=True).first.wait_for(timeout=60_000)
 
 
+def test_one_image_is_looked_at_on_this_page_and_on_mistakes(page, digits, run, url):
+    wanted = digits.test.ids[4]
+    page.locator(".st-key-map_search input").fill(wanted)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(f"image={wanted}"), timeout=60_000)
+    page.get_by_role("link", name="Why?").click()
+    page.wait_for_url(re.compile(f"mistakes.*image={wanted}"), timeout=60_000)
+    page.goto(f"{url}/mistakes?run={run.id}&image={wanted}")
+    page.get_by_role("button", name="All images").wait_for(timeout=60_000)
+    page.get_by_role("link", name="Embedding").click()
+    page.wait_for_url(re.compile(f"embedding.*image={wanted}"), timeout=60_000)
+
+
+def test_foreign_values_in_the_address_are_named(page, url, run):
+    page.goto(f"{url}/embedding?run={run.id}&epoch=77&image=mnist_test_none")
+    page.get_by_text("There is no map of epoch 77").wait_for(timeout=60_000)
+    page.get_by_text("There is no image mnist_test_none in this data set").wait_for(timeout=60_000)
+
+
+def test_a_class_is_hidden_by_its_legend(page):
+    page.locator(f"{GRAPH} .legendtoggle").first.click()
+    page.wait_for_function(
+        "(selector) => document.querySelector(selector)._fullData.some((trace) => trace.visible === 'legendonly')",
+        arg=GRAPH,
+    )
+
+
 def test_a_lasso_lists_its_images(page):
     box = page.locator(f"{GRAPH} .nsewdrag").first.bounding_box()
     page.mouse.move(box["x"] + 50, box["y"] + 50)
