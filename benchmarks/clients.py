@@ -63,8 +63,8 @@ class Client(threading.Thread):
         while True:
             answer = ForwardMsg.FromString(socket.recv(timeout=PATIENCE))
             kind = answer.WhichOneof("type")
-            if kind == "new_session":
-                self.page = answer.new_session.page_script_hash
+            if kind == "navigation":
+                self.page = answer.navigation.page_script_hash
             elif kind == "auto_rerun":
                 fragment, interval = answer.auto_rerun.fragment_id, answer.auto_rerun.interval
             elif kind == "delta" and answer.delta.new_element.WhichOneof("type") == "exception":
