@@ -1,4 +1,4 @@
-"""Runs in a real browser: a race followed to its end."""
+"""Runs in a real browser: a race followed to its end, and the images on which two runs disagree."""
 
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 
 from core import experiment, race
 from core.dataset import loader
-from core.runs import writing
+from core.runs import store, writing
 from core.settings.presets import from_preset
 from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
 from tests.core.test_race import SMALL
@@ -57,3 +57,27 @@ def test_a_race_is_followed_to_its_end(dashboard):
         page.get_by_role("button", name="Races (1)").wait_for(timeout=30_000)
         assert page.console_errors == []
         assert page.foreign_requests == []
+
+
+def test_a_group_of_disagreement_opens_its_images_and_an_image_its_page(dashboard, digits):
+    url, runs = dashboard
+    in_races = {run_id for held in race.all_races(runs) for run_id in held.runs}
+    pair = [run for run in store.list_runs(runs) if run.id not in in_races]
+    right = [store.embedded(run, 1).predicted == digits.test.labels for run in pair]
+    only = [right[0] & ~right[1], right[1] & ~right[0]]
+    letter = int(not only[0].any())
+    expected = [digits.test.ids[row] for row in only[letter].nonzero()[0]]
+    assert expected, "the two runs agree: choose other settings"
+    with open_page(f"{url}/runs?runs={','.join(run.id for run in pair)}", 1280, 900) as page:
+        page.get_by_test_id("stButtonGroup").get_by_text(f"only {'AB'[letter]} right ({len(expected)})").click(
+            timeout=60_000
+        )
+        tiles = page.get_by_title("Why? ")
+        tiles.first.wait_for(timeout=60_000)
+        assert [tile.get_attribute("title").removeprefix("Why? ") for tile in tiles.all()] == expected
+        loaded = "image => image.complete && image.naturalWidth > 0"
+        assert all(tile.locator("img").first.evaluate(loaded) for tile in tiles.all())
+        assert f"group=only-{'ab'[letter]}" in page.url
+        tiles.first.click()
+        page.wait_for_url(f"**/mistakes?*image={expected[0]}*", timeout=60_000)
+        assert page.console_errors == []
