@@ -32,6 +32,12 @@ def texts_of(config: RunConfig) -> dict[str, str]:
     return {name: tidy(getattr(config, name)) for name in FIELDS}
 
 
+def whole_number(text: str, lowest: int, highest: int) -> int | None:
+    """A number from `lowest` to `highest` in the digits 0 to 9, or None for any other text."""
+    plain = text.strip()
+    return int(plain) if plain.isascii() and plain.isdigit() and lowest <= int(plain) <= highest else None
+
+
 def tidy(value) -> str:
     """A setting's value as a field shows it: 3 for 3.0, and never rounded."""
     if isinstance(value, float) and float(text := f"{value:.12g}") == value:

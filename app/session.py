@@ -21,6 +21,21 @@ def remember(name: str, value) -> None:
     st.session_state[name] = value
 
 
+def open_dialog(name: str) -> None:
+    """Opens a dialog that stays when the page is drawn anew, as it is whenever a run changes; until `close_dialog`."""
+    remember("dialog", name)
+
+
+def close_dialog() -> None:
+    """No dialog is open."""
+    remember("dialog", None)
+
+
+def is_open(name: str) -> bool:
+    """Whether this dialog is to be drawn."""
+    return recall("dialog") == name
+
+
 def clamp(key: str, highest: int) -> None:
     """Keeps the number of a widget that is about to be drawn from 1 to `highest`."""
     st.session_state[key] = min(max(st.session_state.get(key, 1), 1), highest)

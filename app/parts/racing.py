@@ -19,6 +19,7 @@ from core.settings.config import settings
 from core.settings.presets import PRESETS, from_preset
 from core.settings.setting import ConfigError
 
+_DIALOG = "race"
 _PACE = 2.0  # seconds between two drawings of a race that goes on
 _FIRST = ("all", "semi_hard", "batch_hard")
 _PRESET = "facenet-semi-hard"
@@ -27,11 +28,13 @@ _HIGHEST = {setting.name: setting.high for setting in settings() if setting.name
 
 def start_button() -> None:
     """The button that asks for a race."""
-    if st.button("Race …", key="race", help="The same network, seeds and budget with several ways of mining triplets."):
+    help = "The same network, seeds and budget with several ways of mining triplets."
+    st.button("Race …", key=_DIALOG, help=help, on_click=session.open_dialog, args=(_DIALOG,))
+    if session.is_open(_DIALOG):
         _ask()
 
 
-@st.dialog("A race between ways of mining triplets")
+@st.dialog("A race between ways of mining triplets", on_dismiss=session.close_dialog)
 def _ask() -> None:
     """What shall be raced, and Start."""
     presets = [name for name in PRESETS if OBJECTIVES[from_preset(name).objective].triplets]
@@ -46,21 +49,34 @@ def _ask() -> None:
         "Triplet mining", list(SELECTIONS), default=_FIRST, format_func=lambda name: SELECTIONS[name].title
     )
     left, middle, right = st.columns(3)
-    epochs = left.number_input("Epochs", 1, _HIGHEST["epochs"], from_preset(preset).epochs, key=f"race_epochs_{preset}")
-    seed = middle.number_input("First seed", 0, _HIGHEST["seed"], 0)
-    seeds = right.number_input("Seeds", 1, race.MOST_LANES, 1, help="Runs with so many seeds of each.")
+    with left:
+        epochs = _number("Epochs", 1, _HIGHEST["epochs"], from_preset(preset).epochs, key=f"race_epochs_{preset}")
+    with middle:
+        seed = _number("First seed", 0, _HIGHEST["seed"], 0)
+    with right:
+        seeds = _number("Seeds", 1, race.MOST_LANES, 1, help="Runs with so many seeds of each.")
+    whole = None not in (epochs, seed, seeds)
     st.caption(
-        f"{len(mined) * seeds} runs take turns of one epoch. Each looks at as many images an epoch; where triplets are "
-        "drawn, their number is made to fit."
+        f"{len(mined) * (seeds or 0)} runs take turns of one epoch. Each looks at as many images an epoch; where "
+        "triplets are drawn, their number is made to fit."
     )
-    if st.button("Start the race", type="primary", key="race_start", disabled=not mined):
+    if st.button("Start the race", type="primary", key="race_start", disabled=not (mined and whole)):
         try:
             begun = actions.begin_race(preset, {"selection": mined}, seeds, epochs=epochs, seed=seed)
         except (ConfigError, StoreError, OSError, RuntimeError, ValueError) as error:
             st.error(messages.worded(error))
             return
         session.into_address("race", begun)
+        session.close_dialog()
         st.rerun()
+
+
+def _number(label: str, lowest: int, highest: int, before: int, **options) -> int | None:
+    """A field for a whole number; None, with what is right under it, for anything else."""
+    number = exercise.whole_number(st.text_input(label, str(before), max_chars=12, **options), lowest, highest)
+    if number is None:
+        st.caption(f":red[{label}: {lowest} to {highest:,}]")
+    return number
 
 
 def earlier() -> None:

@@ -13,6 +13,7 @@ from core.learning.rate_curve import STEPS
 from core.rate_finding import Told
 from core.settings.config import RunConfig
 
+_DIALOG = "rate_test"
 _PACE = 1.0  # seconds between two drawings
 
 
@@ -21,12 +22,15 @@ def button(config: RunConfig | None) -> None:
     if session.form().fixed("learning_rate"):
         return
     help = "Trains a copy of the network for 100 steps at growing learning rates and shows where its loss falls."
-    pressed = st.button("Find a learning rate …", key="rate_test", type="tertiary", disabled=config is None, help=help)
-    if pressed and config:
+    open_it = partial(session.open_dialog, _DIALOG)
+    st.button(
+        "Find a learning rate …", key=_DIALOG, type="tertiary", disabled=config is None, help=help, on_click=open_it
+    )
+    if config and session.is_open(_DIALOG):
         _dialog(config)
 
 
-@st.dialog("Which learning rate?", width="large")
+@st.dialog("Which learning rate?", width="large", on_dismiss=session.close_dialog)
 def _dialog(config: RunConfig) -> None:
     st.caption(
         "A hundred steps of a network of its own, each with a larger learning rate (Smith, arXiv:1506.01186). A good "
@@ -91,3 +95,4 @@ def _suggested(config: RunConfig, suggestion: float | None, steepest: float | No
 
 def _use(rate: float) -> None:
     session.form().typed("learning_rate", tidy(rate))
+    session.close_dialog()

@@ -172,7 +172,7 @@ def more_epochs(run: Run, button) -> None:
     with st.container(width=70):
         session.show("more_epochs", session.recall("more_epochs") or str(min(5, room)))
         typed = st.text_input("More epochs", key="more_epochs", label_visibility="collapsed", max_chars=4)
-    more = whole_number(typed, room)
+    more = exercise.whole_number(typed, 1, room)
     button(
         f"Continue by {more} epoch{'s' * (more > 1)}" if more else f"More epochs: 1 to {room}",
         "continue",
@@ -183,14 +183,9 @@ def more_epochs(run: Run, button) -> None:
     )
 
 
-def whole_number(text: str, highest: int) -> int | None:
-    """A number from 1 to `highest`, or None for any other text."""
-    return int(text) if text.strip().isascii() and text.strip().isdigit() and 1 <= int(text) <= highest else None
-
-
 def continue_by_typed(run: Run, room: int) -> None:
     """Continues by what the field holds now: it may have been typed after the page was drawn."""
-    if more := whole_number(session.recall("more_epochs") or "", room):
+    if more := exercise.whole_number(session.recall("more_epochs") or "", 1, room):
         actions.resume(run, more)
 
 

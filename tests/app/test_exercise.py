@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.exercise import FIELDS, FIRST, Form, differences, from_address
+from app.exercise import FIELDS, FIRST, Form, differences, from_address, whole_number
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
 
@@ -35,6 +35,12 @@ def test_no_wrong_text_ever_means_another_value(text):
         else:  # it has no effect beside the others
             assert getattr(config, name) == getattr(from_preset(form.preset), name)
     assert refused > 10
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "٣", "99999", "abc"])
+def test_a_whole_number_is_within_its_bounds(text):
+    assert whole_number(text, 1, 40) is None
+    assert whole_number(" 40 ", 1, 40) == 40
 
 
 @pytest.mark.parametrize("text", ["1,5", "1.0", "1e3", "0x10"])

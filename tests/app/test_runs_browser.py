@@ -34,7 +34,7 @@ def test_a_race_is_followed_to_its_end(dashboard):
     url, runs = dashboard
     with open_page(f"{url}/runs", 1280, 720) as page:
         page.get_by_role("button", name="Race …").click(timeout=60_000)
-        epochs = page.get_by_role("spinbutton", name="Epochs")
+        epochs = page.get_by_role("textbox", name="Epochs")
         epochs.wait_for(timeout=60_000)
         epochs.fill("1")
         epochs.press("Tab")

@@ -92,11 +92,6 @@ def test_the_numbers_of_an_unfinished_epoch_say_how_many_steps(running):
     assert train.figures(running, history)[1][2] == "4 of 10 steps of epoch 2 · best 99.1 % at 1"
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "٣", "99999", "abc"])
-def test_more_epochs_are_a_whole_number_in_its_bounds(text):
-    assert train.whole_number(text, 40) is None
-
-
 def test_a_runs_own_settings_are_shown_apart_from_the_form(lab_with_runs, trained):
     app = open_page(PAGES[1], trained.id)
     app.text_input(key="set_epochs").set_value("77").run()
