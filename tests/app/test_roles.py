@@ -82,8 +82,11 @@ class Browser:
         self.seen, self.buttons = "", {}
         while True:
             answer = ForwardMsg.FromString(self.socket.recv(timeout=PATIENCE))
+            kind = answer.WhichOneof("type")
+            if kind == "new_session":  # the page begins, perhaps anew
+                self.seen, self.buttons = "", {}
             self.seen += str(answer)
-            if answer.WhichOneof("type") == "script_finished":
+            if kind == "script_finished" and answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 return
             button = answer.delta.new_element.button
             if button.id and not button.disabled:
