@@ -102,10 +102,10 @@ def _mistakes(data: Path, run: Run, images: DataSet, tries: int, targets: dict[s
         page.set_default_timeout(PATIENCE)
         page.locator(".tile").first.wait_for()  # libraries are loaded and the browser knows the scripts
         for _ in range(tries):
-            page.get_by_role("link", name="Home").click()
+            page.get_by_test_id("stTopNav").get_by_role("link", name="Home").click()
             page.locator(".tile").first.wait_for(state="detached")
             with clock("open"):
-                page.get_by_role("link", name="Mistakes").click()
+                page.get_by_test_id("stTopNav").get_by_role("link", name="Mistakes").click()
                 page.get_by_text(f"of {wrong} shown").wait_for()
                 page.locator(".tile").first.wait_for()
             with clock("cell"):
