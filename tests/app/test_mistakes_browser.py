@@ -147,6 +147,11 @@ def test_what_is_handed_in_opens_from_the_disk_without_a_network(page, wrong_run
     page.get_by_text("Lab report").click()
     page.get_by_label("Which classes are confused most, and why?").fill("0 and 1: both are thin.")
     page.get_by_label("Which classes are confused most, and why?").press("Control+Enter")
+    until = time.monotonic() + 60
+    while not any("both are thin" in file.read_text() for file in wrong_run.folder.glob("*.json")):
+        assert time.monotonic() < until, "the answer was not kept"
+        time.sleep(0.1)
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()  # else its file is replaced
     with page.expect_download() as waiting:
         page.get_by_role("button", name="All to hand in (ZIP)").click()
     waiting.value.save_as(tmp_path / "handed-in.zip")
