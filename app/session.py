@@ -115,13 +115,15 @@ def into_address(name: str, value: str | None) -> None:
         st.query_params[name] = value
 
 
-def steps(key: str, pressed: tuple[int, int] | None) -> int:
-    """How many of the presses that clickable.arrow_keys tells of are new: to the right, negative to the left."""
-    if pressed is None:
-        return 0
-    since, total = pressed
+def answered(key: str, name: str):
+    """What the component with this key has just answered under a name, within its callback."""
+    return st.session_state[key].get(name)
+
+
+def steps(key: str, since: int, total: int) -> int:
+    """How many of the presses that clickable.arrow_keys hears of are new: to the right, negative to the left."""
     before = st.session_state.get(f"pressed_{key}", (since, 0))
-    st.session_state[f"pressed_{key}"] = pressed
+    st.session_state[f"pressed_{key}"] = since, total
     return total - before[1] if before[0] == since else total
 
 

@@ -1,8 +1,10 @@
 """A confusion matrix and picture tiles that can be clicked, and the arrow keys: what a browser answers is checked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
+
+from app import session
 
 _STYLE = """
   .grid { display: grid; grid-template-columns: repeat(auto-fill, var(--size)); gap: 6px;
@@ -143,14 +145,25 @@ _keys = st.components.v2.component(
 
 
 def confusion(
-    names: list[str], counts: list[list[int]], shown: list[list[str]], chosen: tuple[int, int] | None, key: str
-) -> tuple[int, int] | None:
-    """Draws a confusion matrix with the texts `shown`; returns the cell (true, predicted) just clicked, or None."""
+    names: list[str],
+    counts: list[list[int]],
+    shown: list[list[str]],
+    chosen: tuple[int, int] | None,
+    key: str,
+    on_click: Callable[[tuple[int, int]], None],
+) -> None:
+    """Draws a confusion matrix with the texts `shown`; `on_click` is told the cell (true, predicted) that is clicked.
+
+    Here and below: it is told before the page is drawn, so that the page is drawn once.
+    """
     data = {"names": names, "counts": counts, "shown": shown, "side": 36 if len(names) <= 10 else 28}
     data["chosen"] = list(chosen) if chosen else None
-    cell = _mount(_matrix, key, data, "cell")
-    right = isinstance(cell, (list, tuple)) and len(cell) == 2
-    return tuple(cell) if right and all(type(each) is int and 0 <= each < len(names) for each in cell) else None
+
+    def heard(cell) -> None:
+        if _two_numbers(cell) and all(0 <= each < len(names) for each in cell):
+            on_click(tuple(cell))
+
+    _mount(_matrix, key, data, "cell", heard)
 
 
 def tile(
@@ -168,21 +181,30 @@ def tile(
     return shown | {"near": [list(each) for each in near], "id": name}
 
 
-def tiles(shown: list[dict], key: str, size: int = 112) -> int | None:
-    """Draws pictures, `size` CSS pixels wide; returns the place of the one just clicked, or None."""
-    picked = _mount(_tiles, key, {"tiles": shown, "size": size}, "picked")
-    return picked if type(picked) is int and 0 <= picked < len(shown) else None
+def tiles(shown: list[dict], key: str, on_click: Callable[[int], None] | None = None, size: int = 112) -> None:
+    """Draws pictures, `size` CSS pixels wide; `on_click` is told the place of the one that is clicked."""
+
+    def heard(picked) -> None:
+        if on_click and type(picked) is int and 0 <= picked < len(shown):
+            on_click(picked)
+
+    _mount(_tiles, key, {"tiles": shown, "size": size}, "picked", heard)
 
 
-def arrow_keys(key: str) -> tuple[int, int] | None:
-    """After an arrow key was pressed: when the page began to listen, and right less left presses since; else None.
+def arrow_keys(key: str, on_press: Callable[[int], None]) -> None:
+    """Listens to the arrow keys; `on_press` is told how often right, less left, was pressed since it was told last."""
 
-    See session.steps, which says how many of them are new.
-    """
-    pressed = _mount(_keys, key, {}, "pressed")
-    right = isinstance(pressed, (list, tuple)) and len(pressed) == 2 and all(type(each) is int for each in pressed)
-    return tuple(pressed) if right else None
+    def heard(pressed) -> None:
+        if _two_numbers(pressed):
+            on_press(session.steps(key, *pressed))
+
+    _mount(_keys, key, {}, "pressed", heard)
 
 
-def _mount(component, key: str, data: dict, name: str):
-    return component(key=key, data=data, **{f"on_{name}_change": lambda: None}).get(name)
+def _two_numbers(answer) -> bool:
+    """Whether a browser, which may say anything, said two whole numbers."""
+    return isinstance(answer, (list, tuple)) and len(answer) == 2 and all(type(each) is int for each in answer)
+
+
+def _mount(component, key: str, data: dict, name: str, heard: Callable) -> None:
+    component(key=key, data=data, **{f"on_{name}_change": lambda: heard(session.answered(key, name))})

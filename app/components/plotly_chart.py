@@ -7,6 +7,7 @@ takes font, text, grid and background colours from Streamlit's theme, so figures
 
 import base64
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ import plotly.graph_objects as go
 import plotly.io
 import streamlit as st
 import streamlit.components.v1
+
+from app import session
 
 BROWSER_FOLDER = Path(__file__).parent / "browser"
 PLOTLY_FOLDER = Path(plotly.__file__).parent / "package_data"
@@ -68,17 +71,6 @@ def live_chart(figure: go.Figure | dict, key: str, height: int = 320, *, alt: st
     _mount(key=key, data=data)
 
 
-_HEARD = {f"on_{name}_change": lambda: None for name in ("picked", "lasso", "epoch")}
-
-
-class Picked(NamedTuple):
-    """What the mouse just did on a map."""
-
-    point: int | None  # the index of a point that was clicked
-    lasso: list[int] | None  # the indices inside a lasso or box; empty when it was taken away
-    epoch: int | None  # the epoch to which the slider was moved
-
-
 class Film(NamedTuple):
     """The maps of several epochs, E of them, which the browser plays without asking the server."""
 
@@ -116,10 +108,13 @@ def embedding_map(
     key: str,
     height: int | str = 620,
     *,
+    on_point: Callable[[int], None],
+    on_lasso: Callable[[list[int]], None],
+    on_epoch: Callable[[int], None],
     film: Film | None = None,
     alt: str = "map of the embeddings",
-) -> Picked:
-    """Draw a scatter figure whose points show an image when hovered; returns what the mouse just did.
+) -> None:
+    """Draw a scatter figure whose points show an image when hovered.
 
     figure: each trace's `customdata` holds its points' indices into captions and sprite; traces without it (class
     centres, say) keep Plotly's own labels. The mouse drags the map and its wheel zooms, unless `dragmode` says else.
@@ -128,7 +123,8 @@ def embedding_map(
     stand alone.
     film: the maps of all epochs, for a slider and a play button under the map.
     height: in CSS pixels, or a CSS length such as "max(24rem, calc(100vh - 15rem))".
-    What was picked is returned in the one run that the mouse causes, then None again: keep it in the session state.
+    on_point, on_lasso, on_epoch: told the index of a point that is clicked, those inside a lasso or box (none when it
+    is taken away), and the epoch to which the slider is moved; before the page is drawn, so that it is drawn once.
     """
     with st.container(gap=None):  # without it the invisible first element would leave a gap above the chart
         image = "data:image/png;base64," + base64.b64encode(sprite).decode() if sprite else ""
@@ -144,15 +140,26 @@ def embedding_map(
             "captions": list(captions),
             **_addresses(),
         }
-        found = _mount(key=key, data=data, **_HEARD)
-    # The values come from a browser, so they may be anything.
-    point, lasso, epoch = (found.get(name) for name in ("picked", "lasso", "epoch"))
+        _mount(
+            key=key,
+            data=data,
+            on_picked_change=lambda: _point(session.answered(key, "picked"), len(captions), on_point),
+            on_lasso_change=lambda: _lasso(session.answered(key, "lasso"), len(captions), on_lasso),
+            on_epoch_change=lambda: _epoch(session.answered(key, "epoch"), film, on_epoch),
+        )
 
-    def known(index) -> bool:
-        return type(index) is int and 0 <= index < len(captions)
 
-    return Picked(
-        point if known(point) else None,
-        [i for i in lasso if known(i)] if isinstance(lasso, list) else None,
-        epoch if film and type(epoch) is int and epoch in film.epochs else None,
-    )
+# What a browser answers may be anything
+def _point(index, count: int, told: Callable[[int], None]) -> None:
+    if type(index) is int and 0 <= index < count:
+        told(index)
+
+
+def _lasso(indices, count: int, told: Callable[[list[int]], None]) -> None:
+    if isinstance(indices, list):
+        told([each for each in indices if type(each) is int and 0 <= each < count])
+
+
+def _epoch(epoch, film: Film | None, told: Callable[[int], None]) -> None:
+    if film and type(epoch) is int and epoch in film.epochs:
+        told(epoch)

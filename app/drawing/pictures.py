@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -14,7 +15,13 @@ SPRITE_COLUMNS = 60
 
 def png_uri(pixels: np.ndarray) -> str:
     """An 8-bit grey image (H, W) as a data URI."""
-    return f"data:image/png;base64,{base64.b64encode(_png(pixels)).decode()}"
+    return _uri(pixels.tobytes(), pixels.shape)
+
+
+@lru_cache(maxsize=1024)  # a click draws most pictures of a page again
+def _uri(pixels: bytes, shape: tuple[int, int]) -> str:
+    png = _png(np.frombuffer(pixels, np.uint8).reshape(shape))
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _png(pixels: np.ndarray) -> bytes:

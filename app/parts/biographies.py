@@ -1,12 +1,14 @@
 """Biographies on the Mistakes page: of how many images of each class was what learnt, and when."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
-from app import cached, session
+from app import cached
 from app.components import clickable
 from app.drawing.pictures import png_uri
-from app.parts import messages
+from app.parts import messages, why
 from core.analysis import biography
 from core.dataset.loader import DataSet, Split
 from core.runs.explaining import Biographies
@@ -60,10 +62,11 @@ def _images(told: Biographies, images: DataSet, split: Split, kind: str, trainin
         )
         for row in rows[:_SHOWN]
     ]
-    picked = clickable.tiles(shown, f"lives_{training}", 120)
+    ids = [split.ids[row] for row in rows]
+    clickable.tiles(shown, f"lives_{training}", None if training else partial(_open, ids), 120)
     if len(rows) > _SHOWN:
         st.caption(f"The first {_SHOWN} of {len(rows)} images.")
-    if picked is not None and not training:
-        session.remember("mistakes_list", [split.ids[row] for row in rows])
-        session.into_address("image", split.ids[rows[picked]])
-        st.rerun()
+
+
+def _open(ids: list[str], place: int) -> None:
+    why.open_image(ids[place], among=ids)

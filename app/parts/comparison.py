@@ -1,6 +1,7 @@
 """Two to eight runs side by side: curves, final metrics, settings that differ, images on which they disagree."""
 
 from collections.abc import Sequence
+from functools import partial
 from string import ascii_uppercase
 
 import numpy as np
@@ -201,14 +202,14 @@ def groups(found: Comparison, letters: dict[str, str]) -> None:
     if not len(rows):
         st.caption("No image is in this group.")
         return
-    picked = clickable.tiles([_tile(found, row) for row in rows[:_SHOWN]], key="disagreed", size=118)
+    clickable.tiles([_tile(found, row) for row in rows[:_SHOWN]], "disagreed", partial(_open, found, rows), 118)
     if len(rows) > _SHOWN:
         st.caption(f"The first {_SHOWN} of {len(rows)} images.")
-    if picked is not None:
-        st.switch_page(
-            navigation.page("mistakes"),
-            query_params={"run": found.runs[0].id, "image": found.images.test.ids[rows[picked]]},
-        )
+
+
+def _open(found: Comparison, rows: np.ndarray, place: int) -> None:
+    image = found.images.test.ids[rows[place]]
+    st.switch_page(navigation.page("mistakes"), query_params={"run": found.runs[0].id, "image": image})
 
 
 def _tile(found: Comparison, row: int) -> dict:

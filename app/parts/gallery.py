@@ -9,7 +9,7 @@ import streamlit as st
 from app import cached, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
-from app.parts import messages
+from app.parts import messages, why
 from app.parts.messages import percent, plain
 from core import places
 from core.analysis import confusion, disputes
@@ -64,11 +64,7 @@ def _forget_what_is_not_there(images: DataSet) -> None:
 def _matrix(predicted: np.ndarray, images: DataSet) -> None:
     names = list(images.classes)
     counts = confusion.matrix(images.test.labels, predicted, len(names))
-    clicked, drawn = _cells(counts, names)
-    if clicked:
-        chosen = session.recall("mistakes_true"), session.recall("mistakes_called")
-        _filter_by(*(clicked if clicked != chosen else (None, None)))
-        st.rerun(scope="fragment")
+    drawn = _cells(counts, names)
     found = [confusion.in_words(pair, names) for pair in confusion.confused(counts)]
     which = confusion.how_many_drawn(drawn, len(names))
     st.caption(f"{which}Rows: true class, columns: predicted class. {plain('; '.join(found))}" + "." * bool(found))
@@ -78,8 +74,8 @@ def _matrix(predicted: np.ndarray, images: DataSet) -> None:
             st.dataframe(a_class(counts, names), hide_index=True)
 
 
-def _cells(counts: np.ndarray, names: list[str]) -> tuple[tuple[int, int] | None, int]:
-    """Draws the most confused classes; returns the labels of the cell just clicked, and how many classes are drawn."""
+def _cells(counts: np.ndarray, names: list[str]) -> int:
+    """Draws the most confused classes, whose cells can be clicked; returns how many are drawn."""
     drawn = confusion.most_confused(counts)
     part = counts[np.ix_(drawn, drawn)]
     totals = np.maximum(counts[drawn].sum(axis=1, keepdims=True), 1)
@@ -87,12 +83,17 @@ def _cells(counts: np.ndarray, names: list[str]) -> tuple[tuple[int, int] | None
     place_of = {int(label): place for place, label in enumerate(drawn)}
     chosen = [place_of.get(session.recall(f"mistakes_{name}")) for name in ("true", "called")]
     here = tuple(chosen) if None not in chosen else None
-    clicked = clickable.confusion([names[each] for each in drawn], part.tolist(), shown.tolist(), here, "confusion")
-    return (tuple(int(drawn[place]) for place in clicked) if clicked else None), len(drawn)
+    clickable.confusion(
+        [names[each] for each in drawn], part.tolist(), shown.tolist(), here, "confusion",
+        on_click=lambda cell: _filter_by(*(int(drawn[place]) for place in cell)),
+    )  # fmt: skip
+    return len(drawn)
 
 
 def _filter_by(true: int | None, called: int | None) -> None:
-    """Shows the images of one cell, or of all."""
+    """Shows the images of one cell, or of all if that cell is clicked again."""
+    if (true, called) == (session.recall("mistakes_true"), session.recall("mistakes_called")):
+        true = called = None
     session.remember("mistakes_true", true)
     session.remember("mistakes_called", called)
     session.remember("mistakes_page", 1)
@@ -195,20 +196,20 @@ def _gallery(run: Run, images: DataSet, rule: str, k: int) -> None:
 def _tiles(images: DataSet, chosen: pd.DataFrame) -> None:
     """One page of pictures; the arrow keys turn it."""
     pages = -(-len(chosen) // A_PAGE)
-    turned = session.steps("turn", clickable.arrow_keys("turn"))
-    session.remember("mistakes_page", (session.recall("mistakes_page") or 1) + turned)
+    clickable.arrow_keys("turn", on_press=_turn)
     session.clamp("mistakes_page", pages)
     page = session.recall("mistakes_page")
     rows = chosen.iloc[(page - 1) * A_PAGE : page * A_PAGE]
     most = float(chosen["margin"].abs().max()) or 1.0
     disputed = disputes.find(images)
     shown = [_tile(row, images, disputed, most) for row in rows.itertuples()]
-    picked = clickable.tiles(shown, "tiles", 160)
-    if picked is not None:
-        session.into_address("image", rows.iloc[picked]["id"])
-        st.rerun()
+    clickable.tiles(shown, "tiles", on_click=lambda place: why.open_image(rows["id"].iloc[place]), size=160)
     if pages > 1:
         st.pagination(pages, key="mistakes_page")
+
+
+def _turn(count: int) -> None:
+    session.remember("mistakes_page", (session.recall("mistakes_page") or 1) + count)
 
 
 def _tile(row, images: DataSet, disputed: dict, most: float) -> dict:
@@ -246,7 +247,7 @@ def _downloads(run: Run, images: DataSet, chosen: pd.DataFrame) -> None:
     name = f"{run.id}-mistakes"
     st.download_button("ZIP", lambda: pictures.packed(listed, images), f"{name}.zip", "application/zip",
                        help="What is filtered: three pictures an image, a list as CSV, a contact sheet.")  # fmt: skip
-    st.download_button("CSV", safe_csv(chosen), f"{name}.csv", "text/csv")
+    st.download_button("CSV", lambda: safe_csv(chosen), f"{name}.csv", "text/csv")
     st.download_button("Contact sheet", lambda: pictures.contact_sheet(listed, images), f"{name}.png", "image/png",
                        help="All that is filtered on one picture, each with its two neighbours.")  # fmt: skip
     if st.button("Export as PNG", help="Three pictures an image, and a list as CSV, on the lab's own disk."):

@@ -5,7 +5,7 @@ import streamlit as st
 from app import cached, reading, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
-from app.parts import header, messages
+from app.parts import header, messages, why
 from app.parts.messages import percent, plain
 from core.dataset.loader import DataSet
 from core.runs.comparison import MOST_RUNS, Comparison
@@ -62,10 +62,7 @@ def _groups(found: Comparison, names: list[str]) -> None:
         )
         for row in rows[:_SHOWN]
     ]
-    picked = clickable.tiles(shown, "several_tiles", 120)
+    ids = [images.test.ids[row] for row in rows]
+    clickable.tiles(shown, "several_tiles", lambda place: why.open_image(ids[place], among=ids), 120)
     if len(rows) > _SHOWN:
         st.caption(f"The first {_SHOWN} of {len(rows)} images.")
-    if picked is not None:
-        session.remember("mistakes_list", [images.test.ids[row] for row in rows])
-        session.into_address("image", images.test.ids[rows[picked]])
-        st.rerun()

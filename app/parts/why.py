@@ -20,6 +20,14 @@ _MOST_OUT = 12  # pictures of those left out
 _RULES = {"softmax": "softmax", "knn": "kNN", "centre": "centre", "mean": "mean"}
 
 
+def open_image(name: str, among: list[str] | None = None) -> None:
+    """Opens the test image with this id, after a click; the arrow keys then walk through `among`."""
+    if among is not None:
+        session.remember("mistakes_list", among)
+    session.into_address("image", name)
+    st.rerun()  # the whole page, whichever part of it was clicked
+
+
 def show(run: Run, images: DataSet, name: str, listed: list[str], rule: str, k: int) -> None:
     """The image with this id, as the rule with k neighbours called it; the arrow keys walk through `listed`."""
     _walk(name, listed)
@@ -45,19 +53,22 @@ def _show(run: Run, images: DataSet, name: str, rule: str, own_k: int) -> None:
 
 def _walk(name: str, listed: list[str]) -> None:
     place = listed.index(name) if name in listed else None
+    session.remember("walked_to", place)
+
+    def walk(step: int) -> None:
+        if (now := session.recall("walked_to")) is not None:  # further than what is drawn, if keys follow fast
+            there = min(max(now + step, 0), len(listed) - 1)
+            session.remember("walked_to", there)
+            session.into_address("image", listed[there])
+
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("← All images"):
-            session.into_address("image", None)
-            st.rerun()
-        before = st.button("Previous", help="Left arrow", disabled=not place)
-        after = st.button("Next", help="Right arrow", disabled=place is None or place + 1 >= len(listed))
+        st.button("← All images", on_click=session.into_address, args=("image", None))
+        st.button("Previous", help="Left arrow", disabled=not place, on_click=walk, args=(-1,))
+        at_end = place is None or place + 1 >= len(listed)
+        st.button("Next", help="Right arrow", disabled=at_end, on_click=walk, args=(1,))
         where = f"{place + 1} of {len(listed)} · " if place is not None else ""
         st.caption(f"{where}{plain(name)}", width="content")
-        pressed = clickable.arrow_keys("walk")
-    step = session.steps("walk", pressed) + after - before
-    if place is not None and (there := min(max(place + step, 0), len(listed) - 1)) != place:
-        session.into_address("image", listed[there])
-        st.rerun()
+        clickable.arrow_keys("walk", on_press=walk)
 
 
 def _k(images: DataSet, name: str, own_k: int) -> int:
@@ -128,17 +139,23 @@ def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, wit
         )
         for each, label, far in everyone
     ]  # fmt: skip
-    picked = clickable.tiles(shown, "voters", 62)
-    if picked is not None:
-        each = everyone[picked][0]
-        changed = [other for other in without if other != each] if each in without else [*without, each]
-        session.remember("why_without", (name, changed))
-        st.rerun(scope="fragment")
+    clickable.tiles(shown, "voters", lambda place: _let_vote_or_not(name, everyone[place][0]), 62)
     votes = [label for _, label, _ in found.voters]
     said = found.rules["knn"]
     told = f"kNN says **{plain(images.classes[said])}** ({votes.count(said)} of {len(votes)} votes)"
     first = found.first_true_rank
     st.markdown(told + (f" · first {plain(images.classes[found.true])} at rank {first}" if first else ""))
+
+
+def _let_vote_or_not(name: str, each: int) -> None:
+    """Leaves a training image out of the vote on this image, or takes it back into it."""
+    without = _without(name)
+    changed = [other for other in without if other != each] if each in without else [*without, each]
+    _leave_out(name, changed)
+
+
+def _leave_out(name: str, rows: list[int]) -> None:
+    session.remember("why_without", (name, rows))
 
 
 def _asked(run: Run, images: DataSet, row: int, k: int, without: list[int]) -> list[tuple[int, int, float]]:
@@ -179,12 +196,10 @@ def _removals(found: explain.Why, images: DataSet, name: str, without: list[int]
         shown = found.removals[:_MOST_OUT]
         cards.strip([images.train.images[each] for each in shown], [images.train.ids[each] for each in shown])
     with st.container(horizontal=True, vertical_alignment="center"):
-        if found.removals and st.button("Remove them"):
-            session.remember("why_without", (name, [*without, *found.removals]))
-            st.rerun(scope="fragment")
-        if without and st.button("All vote again", help=f"{len(without)} are left out"):
-            session.remember("why_without", (name, []))
-            st.rerun(scope="fragment")
+        if found.removals:
+            st.button("Remove them", on_click=_leave_out, args=(name, [*without, *found.removals]))
+        if without:
+            st.button("All vote again", help=f"{len(without)} are left out", on_click=_leave_out, args=(name, []))
 
 
 def _biography(run: Run, images: DataSet, row: int) -> None:

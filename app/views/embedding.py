@@ -109,7 +109,7 @@ def axes(run: Run, shown: Shown, view: View) -> View:
 def picture(run: Run, images: DataSet, points: MapPoints, shown: Shown, view: View) -> None:
     """The map; what the mouse picks on it is kept."""
     few = len(points.ids) <= drawing_of.NAMED
-    picked = embedding_map(
+    embedding_map(
         drawing_of.embedding_map(shown.frame, points, images.classes, axes(run, shown, view)),
         cached.sprite_sheet(images) if few else b"",
         images.train.images.shape[2:0:-1],
@@ -117,17 +117,12 @@ def picture(run: Run, images: DataSet, points: MapPoints, shown: Shown, view: Vi
         points.captions,
         key=f"map_{run.id}",
         height=HEIGHT,
+        on_point=lambda index: session.choose_image(points.ids[index]),
+        on_lasso=lambda indices: session.remember("lasso", indices),
+        on_epoch=lambda epoch: film.choose(epoch, film.stored_epochs(run)),
         film=film.for_browser(run, images, shown),
         alt=f"{shown.method} of the embeddings",
     )
-    if picked.lasso is not None:
-        session.remember("lasso", picked.lasso)
-    if picked.point is not None:
-        session.choose_image(points.ids[picked.point])
-    if picked.epoch is not None:
-        film.choose(picked.epoch, film.stored_epochs(run))
-    if any(each is not None for each in picked):
-        st.rerun()
 
 
 def inspect(run: Run, images: DataSet, points: MapPoints, index: int, shown: Shown, near: np.ndarray) -> None:

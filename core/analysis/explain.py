@@ -105,8 +105,8 @@ def why(
     if not 1 <= k <= len(kept):
         raise ValueError(f"{k} neighbours cannot vote among {len(kept)} training images; use 1 to {len(kept)}")
     known, of = gallery[kept], labels[kept]
-    said = {rule: int(predict(query[None], known, of, rule, k)[0][0]) for rule in (*NEIGHBOUR_RULES, "centre")}
-    said["nearest_mean"] = int(predict(query[None], known, of, "nearest_mean", k)[0][0])
+    asked = {"knn", "centre", "nearest_mean", own_rule} - {"softmax"}
+    said = {rule: int(predict(query[None], known, of, rule, k)[0][0]) for rule in asked}
     unchanged = not len(without) and (k == own_k or own_rule not in NEIGHBOUR_RULES)
     predicted = stored if unchanged or own_rule == "softmax" else said[own_rule]
     if unchanged and own_rule != "softmax":

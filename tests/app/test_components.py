@@ -43,16 +43,12 @@ def points():
             go.Scattergl(x=[0, 1], y=[1, 1], mode="markers", marker_size=20, customdata=np.array([2, 3])),
         ]
     )
-    figure.update_layout(meta=st.session_state.get("picked"))  # so that a click changes the figure
+    figure.update_layout(meta=st.session_state.get("point"))  # so that a click changes the figure
     captions = [f"image_{i} · true <b>{i}</b>" for i in range(4)]
-    picked = embedding_map(figure, sheet.getvalue(), (28, 28), 2, captions, key="map", height=400)
-    if picked.lasso is not None:
-        st.session_state.lasso = picked.lasso
-    picked = picked.point
-    if picked is not None:
-        st.session_state.picked = picked
-        st.rerun(scope="fragment")
-    st.text(f"picked: {st.session_state.get('picked')}")
+    keep = st.session_state.__setitem__
+    told = {f"on_{name}": lambda value, name=name: keep(name, value) for name in ("point", "lasso", "epoch")}
+    embedding_map(figure, sheet.getvalue(), (28, 28), 2, captions, key="map", height=400, **told)
+    st.text(f"picked: {st.session_state.get('point')}")
     st.text(f"lasso: {sorted(st.session_state.get('lasso', []))}")
 
 

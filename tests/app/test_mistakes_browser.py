@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from core.analysis import explain
 from core.dataset.loader import DataSet
@@ -88,6 +89,42 @@ def test_a_cell_opens_its_images(page, digits):
     tile_count(page, 10)
 
 
+def test_a_click_draws_the_page_once(page):
+    """As often as the server begins to draw: counted in what it sends."""
+    begun = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: begun.extend(_new_sessions(frame))))
+    page.reload()
+    tile_count(page, 10)
+    cell = page.get_by_title("3 of class digit 0 called digit 1")
+    idle(page)
+    begun.clear()
+    cell.click()
+    tile_count(page, 3)
+    idle(page)
+    assert begun == ["new_session"]
+    page.locator(".tile").first.click()
+    opened(page)
+    idle(page)
+    begun.clear()
+    page.locator(".tile").first.click()
+    _expect(page.locator(".tile.off"), 1)
+    idle(page)
+    assert begun == ["new_session"]
+    page.get_by_role("button", name="All images").click()
+    tile_count(page, 3)
+    cell.click()
+    tile_count(page, 10)
+
+
+def _new_sessions(frame: bytes) -> list[str]:
+    found = ForwardMsg.FromString(frame).WhichOneof("type")
+    return [found] if found == "new_session" else []
+
+
+def idle(page) -> None:
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
+
+
 def test_five_mistakes_by_keyboard(page, digits):
     page.locator(".tile").first.focus()
     page.keyboard.press("Enter")
@@ -151,7 +188,7 @@ def test_what_is_handed_in_opens_from_the_disk_without_a_network(page, wrong_run
     while not any("both are thin" in file.read_text() for file in wrong_run.folder.glob("*.json")):
         assert time.monotonic() < until, "the answer was not kept"
         time.sleep(0.1)
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()  # else its file is replaced
+    idle(page)  # else its file is replaced
     with page.expect_download() as waiting:
         page.get_by_role("button", name="All to hand in (ZIP)").click()
     waiting.value.save_as(tmp_path / "handed-in.zip")
