@@ -5,19 +5,23 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.components.plotly_chart import figure_json
 from app.components.small_map import Background
-from app.drawing import pictures
+from app.drawing import charts, pictures, specimens
 from core import maps
 from core.analysis import explain, mistakes, projection
 from core.analysis.embedded import Embedded
+from core.dataset import loader
 from core.dataset.loader import DataSet
-from core.runs import explaining, store
+from core.runs import explaining, latest_step, store
 from core.runs import suspicion as doubts
 from core.runs.comparison import Comparison, compare_runs
 from core.runs.queue import queue
@@ -31,6 +35,7 @@ def _measured(run: Run) -> tuple:
     return run.id, run.result and run.result.epochs, run.result and run.result.steps
 
 
+_FRESH = 3.0  # seconds
 _KEYS = {Run: _measured, DataSet: lambda images: (images.fingerprint, images.left_out)}
 
 
@@ -50,6 +55,34 @@ def warm_up() -> None:
         atexit.register(gc.unfreeze)  # but not the last one, at which they complain of leaks
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()
+
+
+@st.cache_resource(ttl=_FRESH, max_entries=20, show_spinner=False)
+def data_set(folder: Path) -> DataSet:
+    """The set in a folder; whether a file of it has changed is asked every few seconds only, for all who look.
+
+    It takes 10 ms for 3,000 files, and each page asks several times. Raises DataError.
+    """
+    return loader.load(folder)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=_KEYS)
+def live_charts(
+    run: Run, moment: tuple, smoothed: int, _history: pd.DataFrame, _steps: pd.DataFrame, _done: float
+) -> dict[str, tuple[str, str]]:
+    """The charts of a run by name, as JSON and in words; drawn once a `moment` for all who look."""
+    found = charts.figures(run, _history, _steps, _done, smoothed)
+    return {name: (figure_json(figure), alt) for name, (figure, alt) in found.items()}
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=_KEYS)
+def microscope(run: Run, moment: tuple, _images: Callable[[], DataSet]) -> str:
+    """The microscope as HTML, drawn once a `moment` for all who look; empty before the first step.
+
+    Raises StoreError and DataError.
+    """
+    found = latest_step.read(run)
+    return "" if found is None else specimens.drawn(latest_step.described(run, found, _images()), found.pixels)
 
 
 @st.cache_data(max_entries=2, show_spinner=False, hash_funcs=_KEYS)

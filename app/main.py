@@ -8,7 +8,7 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 
 import streamlit as st
 
-from app import access, cached, navigation, reading, session
+from app import access, cached, crowd, navigation, reading, session
 from app.guard import Guard
 from app.parts import members, messages
 
@@ -32,4 +32,5 @@ if __name__ == "main":  # `streamlit run` looks for the server here, and imports
 
     app = st.App(Path(__file__).resolve(), middleware=[Middleware(Guard)])
 else:
-    page()
+    with crowd.turn():
+        page()

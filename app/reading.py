@@ -12,7 +12,6 @@ from app.exercise import short
 from core import control, places, race, rate_finding, replay
 from core.classroom.limits import Limits
 from core.classroom.limits import disk_used as disk_used_by
-from core.dataset import loader
 from core.dataset.loader import DataError, DataSet
 from core.exchange import deleted, packed_sets
 from core.exchange.deleted import Deleted
@@ -53,8 +52,8 @@ def settle_data() -> None:
 
 
 def data_set() -> DataSet:
-    """The data set in use in this browser session; kept in memory by core.dataset.loader. Raises DataError."""
-    return loader.load(data_sets()[chosen_data()])
+    """The data set in use in this browser session, as it was at most a few seconds ago. Raises DataError."""
+    return cached.data_set(data_sets()[chosen_data()])
 
 
 def images_of(run: Run) -> DataSet:
@@ -182,6 +181,19 @@ def age_of_steps(run: Run) -> float:
     with suppress(OSError):
         return max(time.time() - (run.folder / "steps.csv").stat().st_mtime, 0.0)
     return 0.0
+
+
+def moment(run: Run) -> tuple:
+    """What tells two drawings of a run apart: its files, or the second if it is in training, so that all who look then
+    are shown the same one.
+    """
+    if run.active:
+        return run.status, int(time.monotonic())
+    changed = []
+    for name in ("history.csv", "steps.csv", "latest_step.npz"):
+        with suppress(OSError):
+            changed.append((name, (run.folder / name).stat().st_mtime_ns))
+    return run.status, *changed
 
 
 def best_epoch(run: Run) -> tuple[float, int] | None:

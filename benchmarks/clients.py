@@ -3,8 +3,8 @@
     python -m benchmarks.clients [--clients 40] [--seconds 60] [--data DIR]
 
 A client is a websocket that asks for the Train page and then, as a browser does, for its live part again and again. The
-training's speed without and with them is that of the same run, in turn, so that the machine is the same. One call
-appends one row to results/clients.csv.
+training's speed without and with them is that of the same run, in turn, so that the machine is the same; both are
+measured while no page is being opened. One call appends one row to results/clients.csv.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from core.runs.store import Run
 from core.settings.presets import from_preset
 
 PATIENCE = 60.0  # seconds for one answer
+SETTLING = 10.0  # seconds from the last page that opened until the measurement begins
 
 
 class Client(threading.Thread):
@@ -37,6 +38,7 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
         self.url, self.run_id, self.ended = url, run, ended
         self.redraws: list[float] = []
+        self.looks = threading.Event()  # set once the page is drawn, or has failed
         self.error = ""
         self.page = ""  # as the server calls it, once it has answered
 
@@ -45,12 +47,15 @@ class Client(threading.Thread):
         try:
             with connect(address, origin=self.url, subprotocols=["streamlit"], max_size=None) as socket:
                 fragment, interval = self._ask(socket, "")
+                self.looks.set()
                 while not self.ended.wait(interval):
                     begun = time.perf_counter()
                     fragment, interval = self._ask(socket, fragment, interval)
                     self.redraws.append(time.perf_counter() - begun)
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
+        finally:
+            self.looks.set()
 
     def _ask(self, socket, fragment: str, interval: float = 1.0) -> tuple[str, float]:
         """Asks for the page, or for one part of it; returns the part that wants to be drawn again, and when."""
@@ -86,6 +91,11 @@ def measure(clients: int, seconds: float, folder: Path) -> dict:
             browsers = [Client(url, run.id, ended) for _ in range(clients)]
             for browser in browsers:
                 browser.start()
+            for browser in browsers:
+                browser.looks.wait(PATIENCE)
+            time.sleep(SETTLING)
+            for browser in browsers:
+                browser.redraws.clear()
             watched = _speed(run, seconds)
             ended.set()
             for browser in browsers:

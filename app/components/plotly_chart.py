@@ -52,22 +52,26 @@ def _addresses() -> dict[str, str]:
     }
 
 
-def _figure_json(figure: go.Figure | dict) -> str:
+def figure_json(figure: go.Figure | dict) -> str:
     """Traces and layout as JSON, numpy arrays in plotly's binary form; without the template, 7 kB that are replaced."""
     spec = figure if isinstance(figure, dict) else figure.to_dict()
     layout = {name: value for name, value in spec.get("layout", {}).items() if name != "template"}
     return plotly.io.to_json({"data": spec["data"], "layout": layout}, validate=False)
 
 
-def live_chart(figure: go.Figure | dict, key: str, height: int = 320, *, alt: str = "chart", scale: float = 1) -> None:
-    """Draw a figure (or its `to_dict()`), and later ones with the same key into the same chart.
+def live_chart(
+    figure: go.Figure | dict | str, key: str, height: int = 320, *, alt: str = "chart", scale: float = 1
+) -> None:
+    """Draw a figure (its `to_dict()`, or what `figure_json` made of it), and later ones with the same key into the
+    same chart.
 
     height: in CSS pixels; the width is the container's.  alt: what the chart shows, for screen readers.
     scale: how many times larger type and lines are than on a desk.
     A zoom and hidden curves are kept as long as `figure.layout.uirevision` stays the same (unset counts as the same).
     Curves are recognised by their names. Numpy arrays travel in binary form: float32 takes 40 % of the bytes of a list.
     """
-    data = {"key": key, "figure": _figure_json(figure), "height": height, "alt": alt, "scale": scale, **_addresses()}
+    drawn = figure if isinstance(figure, str) else figure_json(figure)
+    data = {"key": key, "figure": drawn, "height": height, "alt": alt, "scale": scale, **_addresses()}
     _mount(key=key, data=data)
 
 
@@ -132,7 +136,7 @@ def embedding_map(
         _mount(key=f"{key}_film", data={"key": key, "film": film and film.data(), **_addresses()})
         data = {
             "key": key,
-            "figure": _figure_json(figure),
+            "figure": figure_json(figure),
             "height": height,
             "alt": alt,
             "tile": list(tile),

@@ -7,7 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.learning.schedule import learning_rate
+from core.runs.store import Run
 from core.settings.config import RunConfig
+from core.settings.sheet import published
 
 TRAIN, VALIDATION, TEST = "#2389bd", "#2ca05a", "#e07b00"
 ACTIVE, EASY, SEMI_HARD, HARD = "#8e5fd0", "#2ca05a", "#b59a00", "#d43d51"
@@ -17,6 +19,31 @@ POSITIVE, NEGATIVE, SPREAD = "#17a7b8", "#d43d51", "#8a8d91"
 Sheet = Sequence[dict[str, float | None]]  # rows of core/settings/sheet.py
 _RATE_POINTS = 400
 _POINTS = 1000  # at most, a line
+
+
+def figures(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> dict[str, tuple]:
+    """The charts of a run by name, each with what it shows in words; `done` is the share of it that is over."""
+    span = (run.steps_per_epoch, run.config.epochs)
+    sheet = published(run.config.preset)
+    found = {
+        "loss": (loss_curves(history, steps, *span, sheet, smoothed), "loss over epochs"),
+        "accuracy": (accuracy_curves(history, *span, sheet, ended_early(run, history)), "accuracy over epochs"),
+    }
+    if run.config.learns.triplets:
+        shares, distances = share_curves(history, steps, *span), distance_curves(history, steps, *span)
+        found["triplets"] = (shares, "shares of easy, semi-hard and hard triplets over epochs")
+        found["distances"] = (distances, "distances in the embedding space over epochs")
+    rate = rate_curve(run.config, run.steps_per_epoch, done)
+    return found | {"rate": (rate, "learning rate over epochs")}
+
+
+def ended_early(run: Run, history: pd.DataFrame) -> tuple[int, int] | None:
+    """The epoch of the best validation accuracy and the last one, of a run that its patience has ended."""
+    early = run.status == "done" and run.result and run.result.epochs < run.config.epochs
+    if not early or "validation_accuracy" not in history or history["validation_accuracy"].isna().all():
+        return None
+    best = history["validation_accuracy"].idxmax()
+    return int(history["epoch"][best]), run.result.epochs
 
 
 def loss_curves(

@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import cached
+from app import cached, crowd
 from app.components import clickable
 from app.drawing.pictures import png_uri
 from app.parts import messages, why
@@ -19,7 +19,7 @@ _SHOWN = 48  # images of a kind at once
 
 def show(run: Run, images: DataSet) -> None:
     """Counts a kind and class, and the images of the kind that is chosen."""
-    st.fragment(messages.errors_explained()(_show))(run, images)
+    crowd.fragment(messages.errors_explained()(_show))(run, images)
 
 
 def _show(run: Run, images: DataSet) -> None:

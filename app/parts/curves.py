@@ -3,12 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from app import session
+from app import cached, reading, session
 from app.components.plotly_chart import live_chart
-from app.drawing import charts
 from app.parts import microscope
 from core.runs.store import Run
-from core.settings.sheet import published
 
 SMOOTHINGS = {0: "No smoothing", 5: "Mean of 5", 20: "Mean of 20", 50: "Mean of 50"}
 _NORMAL, _PROJECTED = 1.0, 1.5  # size of type
@@ -21,25 +19,9 @@ def smoothing() -> int:
     return st.selectbox("Smoothing", SMOOTHINGS, key="smoothing", **options)
 
 
-def figures(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> dict[str, tuple]:
-    """The charts of a run by name, each with what it shows in words; `done` is the share of it that is over."""
-    span = (run.steps_per_epoch, run.config.epochs)
-    sheet = published(run.config.preset)
-    found = {
-        "loss": (charts.loss_curves(history, steps, *span, sheet, smoothed), "loss over epochs"),
-        "accuracy": (charts.accuracy_curves(history, *span, sheet, ended_early(run, history)), "accuracy over epochs"),
-    }
-    if run.config.learns.triplets:
-        shares, distances = charts.share_curves(history, steps, *span), charts.distance_curves(history, steps, *span)
-        found["triplets"] = (shares, "shares of easy, semi-hard and hard triplets over epochs")
-        found["distances"] = (distances, "distances in the embedding space over epochs")
-    rate = charts.rate_curve(run.config, run.steps_per_epoch, done)
-    return found | {"rate": (rate, "learning rate over epochs")}
-
-
 def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> None:
     """Loss and accuracy; triplets and distances where there are any; the learning rate and the microscope."""
-    found = figures(run, history, steps, done, smoothed)
+    found = cached.live_charts(run, reading.moment(run), smoothed, history, steps, done)
     for row in (("loss", "accuracy"), ("triplets", "distances")):
         for column, name in zip(st.columns(2) if row[0] in found else (), row, strict=False):
             with column:
@@ -53,19 +35,10 @@ def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoo
         microscope.show(run)
 
 
-def _chart(run: Run, name: str, figure, alt: str) -> None:
+def _chart(run: Run, name: str, figure: str, alt: str) -> None:
     projected = session.projected()
     height = 330 if projected else 215  # two rows fit a projector of 1280x720
     live_chart(figure, key=f"{name}_{run.id}", height=height, alt=alt, scale=_PROJECTED if projected else _NORMAL)
-
-
-def ended_early(run: Run, history: pd.DataFrame) -> tuple[int, int] | None:
-    """The epoch of the best validation accuracy and the last one, of a run that its patience has ended."""
-    early = run.status == "done" and run.result and run.result.epochs < run.config.epochs
-    if not early or "validation_accuracy" not in history or history["validation_accuracy"].isna().all():
-        return None
-    best = history["validation_accuracy"].idxmax()
-    return int(history["epoch"][best]), run.result.epochs
 
 
 def _words(history: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from app import cached, reading, session
+from app import cached, crowd, reading, session
 from app.components.plotly_chart import Film
 from app.drawing.maps import name_places
 from app.parts import messages
@@ -102,7 +102,7 @@ def shown(run: Run, images: DataSet, method: str, epochs: list[int]) -> Shown:
         said = {each: "" if far is None else f"moved by {far:.2f}" for each, far in motions.items()}
         return Shown(method, epoch, frames[epoch], frames, said)
     if not film.ended:
-        st.fragment(wait, run_every=1)(film, "The maps of all epochs are being drawn")
+        crowd.fragment(wait, run_every=1)(film, "The maps of all epochs are being drawn")
     else:
         said = f"The other epochs could not be drawn: {messages.plain(film.error)}" if film.error else "No time travel."
         _offer(said, "Draw all epochs", maps.film, run, method.lower(), epochs, images, True)
@@ -136,7 +136,7 @@ def _umap_or_pca(run: Run) -> str:
         said = f"UMAP could not be drawn: {messages.plain(drawing.error)}" if drawing.error else "UMAP was cancelled."
         _offer(f"{said} This is PCA.", "Draw UMAP", maps.umap, run, run.result.epochs, True)
     else:
-        st.fragment(wait, run_every=1)(drawing, "UMAP is being drawn; until then this is PCA")
+        crowd.fragment(wait, run_every=1)(drawing, "UMAP is being drawn; until then this is PCA")
     return "PCA"
 
 

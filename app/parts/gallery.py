@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cached, session
+from app import cached, crowd, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
 from app.parts import messages, why
@@ -33,7 +33,7 @@ ORDERS = {
 
 def show(run: Run, images: DataSet, rule: str, k: int) -> None:
     """The matrix beside the pictures. A part of its own, so that a click draws no more than it has to."""
-    st.fragment(messages.errors_explained()(_show))(run, images, rule, k)
+    crowd.fragment(messages.errors_explained()(_show))(run, images, rule, k)
 
 
 def _show(run: Run, images: DataSet, rule: str, k: int) -> None:

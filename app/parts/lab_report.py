@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import actions, reading, session
+from app import actions, crowd, reading, session
 from app.parts import header, messages
 from core.dataset.loader import DataSet
 from core.exchange import report
@@ -12,7 +12,7 @@ from core.runs.store import Run
 
 def show(run: Run, images: DataSet) -> None:
     """Text fields that keep what is written, and the downloads."""
-    st.fragment(messages.errors_explained()(_show))(run, images)
+    crowd.fragment(messages.errors_explained()(_show))(run, images)
 
 
 def _show(run: Run, images: DataSet) -> None:

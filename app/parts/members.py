@@ -5,7 +5,7 @@ from collections import Counter
 
 import streamlit as st
 
-from app import access, reading
+from app import access, crowd, reading
 from app.parts import messages
 from core.classroom.roles import Role
 
@@ -32,7 +32,7 @@ def line() -> None:
 def at_work(nobody: bool = False) -> None:
     """Who trains and how many wait, kept up to date; with `nobody` also that nobody does. Only in a shared lab."""
     if access.shared():
-        st.fragment(_at_work, run_every=_WAITING)(nobody)
+        crowd.fragment(_at_work, run_every=_WAITING)(nobody)
 
 
 def _at_work(nobody: bool) -> None:

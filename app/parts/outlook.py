@@ -4,7 +4,7 @@ import html
 
 import streamlit as st
 
-from app import reading
+from app import crowd, reading
 from app.parts.messages import duration
 from core.dataset.loader import DataError
 from core.measuring import Answer, measuring
@@ -20,7 +20,7 @@ def show(config: RunConfig | None) -> None:
         return
     answer, busy = _ask(config)
     pace = None if answer.seconds or answer.trouble else _LATER if busy and answer.outlook else _SOON
-    st.fragment(_live, run_every=pace)(config, pace)
+    crowd.fragment(_live, run_every=pace)(config, pace)
 
 
 def _live(config: RunConfig, pace: float | None) -> None:

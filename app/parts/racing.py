@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import actions, exercise, reading, session
+from app import actions, crowd, exercise, reading, session
 from app.components.plotly_chart import live_chart
 from app.drawing import comparison, standalone
 from app.drawing import race as drawing
@@ -111,7 +111,7 @@ def shown() -> bool:
         runs = reading.runs_of(held)
         going = any(run.active for run in runs)
         with st.container(key="live", gap="small"):
-            st.fragment(live, run_every=_PACE if going else None)(held, going)
+            crowd.fragment(live, run_every=_PACE if going else None)(held, going)
         if not going:
             ended(held, runs)
     return True

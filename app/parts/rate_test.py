@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from app import access, actions, reading, session
+from app import access, actions, crowd, reading, session
 from app.components.plotly_chart import live_chart
 from app.drawing import rates
 from app.exercise import tidy
@@ -36,7 +36,7 @@ def _dialog(config: RunConfig) -> None:
         "A hundred steps of a network of its own, each with a larger learning rate (Smith, arXiv:1506.01186). A good "
         "rate lies where the loss falls, well before it rises. No run is changed by it."
     )
-    st.fragment(_live, run_every=_PACE)(config)
+    crowd.fragment(_live, run_every=_PACE)(config)
 
 
 def _live(config: RunConfig) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from app import actions, reading
+from app import actions, crowd, reading
 from app.components.copy_link import copy_link
 from app.exercise import Form
 from app.parts import messages
@@ -38,7 +38,7 @@ def card(run: Run) -> None:
             help="Trains it again and compares every number, bit for bit. It takes as long as the run did.",
         )
         with st.container(width="stretch"):
-            st.fragment(_told, run_every=_PACE if waits else None)(run, waits)
+            crowd.fragment(_told, run_every=_PACE if waits else None)(run, waits)
     messages.refused("receipt")
 
 

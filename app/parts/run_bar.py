@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import streamlit as st
 
 from app import access, actions, reading, session
-from app.drawing import standalone
-from app.parts import curves, header, messages
+from app.drawing import charts, standalone
+from app.parts import header, messages
 from core.exchange.downloads import DOWNLOADS, file_name
 from core.runs import store, trash
 from core.runs.checks import LONGEST_NAME
@@ -100,7 +100,7 @@ def _charts(run: Run) -> bytes:
     """The charts of a run as one HTML page."""
     history, steps = store.history(run), store.steps(run)
     done = float(len(history)) / run.config.epochs
-    found = curves.figures(run, history, steps, done, smoothed=0)
+    found = charts.figures(run, history, steps, done, smoothed=0)
     return standalone.page(
         header.names(reading.all_runs()).get(run.id, run.title), [each for each, _ in found.values()]
     )

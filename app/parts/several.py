@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cached, reading, session
+from app import cached, crowd, reading, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
 from app.parts import header, messages, why
@@ -36,7 +36,7 @@ def show(run: Run, images: DataSet) -> None:
         return
     session.choose_runs(chosen)
     found = cached.comparison([run, *(others[each] for each in chosen)], images)
-    st.fragment(messages.errors_explained()(_groups))(found, [called[each.id] for each in found.runs])
+    crowd.fragment(messages.errors_explained()(_groups))(found, [called[each.id] for each in found.runs])
 
 
 def _groups(found: Comparison, names: list[str]) -> None:

@@ -5,7 +5,7 @@ import html
 import numpy as np
 import streamlit as st
 
-from app import actions, cached, session
+from app import actions, cached, crowd, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
 from app.parts import cards, messages
@@ -31,7 +31,7 @@ def open_image(name: str, among: list[str] | None = None) -> None:
 def show(run: Run, images: DataSet, name: str, listed: list[str], rule: str, k: int) -> None:
     """The image with this id, as the rule with k neighbours called it; the arrow keys walk through `listed`."""
     _walk(name, listed)
-    st.fragment(messages.errors_explained()(_show))(run, images, name, rule, k)
+    crowd.fragment(messages.errors_explained()(_show))(run, images, name, rule, k)
 
 
 def _show(run: Run, images: DataSet, name: str, rule: str, own_k: int) -> None:

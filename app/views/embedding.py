@@ -5,7 +5,7 @@ import math
 import numpy as np
 import streamlit as st
 
-from app import cached, navigation, reading, session
+from app import cached, crowd, navigation, reading, session
 from app.components.plotly_chart import embedding_map
 from app.drawing import maps as drawing_of
 from app.drawing import pictures
@@ -247,7 +247,7 @@ def page() -> None:
         messages.no_runs_yet()
         return
     if run.active:
-        st.fragment(film.follow, run_every=1.5)(run)
+        crowd.fragment(film.follow, run_every=1.5)(run)
     if not run.result:
         st.info("The first map comes when the first epoch has ended.")
         return

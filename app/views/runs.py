@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import reading, session
+from app import crowd, reading, session
 from app.drawing.comparison import run_colour
 from app.parts import comparison, header, messages, racing, receipt, run_bar, trash
 from core.runs.store import Run
@@ -42,7 +42,7 @@ def page() -> None:
             receipt.card(ticked[0])
     trash.box()
     run_bar.to_delete(every)
-    st.fragment(look_out, run_every=WAITING)(reading.glance(every, others=True), every)
+    crowd.fragment(look_out, run_every=WAITING)(reading.glance(every, others=True), every)
 
 
 def following() -> bool:

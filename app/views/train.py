@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import access, actions, exercise, navigation, reading, session
+from app import access, actions, crowd, exercise, navigation, reading, session
 from app.parts import curves, form, header, members, messages, outlook, run_bar
 from app.parts.messages import duration, percent
 from core.runs import store
@@ -300,7 +300,7 @@ def this_run() -> None:
             told(run, going_on(run))
         before, pace = said(run), reading.pace(run)
         with st.container(key="live", gap="small"):  # style.css: nothing moves between two drawings
-            st.fragment(live, run_every=pace)(run.id, pace, before)
+            crowd.fragment(live, run_every=pace)(run.id, pace, before)
         if run.result and not run.active:
             with st.container(horizontal=True):
                 navigation.link("mistakes", f"→ See the {run.result.mistakes} mistakes")
@@ -310,7 +310,7 @@ def this_run() -> None:
         own_settings(run, header.names(runs)[run.id])
     if run is None or not run.active:
         shown = [run] if run else []
-        st.fragment(look_out, run_every=WAITING)(reading.glance(shown, others=not shown), shown)
+        crowd.fragment(look_out, run_every=WAITING)(reading.glance(shown, others=not shown), shown)
 
 
 def page() -> None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 import numpy as np
 import streamlit as st
 
-from app import cached, reading, session
+from app import cached, crowd, reading, session
 from app.components.canvas import canvas
 from app.components.small_map import small_map
 from app.drawing import answers
@@ -174,4 +174,4 @@ def page() -> None:
     if run is None:
         messages.no_runs_yet()
         return
-    st.fragment(desk)(run, runs)
+    crowd.fragment(desk)(run, runs)
