@@ -19,6 +19,7 @@ COLOURS = {
     "forgotten": "times forgotten",
 }
 NAMED = 12_000  # points whose captions and pictures travel to the browser; of more only the ids do
+_FEW = 12  # classes with large stars and names
 _LISTED = 47  # classes with a line in the legend each
 _SHAPES = ("", "square", "triangle-up", "cross", "triangle-down")  # of test images, each ten classes another one
 LOOKS = len(CLASS_COLOURS) * len(_SHAPES)
@@ -106,7 +107,7 @@ def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]
     Each point carries its index as `customdata`. UMAP's axes have one scale and no numbers: they mean nothing.
     """
     traces = _coloured(frame, points, classes, view)
-    traces += [_rings(frame, points), _stars(frame, points)]
+    traces += [_rings(frame, points), _stars(frame, points, len(classes))]
     traces += _chosen(frame, view)
     return go.Figure(traces, _layout(view) | {"annotations": _names(frame, points.labels, classes)})
 
@@ -182,20 +183,22 @@ def _rings(frame, points) -> dict:
     return _dots(frame, rows, marker, "misclassified", meta=meta, showlegend=len(rows) > 0)
 
 
-def _stars(frame, points) -> dict:
+def _stars(frame, points, class_count) -> dict:
     rows = np.array(points.centres, np.int64)
     colours = [class_colour(label) for label in points.labels[rows]]
-    marker = {"symbol": "star", "size": 19, "color": colours, "line": {"width": 2}}
+    marker = {"symbol": "star", "size": 19 if class_count <= _FEW else 12, "color": colours, "line": {"width": 2}}
     meta = {"on_top": True, "outlined": True}
     return _dots(frame, rows, marker, "class centre", meta=meta, showlegend=len(rows) > 0)
 
 
 def _names(frame, labels, classes) -> list[dict]:
     """Each class's name above its middle."""
-    font = {"font": {"size": 20 if len(classes) <= 12 else 13}, "showarrow": False, "yshift": 26}
+    font = {"font": {"size": 20 if len(classes) <= _FEW else 13}, "showarrow": False, "yshift": 26}
     around = {"borderwidth": 2, "borderpad": 2, "opacity": 0.9} | font
     return [
-        {"x": x, "y": y, "text": f"<b>{html.escape(classes[label])}</b>", "bordercolor": class_colour(label)} | around
+        {"x": x, "y": y, "text": f"<b>{html.escape(classes[label])}</b>", "bordercolor": class_colour(label)}
+        | {"name": classes[label]}  # as in the legend, which hides it
+        | around
         for label, (x, y) in name_places(frame, labels, len(classes)).items()
     ]
 

@@ -3,6 +3,7 @@
 import base64
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -123,12 +124,43 @@ def test_foreign_values_in_the_address_are_named(page, url, run):
     page.get_by_text("There is no image mnist_test_none in this data set").wait_for(timeout=60_000)
 
 
-def test_a_class_is_hidden_by_its_legend(page):
-    page.locator(f"{GRAPH} .legendtoggle").first.click()
-    page.wait_for_function(
-        "(selector) => document.querySelector(selector)._fullData.some((trace) => trace.visible === 'legendonly')",
-        arg=GRAPH,
+def test_a_class_is_hidden_by_its_legend_and_comes_back_with_all_its_marks(page, digits):
+    """Its points, the rings around those that are misclassified, its star and its name."""
+    labels = [*digits.train.labels, *digits.test.labels]
+    before = marks(page)
+    label = labels[before["rings"][0]] if before["rings"] else 0
+
+    def of_others(points: list[int]) -> list[int]:
+        return [index for index in points if labels[index] != label]
+
+    assert len(before["stars"]) == len(digits.classes)
+    others = {name: of_others(before[name]) for name in ("points", "rings", "stars")}
+    others["names"] = [name for name in before["names"] if name != digits.classes[label]]
+    assert len(others["points"]) < len(before["points"])
+    for wanted in (others, before):
+        page.locator(f"{GRAPH} .legendtoggle").nth(label).click()
+        deadline = time.monotonic() + 60
+        while marks(page) != wanted:
+            assert time.monotonic() < deadline, marks(page)
+            page.wait_for_timeout(100)
+
+
+def marks(page) -> dict[str, list]:
+    """The points, rings and stars that can be seen, by their indices, and the names of classes."""
+    found = page.evaluate(
+        """(selector) => {
+          const graph = document.querySelector(selector), seen = { points: [], rings: [], stars: [] };
+          for (const trace of graph._fullData) {
+            if (trace.visible !== true || trace.customdata === undefined) continue;
+            const kind = !trace.meta ? "points" : trace.meta.rings ? "rings" : "stars";
+            Array.from(trace.customdata).forEach((index, i) => isFinite(trace.x[i]) && seen[kind].push(index));
+          }
+          const names = graph._fullLayout.annotations.filter((each) => each.visible).map((each) => each.name);
+          return { ...seen, names };
+        }""",
+        GRAPH,
     )
+    return found | {"points": sorted(found["points"])}
 
 
 def test_a_lasso_lists_its_images(page):

@@ -96,10 +96,19 @@ function enlarge(data, layout, scale) {
   for (const side of Object.keys(layout.margin ?? {})) layout.margin[side] *= scale;
 }
 
+const isNarrow = (state) => state.frame.clientWidth < 560; // CSS pixels, as on a phone
+
+// Beside a legend nothing would be left of the map: it is above it or, of many classes, left out.
+function narrow(names, layout) {
+  const legend = { orientation: "h", x: 0, xanchor: "left", y: 1.01, yanchor: "bottom", itemsizing: "constant" };
+  return { legend, showlegend: new Set(names).size <= 18, margin: { ...layout.margin, l: 4, r: 4 } };
+}
+
 function prepare(state) {
   const { data, layout } = JSON.parse(state.data.figure); // parsed anew every time: Plotly writes into what it gets
   const isMap = Boolean(state.data.captions);
   const names = data.map((trace) => trace.name);
+  state.wasNarrow = isNarrow(state);
   data.forEach((trace, i) => {
     // A hidden curve stays hidden by its name, also when another curve appears before it.
     const unique = trace.name && names.indexOf(trace.name) === names.lastIndexOf(trace.name);
@@ -115,6 +124,7 @@ function prepare(state) {
     for (const part of [trace.line, trace.marker, trace.marker?.line]) if (part) part.color = ink;
   }
   for (const trace of data.filter((trace) => trace.meta?.outlined)) trace.marker.line.color = ink;
+  if (isMap && isNarrow(state)) Object.assign(layout, narrow(names, layout));
   const scale = state.data.scale ?? 1;
   if (scale !== 1) enlarge(data, layout, scale);
   delete layout.width; // the element decides
@@ -148,6 +158,7 @@ async function draw(state) {
     state.wanted = false;
     hideThumbnail(state);
     await Plotly.react(state.graph, ...prepare(state));
+    await hideMarks(state);
     state.message.textContent = "";
     if (!state.listening) listen(state); // graph.on exists from the first drawing on
     showFilmBar(state);
@@ -163,6 +174,12 @@ function listen(state) {
   state.graph.on("plotly_hover", (event) => showThumbnail(state, event));
   state.graph.on("plotly_unhover", () => hideThumbnail(state));
   state.graph.on("plotly_relayouting", () => hideThumbnail(state));
+  state.graph.on("plotly_afterplot", () => {
+    const off = hiddenBy(state).traces.join();
+    if (off === state.off) return;
+    state.off = off; // somebody clicked in the legend
+    requestDrawing(state);
+  });
   state.graph.on("plotly_click", (event) => {
     const index = pointIndex(state, event);
     if (index !== undefined) state.send("picked", index);
@@ -173,6 +190,35 @@ function listen(state) {
     state.send("lasso", [...new Set(indices)].slice(0, MOST_SELECTED));
   });
   state.graph.on("plotly_deselect", () => state.data.captions && state.send("lasso", []));
+}
+
+// What the legend hides: the points, the names of their classes, and the traces.
+function hiddenBy(state) {
+  const hidden = { points: new Set(), classes: new Set(), traces: [] };
+  if (!state.data.captions) return hidden;
+  for (const trace of state.graph._fullData) {
+    if (trace.visible !== "legendonly" || trace.meta || trace.customdata === undefined) continue;
+    Array.from(trace.customdata).forEach((index) => hidden.points.add(index));
+    hidden.classes.add(trace.legendgroup);
+    hidden.traces.push(trace.uid);
+  }
+  return hidden;
+}
+
+// The marks of hidden points, and the names of hidden classes, go with them.
+async function hideMarks(state) {
+  const { graph } = state;
+  const { points, classes } = hiddenBy(state);
+  if (!points.size) return;
+  const [x, marks] = [[], []];
+  graph._fullData.forEach((trace, number) => {
+    if (!trace.meta?.on_top) return;
+    x.push(Array.from(trace.x, (at, i) => (points.has(trace.customdata[i]) ? NaN : at)));
+    marks.push(number);
+  });
+  const names = graph.layout.annotations ?? [];
+  const annotations = names.map((each) => ({ ...each, visible: !classes.has(each.name) }));
+  await window.Plotly.update(graph, { x }, { annotations }, marks);
 }
 
 const MOST_SELECTED = 5000; // points of a lasso that travel to the server
@@ -294,6 +340,7 @@ async function showFrame(state, position) {
   const after = Math.min(before + 1, film.epochs.length - 1);
   const at = (i, axis, frame) => film.places[2 * (frame * count + i) + axis] * film.scale + film.shift[axis];
   const place = (i, axis) => at(i, axis, before) * (1 - share) + at(i, axis, after) * share;
+  const hidden = hiddenBy(state);
   const [update, traces] = [{ x: [], y: [], customdata: [], "marker.size": [], "marker.line.width": [] }, []];
   graph._fullData.forEach((trace, number) => { // in which the numbers are decoded
     let points = trace.meta?.points ?? trace.customdata;
@@ -301,7 +348,8 @@ async function showFrame(state, position) {
     if (trace.meta?.trails) points = [];
     if (points === undefined) return;
     points = Array.from(points);
-    let xy = [0, 1].map((axis) => points.map((i) => (i < 0 ? NaN : place(i, axis))));
+    const away = (i) => i < 0 || (trace.meta?.on_top && hidden.points.has(i));
+    let xy = [0, 1].map((axis) => points.map((i) => (away(i) ? NaN : place(i, axis))));
     for (const i of trace.meta?.trails ?? []) {
       for (let frame = 0; frame <= before; frame++) [0, 1].forEach((axis) => xy[axis].push(at(i, axis, frame)));
       [0, 1].forEach((axis) => xy[axis].push(place(i, axis), NaN));
@@ -315,7 +363,9 @@ async function showFrame(state, position) {
     traces.push(number);
   });
   const middle = (c, axis) => film.names[before][c][axis] * (1 - share) + film.names[after][c][axis] * share;
-  const annotations = (graph.layout.annotations ?? []).map((each, c) => ({ ...each, x: middle(c, 0), y: middle(c, 1) }));
+  const annotations = (graph.layout.annotations ?? []).map((each, c) => {
+    return { ...each, x: middle(c, 0), y: middle(c, 1), visible: !hidden.classes.has(each.name) };
+  });
   hideThumbnail(state);
   await window.Plotly.update(graph, update, { annotations }, traces);
   state.position = position;
@@ -415,7 +465,9 @@ function create(parentElement) {
 
   const resized = new ResizeObserver(() => {
     // Plotly refuses to measure a chart in a closed tab; it is measured when the tab opens.
-    if (state.listening && !state.gone && frame.clientWidth > 0) window.Plotly.Plots.resize(graph).catch(() => {});
+    if (!state.listening || state.gone || !frame.clientWidth) return;
+    if (state.wasNarrow !== isNarrow(state)) requestDrawing(state);
+    window.Plotly.Plots.resize(graph).catch(() => {});
   });
   resized.observe(graph); // it becomes lower when the bar of epochs comes
   // While the mouse draws a zoom box, new data wait; and for 400 ms more, as Plotly awaits a second click for 300 ms.
