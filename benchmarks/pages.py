@@ -132,6 +132,49 @@ def _mistakes(data: Path, run: Run, images: DataSet, tries: int, targets: dict[s
     ]
 
 
+def try_it(data: Path, tries: int, small: bool) -> list[dict]:
+    """A stroke on the page Try it, from the moment at which the pen is lifted to the star on the map."""
+    images = loader.load(data)
+    with tempfile.TemporaryDirectory(prefix="tripletlab-pages-") as name:
+        run = trained(images, Path(name) / "runs")
+        clock = Stopwatch()
+        with serve(data, run.folder.parent) as url, open_page(f"{url}/try?run={run.id}") as page:
+            page.set_default_timeout(PATIENCE)
+            for place in range(tries + 1):
+                _press(page, place)
+                with clock("stroke" if place else "first"):  # the first one loads the network
+                    _lift(page)
+        predicted = store.embedded(run, run.result.epochs).predicted
+        wrong = int((predicted != images.test.labels).sum())
+        return [_row("Try it: a stroke", images, wrong, clock.taken["stroke"], 300)]
+
+
+def _press(page, place: int) -> None:
+    """Draws a line on the canvas, each time another one; the pen stays down."""
+    box = page.locator(".sheet canvas").bounding_box()
+    page.mouse.move(box["x"] + 60 + 20 * (place % 9), box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200 - 20 * (place % 9), box["y"] + 220, steps=5)
+
+
+def _lift(page) -> None:
+    """Lifts the pen and waits until the drawing's star is on the map, at another place than before."""
+    star = page.locator("canvas[role=img]")
+    before = star.get_attribute("data-star")
+    page.mouse.up()
+    if not before:  # the map is in another place than beside an empty canvas
+        page.locator(".lab-verdict").wait_for()
+        page.locator("canvas[role=img]:not([data-star=''])").wait_for()
+        return
+    star.evaluate(
+        """(map, before) => new Promise((done) => {
+          const look = () => (map.dataset.star !== before ? done() : requestAnimationFrame(look));
+          look();
+        })""",
+        before,
+    )
+
+
 def _row(what: str, images: DataSet, wrong: int, taken: list[float], target: int | None) -> dict:
     return {
         "what": what,
@@ -145,7 +188,7 @@ def _row(what: str, images: DataSet, wrong: int, taken: list[float], target: int
     }
 
 
-PAGES: dict[str, Callable[[Path, int, bool], list[dict]]] = {"mistakes": mistakes}
+PAGES: dict[str, Callable[[Path, int, bool], list[dict]]] = {"mistakes": mistakes, "try": try_it}
 
 
 def main() -> None:
