@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from core.analysis.explain import COUNTS
+
 MOST_CLASSES = 40  # of a matrix that is drawn: one of a thousand classes has a million cells
 
 
@@ -49,9 +51,10 @@ def confused(counts: np.ndarray, most: int = 4) -> list[Pair]:
 
 
 def in_words(pair: Pair, classes: Sequence[str]) -> str:
-    """A pair as a sentence: "4 is called 9 five times"."""
-    times = {1: "once", 2: "twice"}.get(pair.count, f"{pair.count} times")
-    return f"{classes[pair.true]} is called {classes[pair.predicted]} {times}"
+    """A pair as a sentence: "4 is called 9 five times", in which no two numbers follow one another."""
+    few = f" {COUNTS[pair.count]} times" if pair.count < len(COUNTS) else f", {pair.count} times"
+    times = {1: " once", 2: " twice"}.get(pair.count, few)
+    return f"{classes[pair.true]} is called {classes[pair.predicted]}{times}"
 
 
 def most_confused(counts: np.ndarray, most: int = MOST_CLASSES) -> np.ndarray:

@@ -39,7 +39,8 @@ def test_confused_pairs_are_in_order():
     assert found == [(2, 1, 9), (0, 2, 5), (1, 0, 5), (2, 0, 2)]
     assert confusion.confused(counts, 1) == found[:1]
     assert confusion.confused(np.diag([3, 3])) == []
-    assert confusion.in_words(found[0], "abc") == "c is called b 9 times"
+    assert confusion.in_words(found[0], "abc") == "c is called b nine times"
+    assert confusion.in_words(confusion.Pair(0, 1, 14), "20") == "2 is called 0, 14 times"
     assert confusion.in_words(confusion.Pair(0, 1, 1), "abc") == "a is called b once"
     assert confusion.in_words(confusion.Pair(0, 1, 2), "abc") == "a is called b twice"
 
