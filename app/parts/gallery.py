@@ -236,8 +236,9 @@ def _below(run: Run, images: DataSet, chosen: pd.DataFrame, every: int, noted: n
         st.caption(f"{len(chosen)} of {every} shown. Confidence · d(predicted) − d(true). Click a picture: why? "
                    "Arrow keys turn the page.")  # fmt: skip
         _downloads(run, images, chosen)
-    with st.expander("As a table"):
-        st.dataframe(chosen.drop(columns=["test_index"]), hide_index=True)
+    table = st.expander("As a table", key="mistakes_table", on_change="rerun")
+    if table.open:
+        table.dataframe(chosen.drop(columns=["test_index"]), hide_index=True)
     if counts := noted.tag_counts():
         st.dataframe({"tag": list(counts), "images": list(counts.values())}, hide_index=True, width="content")
 

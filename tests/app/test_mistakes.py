@@ -1,6 +1,7 @@
 """The Mistakes page without a browser: every order and filter, its parts, notes and what is kept."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -28,8 +29,11 @@ def test_mistakes_counts_lists_and_filters(lab_with_runs, trained):
 
 
 def shown_ids(app) -> list[str]:
-    """Of the images in the gallery, in their order: those of its table."""
-    return next(each.value for each in app.dataframe if "id" in each.value)["id"].tolist()
+    """Of the images in the gallery, in their order: those of its table, which is open from then on."""
+    if not app.session_state["mistakes_table"]:
+        app.session_state["mistakes_table"] = True
+        app.run()
+    return next((each.value for each in app.dataframe if "id" in each.value), {"id": pd.Series()})["id"].tolist()
 
 
 def test_the_matrix_of_many_classes_is_bounded(lab_with_runs, trained, digits, monkeypatch):
