@@ -166,8 +166,7 @@ def more_epochs(run: Run, button) -> None:
     room = MOST_EPOCHS - run.config.epochs
     if room < 1:
         return
-    if run.result.epochs < run.config.epochs:
-        st.caption("It ended early: its validation accuracy had not become better.")
+    if run.result.epochs < run.config.epochs:  # ended early, see `told`
         return
     with st.container(width=70):
         session.show("more_epochs", session.recall("more_epochs") or str(min(5, room)))
@@ -204,6 +203,8 @@ def told(run: Run, how: str | None) -> None:
         st.info(f"Stopped. What is shown is the model so far. {how}" if run.result else f"Stopped. {how}")
     elif how:
         st.info(f"Paused. {how}")
+    elif run.status == "done" and run.result.epochs < run.config.epochs:
+        st.info(f"Ended early, after epoch {run.result.epochs}: its validation accuracy had not become better.")
     if run.active and not reading.mine(run):
         st.caption("Trained by another process, a second dashboard or a command line, which hears Pause and Stop.")
     for note in run.notes:
