@@ -14,6 +14,45 @@ from core.settings.config import RunConfig
 
 DIGITS = (0, 1, 7, 9)  # class numbers with a gap, so that a label and a class number are not the same
 
+# Modules that take long, the longest first: of two workers each begins with every other one
+SLOW = [
+    "test_faults",
+    "test_plug",
+    "test_workers",
+    "test_form_browser",
+    "test_commands",
+    "test_guard",
+    "test_train_browser",
+    "test_browser",
+    "test_embedding_browser",
+    "test_roles",
+    "test_components",
+    "test_racing",
+    "test_class",
+    "test_mistakes_browser",
+    "test_control",
+    "test_presets",
+    "test_recipes",
+    "test_race",
+    "test_try_it",
+    "test_shutdown",
+    "test_fuzz",
+    "test_pages",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts half of the slow modules at the beginning and half in the middle, where the second of two workers begins.
+
+    The quick ones are what is left to share out, so that no worker waits for the other's last long test.
+    """
+    places = {name: place for place, name in enumerate(SLOW)}
+    slow = sorted((item for item in items if item.path.stem in places), key=lambda item: places[item.path.stem])
+    first, second = ([item for item in slow if places[item.path.stem] % 2 == each] for each in (0, 1))
+    quick = [item for item in items if item.path.stem not in places]
+    middle = max(len(items) // 2 - len(first), 0)
+    items[:] = first + quick[:middle] + second + quick[middle:]
+
 
 def write_digits(folder: Path, train: int = 12, test: int = 6) -> DataSet:
     """A set of `train` and `test` images for each of DIGITS, 28x28, in folders named like the class numbers."""

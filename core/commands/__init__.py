@@ -128,6 +128,8 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except BrokenPipeError:  # no reason to end a training
         silence(sys.stderr)
+    except RuntimeError:  # Ctrl-C came while another line was being written: a stream cannot be entered twice
+        os.write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))
 
 
 def silence(stream: TextIO) -> None:

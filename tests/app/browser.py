@@ -8,15 +8,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.processes import Child
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = Path(__file__).parents[2]
+MAIN = ROOT / "app" / "main.py"
 SERVER_OPTIONS = [
     "--browser.gatherUsageStats=false",
     "--server.headless=true",
@@ -77,22 +80,52 @@ def start_server(
         server = subprocess.Popen(
             [*command, *(arguments or [])], cwd=cwd, env=variables, stdout=output, stderr=subprocess.STDOUT
         )
-        url = f"http://127.0.0.1:{port}"
+
+        def said() -> str:
+            output.seek(0)
+            return output.read().decode(errors="replace")
+
         try:
-            deadline = time.monotonic() + 90
-            while not _answers(f"{url}/_stcore/health"):
-                if server.poll() is not None or time.monotonic() > deadline:
-                    output.seek(0)
-                    raise RuntimeError(f"the server did not start:\n{output.read().decode(errors='replace')}")
-                time.sleep(0.1)
-            yield url
+            yield _served(server, port, said)
         finally:
-            server.terminate()
-            try:
-                server.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            _end(server)
+
+
+def _served(server, port: int, said: Callable[[], str]) -> str:
+    """Waits until the server answers; its address. Raises RuntimeError with what it said."""
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 90
+    while not _answers(f"{url}/_stcore/health"):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not start:\n{said()}")
+        time.sleep(0.03)
+    return url
+
+
+def _end(server) -> None:
+    server.terminate()
+    try:
+        server.wait(timeout=10)
+    except (subprocess.TimeoutExpired, TimeoutError):
+        server.kill()
+        server.wait(timeout=60)
+
+
+@contextmanager
+def start_dashboard(*options: str, port: int | None = None, env: dict | None = None) -> Iterator[str]:
+    """Run `python -m app` on a port, else on a free one, without a browser; yields its URL when it answers.
+
+    UMAP is not compiled there: that takes a core for ten seconds, and the maps of the tests are of 72 points.
+    Raises RuntimeError with the server's output when it does not answer within 90 seconds.
+    """
+    port = port or free_port()
+    variables = {name: str(value) for name, value in (env or {}).items()}
+    server = Child("app", "--no-browser", "--port", port, *options, env=variables, together=True)
+    try:
+        yield _served(server, port, server.said)
+    finally:
+        _end(server)
+        server.kill()
 
 
 def _answers(url: str) -> bool:
@@ -103,20 +136,35 @@ def _answers(url: str) -> bool:
         return False
 
 
+_browsers: list = []  # the one that is open, if any
+
+
+@contextmanager
+def one_browser() -> Iterator:
+    """A Chromium for all pages that are opened within; yields Playwright's browser."""
+    from playwright.sync_api import sync_playwright
+
+    if _browsers:
+        yield _browsers[0]
+        return
+    options = ["--no-sandbox", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        _browsers.append(playwright.chromium.launch(executable_path=str(browser_path()), args=options))
+        try:
+            yield _browsers[0]
+        finally:
+            _browsers.pop().close()
+
+
 @contextmanager
 def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
-    """Open the URL in a fresh Chromium; yields Playwright's page with two lists, both empty on a healthy page.
+    """Open the URL as somebody new; yields Playwright's page with two lists, both empty on a healthy page.
 
     They are those of all tabs; page.context.new_page() opens another one.
     page.console_errors: error messages of the console and uncaught exceptions.
     page.foreign_requests: addresses of requests to any other machine.
     """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(browser_path()), args=["--no-sandbox", "--disable-background-networking"]
-        )
+    with one_browser() as browser:
         window = browser.new_context(viewport={"width": width, "height": height})
         page = window.new_page()
         page.console_errors, page.foreign_requests = [], []
@@ -127,7 +175,7 @@ def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
             page.goto(url)
             yield page
         finally:
-            browser.close()
+            window.close()
 
 
 def _note_error(message, found: list[str]) -> None:

@@ -10,6 +10,7 @@ from core import experiment
 from core.runs import store, writing
 from core.runs.queue import queue
 from core.runs.store import Run
+from tests.app.browser import one_browser, start_dashboard
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,3 +53,28 @@ def lab_with_runs(lab, trained, tiny, digits) -> Path:
     (lab / "20260101-000000-broken-0000").mkdir()
     (lab / "20260101-000000-broken-0000" / "run.json").write_text('{"format": 1, "status"')
     return lab
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """One browser for all tests of a module: it takes two seconds to start."""
+    with one_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def server(digits, tmp_path_factory) -> tuple[str, Path]:
+    """A dashboard for all tests of a module, on the small digits: its address and its folder of runs."""
+    home = tmp_path_factory.mktemp("server")
+    env = {"TRIPLETLAB_PICS": home / "pics", "TRIPLETLAB_UPLOADS": home / "uploads"}
+    with start_dashboard("--data", digits.folder, "--runs", home / "runs", env=env) as url:
+        yield url, home / "runs"
+
+
+@pytest.fixture
+def emptied(server) -> tuple[str, Path]:
+    """The same without a run: what the tests before left is gone."""
+    url, runs = server
+    assert not [run.id for run in store.list_runs(runs) if run.active]
+    shutil.rmtree(runs, ignore_errors=True)
+    return url, runs

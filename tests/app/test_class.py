@@ -1,7 +1,6 @@
 """A shared lab on a real server: what each role sees in a browser, and what forged messages on the websocket reach."""
 
 import re
-import sys
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from core.classroom.codes import NAME_COOKIE, ROLE_COOKIE
 from core.classroom.roles import Role
 from core.runs import store, writing
 from core.runs.store import Run
-from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+from tests.app.browser import open_page, skip_without_browser, start_dashboard
 
 PATIENCE = 60.0  # seconds for one answer
 
@@ -70,10 +69,8 @@ def shared(digits, tiny, tmp_path_factory):
     for name in ("Anna", "Bob"):
         codes.read(runs)
         codes.take_name(runs, name)
-    port = free_port()
-    env = {"TRIPLETLAB_DATA": str(digits.folder), "TRIPLETLAB_RUNS": str(runs), "TRIPLETLAB_UPLOADS": str(home / "up")}
-    command = [sys.executable, "-m", "app", "--no-browser", "--share", "--port", str(port)]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command, env=env) as url:
+    where = ("--data", digits.folder, "--runs", runs)
+    with start_dashboard("--share", *where, env={"TRIPLETLAB_UPLOADS": home / "up"}) as url:
         yield url, runs
 
 
@@ -116,7 +113,7 @@ def test_the_owner_does_what_others_cannot(shared):
         end = time.monotonic() + PATIENCE
         while store.read(run.folder).status != "done":
             assert time.monotonic() < end, store.read(run.folder)
-            time.sleep(0.1)
+            time.sleep(0.02)
         client.see("train", run.id)
         client.see("train", run.id, hers["again"])
     mine = [each for each in store.list_runs(runs) if each.id != run.id]
@@ -139,10 +136,7 @@ def test_a_forged_cookie_is_that_of_a_viewer(shared):
 
 
 def test_nobody_without_a_code_where_viewers_are_not_let_in(digits, tmp_path):
-    port = free_port()
-    env = {"TRIPLETLAB_DATA": str(digits.folder), "TRIPLETLAB_RUNS": str(tmp_path)}
-    command = [sys.executable, "-m", "app", "--no-browser", "--share", "--viewers", "none", "--port", str(port)]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command, env=env) as url:
+    with start_dashboard("--share", "--viewers", "none", "--data", digits.folder, "--runs", tmp_path) as url:
         with pytest.raises(InvalidStatus), Client.at(url, {}):
             pass
         with Client.at(url, cookies(tmp_path, Role.STUDENT)) as student:

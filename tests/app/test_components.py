@@ -73,14 +73,24 @@ def url(script):
         yield address
 
 
-@pytest.fixture
-def page(url):
-    with open_page(url, 1000, 1000) as page:
-        page.wait_for_selector(f"{CURVE} .nsewdrag")
-        page.wait_for_selector(f"{MAP} .nsewdrag")
+@pytest.fixture(scope="module")
+def window(url, chromium):
+    """One window for all tests: it fetches and reads the scripts once."""
+    with open_page("about:blank") as page:
         yield page
-        assert page.console_errors == []
-        assert page.foreign_requests == []
+
+
+@pytest.fixture
+def page(window, url):
+    window.set_viewport_size({"width": 1000, "height": 1000})
+    window.emulate_media(color_scheme="light")
+    window.mouse.move(0, 0)
+    window.goto(url)
+    window.wait_for_selector(f"{CURVE} .nsewdrag")
+    window.wait_for_selector(f"{MAP} .nsewdrag")
+    yield window
+    assert window.console_errors == []
+    assert window.foreign_requests == []
 
 
 def points_drawn(page) -> int:
@@ -242,7 +252,7 @@ def test_a_chart_that_left_the_page_gives_its_memory_back(page):
     page.locator(".st-key-map .thumbnail").get_by_text("image_3 · true <b>3</b>", exact=True).wait_for()
 
 
-def test_dark_theme_from_the_start(script):
+def test_dark_theme_from_the_start(script, chromium):
     dark = start_server(script, arguments=["--theme.base=dark"], cwd=script.parent)
     with dark as url, open_page(url) as page:
         tick = page.wait_for_selector(f"{MAP} .xtick text")
@@ -253,7 +263,7 @@ def test_dark_theme_from_the_start(script):
         assert page.console_errors == []
 
 
-def test_a_plain_sentence_when_the_library_does_not_load(url):
+def test_a_plain_sentence_when_the_library_does_not_load(url, chromium):
     with open_page("about:blank") as page:
         page.route("**/plotly.min.js*", lambda route: route.abort())
         page.goto(url)

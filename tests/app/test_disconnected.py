@@ -14,7 +14,8 @@ from websockets.sync.client import connect
 
 from app import __main__ as server
 from app.disconnected import Kept
-from tests.app.browser import ROOT, free_port, start_server
+from tests.app.browser import MAIN, free_port, start_server
+from tests.processes import SMALL
 
 PATHS = ("", "train", "mistakes", "runs")
 
@@ -79,7 +80,7 @@ def test_two_hundred_page_loads_where_256_files_are_all(lab, tmp_path):
         f"open({str(own)!r}, 'w').write(str(os.getpid())); from app import __main__ as app\n"
         f"sys.argv = ['app', '--no-browser', '--port', '{port}']; sys.exit(app.main())"
     )
-    with start_server(ROOT / "app" / "main.py", port=port, command=[sys.executable, "-c", code]) as url:
+    with start_server(MAIN, port=port, command=[sys.executable, "-c", code], env=SMALL) as url:
         for number in range(200):
             load(url, None if number % 25 else PATHS[number // 25 % len(PATHS)])
         assert urllib.request.urlopen(f"{url}/_stcore/health", timeout=30).status == 200

@@ -1,13 +1,11 @@
 """The form of the Train page in a real browser: what is trained is what is seen, and nothing typed is lost."""
 
-import sys
-
 import pytest
 
 from app.exercise import FIELDS
 from core.runs import store, writing
 from core.settings.presets import from_preset
-from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+from tests.app.browser import open_page, skip_without_browser
 
 skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
@@ -15,12 +13,17 @@ from playwright.sync_api import expect  # noqa: E402
 NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.choices]
 
 
+pytestmark = pytest.mark.usefixtures("chromium")
+
+
 @pytest.fixture
-def dashboard(lab):
-    port = free_port()
-    command = [sys.executable, "-m", "app", "--port", str(port), "--no-browser"]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command) as url:
-        yield url
+def dashboard(emptied) -> str:
+    return emptied[0]
+
+
+@pytest.fixture
+def lab(emptied):
+    return emptied[1]
 
 
 def field(page, name: str):
@@ -88,19 +91,25 @@ def test_what_is_typed_and_started_at_once_is_trained(dashboard, lab):
 def test_the_form_outlives_pages_reloads_and_a_run(dashboard, lab, tiny, digits):
     with writing.create(tiny.changed(epochs=50), digits, lab) as writer:
         writer.update(status="running")  # the page draws itself anew all the time
-        with open_page(f"{dashboard}/train?run={writer.id}", 1280, 720) as page:
+        with open_page("about:blank", 1280, 720) as page:
+            heard = []  # what the server says
+            page.on("websocket", lambda socket: socket.on("framereceived", lambda _: heard.append("")))
+            page.goto(f"{dashboard}/train?run={writer.id}")
             shown(page)
             enter(page, "epochs", "7")
             enter(page, "learning_rate", "0.02")
             unfold(page)
             field(page, "seed").fill("12")  # not left: still being typed
-            page.wait_for_timeout(6_000)
+            for _ in range(2):  # drawings of the run
+                heard.clear()
+                while not heard:
+                    page.wait_for_timeout(20)
             assert field(page, "seed").input_value() == "12"
             field(page, "seed").press("Enter")
+            page.wait_for_url("**seed=12**")
             for leave in (lambda: page.get_by_role("link", name="Mistakes", exact=True).first.click(), page.reload):
-                page.wait_for_timeout(1_500)
                 leave()
-                page.wait_for_timeout(1_500)
+                page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
                 page.get_by_role("link", name="Train", exact=True).first.click()
                 shown(page)
                 expect(field(page, "epochs")).to_have_value("7")
@@ -154,7 +163,7 @@ def test_the_runs_buttons_and_start_are_in_view_and_near_for_a_keyboard(dashboar
                 stops.append(page.evaluate("document.activeElement.innerText"))
             assert "Stop" in stops, stops
             page.set_viewport_size({"width": 390, "height": 800})
-            page.wait_for_timeout(1_000)
+            page.get_by_text("Show the settings").wait_for(timeout=30_000)
             run_at = page.get_by_role("button", name="Stop", exact=True).bounding_box()["y"]
             assert run_at < 500
             assert start(page).bounding_box()["y"] > run_at

@@ -1,21 +1,21 @@
 """Who may talk to the server: nobody who is not on a page of the lab itself, and nothing leaves the machine."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
 
+from app.__main__ import main
 from app.guard import Guard
-from tests.app.browser import ROOT, free_port, start_server
+from core.runs import store
+from tests.app.browser import MAIN, ROOT, free_port, start_server
+from tests.processes import SMALL
 
-MAIN = ROOT / "app" / "main.py"
 RECORDER = """
 import socket, sys, os
 def _note(event, arguments):
@@ -95,6 +95,7 @@ def test_a_real_server_refuses_foreign_pages_and_nothing_leaves_the_machine(lab,
     leaks = tmp_path / "leaks"
     proxy = "http://127.0.0.1:9"  # whatever would ask the internet ends here and is noted by its name
     env = {"PYTHONPATH": f"{hook}{os.pathsep}{ROOT}", "LEAKS": str(leaks), "HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
+    env |= SMALL
     app = [sys.executable, "-m", "app", "--no-browser", "--port", str(port)]
     with start_server(MAIN, port=port, command=app if form == "app" else None, env=env) as url:
         for _ in range(5):
@@ -113,18 +114,6 @@ def test_a_real_server_refuses_foreign_pages_and_nothing_leaves_the_machine(lab,
     assert not leaks.exists() or leaks.read_text() == ""
 
 
-def test_a_whole_run_asks_nobody(lab, digits, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(RECORDER)
-    leaks = tmp_path / "leaks"
-    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEAKS": str(leaks)}
-    settings = ["epochs=1", "triplets=40", "width=8"]
-    command = [sys.executable, "-m", "core", "train", "quick", "--json", "--data", str(digits.folder)]
-    command += [part for setting in settings for part in ("--set", setting)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert json.loads(done.stdout)["status"] == "done", done.stderr
-    assert not leaks.exists()
-
-
 def test_the_recorder_notes_what_leaves(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(RECORDER)
     env = os.environ | {"PYTHONPATH": str(tmp_path), "LEAKS": str(tmp_path / "leaks")}
@@ -134,11 +123,13 @@ def test_the_recorder_notes_what_leaves(tmp_path):
 
 
 @pytest.mark.parametrize("port", ["80000", "0", "x", "-1"])
-def test_a_port_that_is_none_is_refused_in_words(port):
-    done = subprocess.run([sys.executable, "-m", "app", "--port", port], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "is no port" in done.stderr or "expected one argument" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_port_that_is_none_is_refused_in_words(port, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["app", "--port", port])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "is no port" in said or "expected one argument" in said
 
 
 def test_a_busy_port_is_refused_in_one_line(lab):
@@ -156,17 +147,23 @@ def test_a_busy_port_is_refused_in_one_line(lab):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
-def test_a_closed_terminal_saves_the_run_of_the_command_line(lab, digits, tmp_path):
+def test_a_closed_terminal_saves_the_run_of_the_command_line_which_asked_nobody(lab, digits, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(RECORDER)
+    leaks = tmp_path / "leaks"
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEAKS": str(leaks)}
     command = [sys.executable, "-m", "core", "train", "quick", "--data", str(digits.folder)]
     command += ["--set", "epochs=500", "--set", "width=8"]
-    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in run.stderr:
-        if line.startswith("epoch 1/"):
-            break
-    run.send_signal(signal.SIGHUP)
-    run.communicate(timeout=120)
-    from core.runs import store
-
-    (found,) = store.list_runs(Path(os.environ["TRIPLETLAB_RUNS"]))
+    run = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in run.stderr:
+            if line.startswith("epoch 1/"):
+                break
+        run.send_signal(signal.SIGHUP)
+        run.communicate(timeout=120)
+    finally:
+        run.kill()
+        run.communicate()
+    (found,) = store.list_runs(lab)
     assert (run.returncode, found.status) == (130, "interrupted")
     assert (found.folder / "last.pt").exists()
+    assert not leaks.exists()

@@ -16,7 +16,7 @@ from core.analysis import explain
 from core.dataset.loader import DataSet
 from core.runs import explaining, notes, store
 from core.runs.store import Run
-from tests.app.browser import ROOT, open_page, skip_without_browser, start_server
+from tests.app.browser import open_page, skip_without_browser, start_dashboard
 
 skip_without_browser()
 
@@ -38,24 +38,31 @@ def wrong_run(digits, trained, tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def server(digits, wrong_run, tmp_path_factory):
+def dashboard(digits, wrong_run, tmp_path_factory):
     with _serve(digits, wrong_run, tmp_path_factory.mktemp("pics")) as url:
         yield url
 
 
 def _serve(digits: DataSet, run: Run, pics: Path):
-    variables = {"TRIPLETLAB_DATA": digits.folder, "TRIPLETLAB_RUNS": run.folder.parent, "TRIPLETLAB_PICS": pics}
-    return start_server(ROOT / "app" / "main.py", env={name: str(value) for name, value in variables.items()})
+    where = ("--data", digits.folder, "--runs", run.folder.parent)
+    return start_dashboard(*where, env={"TRIPLETLAB_PICS": pics})
+
+
+@pytest.fixture(scope="module")
+def window(chromium):
+    """One window for all tests: it fetches and reads the scripts once."""
+    with open_page("about:blank", 1280, 720) as page:
+        page.set_default_timeout(60_000)
+        yield page
 
 
 @pytest.fixture
-def page(server, wrong_run):
-    with open_page(f"{server}/mistakes?run={wrong_run.id}", 1280, 720) as page:
-        page.set_default_timeout(60_000)
-        page.locator(".tile").first.wait_for()
-        yield page
-        assert page.console_errors == []
-        assert page.foreign_requests == []
+def page(window, dashboard, wrong_run):
+    window.goto(f"{dashboard}/mistakes?run={wrong_run.id}")
+    window.locator(".tile").first.wait_for()
+    yield window
+    assert window.console_errors == []
+    assert window.foreign_requests == []
 
 
 def tile_count(page, count: int) -> None:
@@ -187,7 +194,7 @@ def test_what_is_handed_in_opens_from_the_disk_without_a_network(page, wrong_run
     until = time.monotonic() + 60
     while not any("both are thin" in file.read_text() for file in wrong_run.folder.glob("*.json")):
         assert time.monotonic() < until, "the answer was not kept"
-        time.sleep(0.1)
+        time.sleep(0.02)
     idle(page)  # else its file is replaced
     with page.expect_download() as waiting:
         page.get_by_role("button", name="All to hand in (ZIP)").click()
@@ -223,17 +230,17 @@ def test_a_contact_sheet_of_what_is_shown(page, digits, tmp_path):
     page.get_by_title("3 of class digit 0 called digit 1").click()
 
 
-def test_a_note_outlives_the_server(digits, wrong_run, tmp_path):
+def test_a_note_outlives_the_server(digits, wrong_run, dashboard, chromium, tmp_path):
     address = f"mistakes?run={wrong_run.id}&image={digits.test.ids[1]}"
     with _serve(digits, wrong_run, tmp_path) as url, open_page(f"{url}/{address}") as page:
         field = page.get_by_label("Note", exact=True)
-        field.fill("broken stroke <b>")
+        field.fill("broken stroke <b>", timeout=60_000)
         field.press("Control+Enter")
         deadline = time.monotonic() + 60
         while not notes.read(wrong_run).images and time.monotonic() < deadline:
-            page.wait_for_timeout(50)
+            page.wait_for_timeout(20)
     assert notes.read(wrong_run).images == {digits.test.ids[1]: notes.Note("broken stroke <b>")}
-    with _serve(digits, wrong_run, tmp_path) as url, open_page(f"{url}/{address}") as page:
+    with open_page(f"{dashboard}/{address}") as page:  # another server, which has not seen it being written
         page.get_by_label("Note", exact=True).wait_for(timeout=60_000)
         assert page.get_by_label("Note", exact=True).input_value() == "broken stroke <b>"
         assert page.console_errors == []

@@ -56,7 +56,7 @@ def test_markdown_makes_nothing_of_it(tmp_path):
     script.write_text(PAGE.format(root=str(ROOT), texts=TEXTS))
     with start_server(script) as url, open_page(url, 1280, 4000) as page:
         page.locator(f".st-key-text{len(TEXTS) - 1} p").wait_for(timeout=60_000)
-        page.wait_for_timeout(1000)
+        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
         shown = [page.locator(f".st-key-text{number}").inner_text() for number in range(len(TEXTS))]
         assert [text.replace("\u2060", "").strip() for text in shown] == TEXTS
         made = (

@@ -1,5 +1,6 @@
 """Races: fair lanes, turns of one epoch, and each run bit for bit the one that it would be alone."""
 
+import functools
 import json
 import threading
 
@@ -35,10 +36,18 @@ def begun(digits, runs, vary=VARY, seeds=1, **changes):
     return race.create("facenet-semi-hard", list(vary), configs, digits, runs)
 
 
-def alone(run, digits, folder):
-    with writing.create(run.config, digits, folder) as writer:
-        list(experiment.run(writer, digits))
-    return store.read(writer.folder)
+@pytest.fixture(scope="module")
+def alone(digits, tmp_path_factory):
+    """Gives the run that is trained by itself with the settings of another one; each is trained once."""
+    folder = tmp_path_factory.mktemp("alone")
+
+    @functools.cache
+    def train(config):
+        with writing.create(config, digits, folder) as writer:
+            list(experiment.run(writer, digits))
+        return store.read(writer.folder)
+
+    return lambda run: train(run.config)
 
 
 # Lanes
@@ -86,7 +95,7 @@ def test_what_cannot_be_raced(preset, vary, seeds, reason, digits):
 # Turns
 
 
-def test_turns_and_each_run_as_it_is_alone(digits, tmp_path):
+def test_turns_and_each_run_as_it_is_alone(alone, digits, tmp_path):
     runs = tmp_path / "raced"
     made, writers = begun(digits, runs)
     assert [run.status for run in race.runs_of(made, runs)] == ["queued"] * 3
@@ -97,11 +106,11 @@ def test_turns_and_each_run_as_it_is_alone(digits, tmp_path):
     assert ends == ["queued"] * 2 + ["queued"] + ["done"] * 3
     for run in race.runs_of(made, runs):
         assert run.status == "done"
-        check_same(alone(run, digits, tmp_path / "alone"), run, epochs=2)
+        check_same(alone(run), run, epochs=2)
     assert race.find(runs, "latest") == race.find(runs, made.race) == made
 
 
-def test_in_the_queue_it_is_the_same_and_gives_way_to_others(tiny, digits, tmp_path):
+def test_in_the_queue_it_is_the_same_and_gives_way_to_others(alone, tiny, digits, tmp_path):
     runs = tmp_path / "raced"
     free = threading.Event()
     queue().submit("before it", lambda asked: iter(free.wait, True))
@@ -114,7 +123,7 @@ def test_in_the_queue_it_is_the_same_and_gives_way_to_others(tiny, digits, tmp_p
     assert store.find(runs, other).status == "done"
     for run in race.runs_of(made, runs):
         assert run.status == "done", run.error
-        check_same(alone(run, digits, tmp_path / "alone"), run, epochs=2)
+        check_same(alone(run), run, epochs=2)
     assert not list(runs.glob("*/waiting"))
 
 
@@ -133,7 +142,7 @@ def test_a_run_that_fails_does_not_end_the_others(digits, tmp_path):
     assert (rows[1]["test_accuracy"], rows[0]["images_to"], rows[1]["images_seen"]) == (None, None, 0)
 
 
-def test_asked_to_pause_all_are_paused_and_go_on_the_furthest_behind_first(digits, tmp_path):
+def test_asked_to_pause_all_are_paused_and_go_on_the_furthest_behind_first(alone, digits, tmp_path):
     made, writers = begun(digits, tmp_path / "raced")
     asked = []
     for name, event in race.run(writers, digits, lambda: "pause" if asked else None):
@@ -145,7 +154,7 @@ def test_asked_to_pause_all_are_paused_and_go_on_the_furthest_behind_first(digit
     assert [writer.id for writer in again] == [made.runs[2], made.runs[0], made.runs[1]]
     list(race.run(again, digits, lambda: None))
     for run in race.runs_of(made, tmp_path / "raced"):
-        check_same(alone(run, digits, tmp_path / "alone"), run, epochs=2)
+        check_same(alone(run), run, epochs=2)
     with pytest.raises(StoreError, match="can go on"):
         race.reopen(made, digits, tmp_path / "raced")
 

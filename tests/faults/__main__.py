@@ -51,7 +51,7 @@ Row = tuple[str, str]
 
 def kills(name: str, config: RunConfig, images: DataSet, runs: Path, count: int, draw: random.Random) -> Iterator[Row]:
     """Kills at random instants, every third run twice; half of them at a file operation."""
-    whole = deadly.Whole(config, images, runs)
+    whole = deadly.whole_of(config, images, runs)
     for trial in range(count):
         folder, instants, status = deadly.begin(config, images, runs), [], -1
         for _ in range(2 if trial % 3 == 2 else 1):
@@ -95,7 +95,7 @@ def _compare(whole: deadly.Whole, folder: Path) -> None:
 
 def every_operation(config: RunConfig, images: DataSet, runs: Path, stride: int) -> Iterator[Row]:
     """A kill at every file operation of a run, or at every so many."""
-    whole = deadly.Whole(config, images, runs)
+    whole = deadly.whole_of(config, images, runs)
     for at in range(1, whole.operations + 1, stride):
         folder = deadly.begin(config, images, runs)
         status = deadly.ended(deadly.begin_child(folder, images, die_at=at))
@@ -124,9 +124,9 @@ def killed_while_it_begins(config: RunConfig, images: DataSet, runs: Path) -> It
     yield f"kill -9 at each of {at - 1} file operations while a run begins", f"{len(found)} runs listed, none damaged"
 
 
-def damaged_files(config: RunConfig, images: DataSet, runs: Path) -> Iterator[Row]:
+def damaged_files(config: RunConfig, images: DataSet, runs: Path, cuts: int = 10**9) -> Iterator[Row]:
     """Every file of a finished run cut off, overwritten and replaced; another run beside it stays readable."""
-    whole, other = deadly.Whole(config, images, runs), deadly.begin(config, images, runs / "damaged")
+    whole, other = deadly.whole_of(config, images, runs), deadly.begin(config, images, runs / "damaged")
     folder = runs / "damaged" / whole.folder.name
     shutil.copytree(whole.folder, folder)
     readers = {
@@ -143,7 +143,7 @@ def damaged_files(config: RunConfig, images: DataSet, runs: Path) -> Iterator[Ro
     for name, read in readers.items():
         file = folder / name
         content, named, tried = file.read_bytes(), 0, 0
-        for damage in _damages(name, content):
+        for damage in _damages(name, content, cuts if name == "run.json" else 40):
             file.unlink()
             if damage is None:
                 file.mkdir()
@@ -172,11 +172,10 @@ def _check_sentence(message: str, file: str) -> None:
     assert "\n" not in message, message
 
 
-def _damages(name: str, content: bytes) -> Iterator[bytes | None]:
-    """Contents that are wrong; None stands for a folder in place of the file."""
+def _damages(name: str, content: bytes, cuts: int) -> Iterator[bytes | None]:
+    """Contents that are wrong, among them some that are cut off; None stands for a folder in place of the file."""
     yield from (b"", b"hello", b"\xff\xfe\x00\x01", b"\x00" * 100, None)
-    step = 1 if name == "run.json" else max(1, len(content) // 40)
-    for length in range(1, len(content), step):
+    for length in range(1, len(content), max(1, len(content) // cuts)):
         yield content[:length]
     draw = random.Random(0)
     for _ in range(40):  # one byte wrong
@@ -207,7 +206,7 @@ def _odd_json(content: bytes) -> Iterator[bytes]:
 
 def damaged_checkpoints(config: RunConfig, images: DataSet, runs: Path) -> Iterator[Row]:
     """Resuming from a checkpoint that is cut off, foreign, or full of other things."""
-    whole = deadly.Whole(config, images, runs)
+    whole = deadly.whole_of(config, images, runs)
     foreign = deadly.begin(config, images, runs)
     deadly.finish(foreign, images)
     other = io.BytesIO()
@@ -245,7 +244,7 @@ def damaged_checkpoints(config: RunConfig, images: DataSet, runs: Path) -> Itera
 
 def full_disk(config: RunConfig, images: DataSet, runs: Path, shares: tuple = (0.02, 0.6)) -> Iterator[Row]:
     """A disk that is full, and later has space again; then one that is read-only."""
-    whole = deadly.Whole(config, images, runs)
+    whole = deadly.whole_of(config, images, runs)
     size = sum(file.stat().st_size for file in whole.folder.rglob("*"))
     room = size + 4 * (whole.folder / "last.pt").stat().st_size  # the old checkpoints stay until the new one is whole
     with small_disk(runs / "disk", room) as disk:
@@ -326,7 +325,7 @@ def vanished_folder(config: RunConfig, images: DataSet, runs: Path) -> Iterator[
 
 def two_writers(config: RunConfig, images: DataSet, runs: Path, writers: int = 6) -> Iterator[Row]:
     """Several processes take up the same run at the same moment, while others read it without a break."""
-    whole, folder = deadly.Whole(config, images, runs), deadly.begin(config, images, runs)
+    whole, folder = deadly.whole_of(config, images, runs), deadly.begin(config, images, runs)
     go, bad = runs / "go", runs / "bad"
 
     def write():
@@ -400,18 +399,18 @@ def all_faults(short: bool, images: DataSet, runs: Path, seed: int, only: str = 
     if only:
         yield from globals()[only](tiny, images, runs)
         return
-    yield from kills("tiny triplets", tiny, images, runs, 6 if short else 30, draw)
+    yield from kills("tiny triplets", tiny, images, runs, 4 if short else 30, draw)
     if not short:
         classifier = RunConfig(**TINY, **EXACT, objective="cross_entropy", augmentation="crop_flip")
         yield from kills("tiny classifier", classifier, images, runs, 12, draw)
-    yield from every_operation(tiny, images, runs, 61 if short else 4)
+    yield from every_operation(tiny, images, runs, 97 if short else 4)
     yield from killed_while_it_begins(tiny, images, runs)
-    yield from two_writers(tiny, images, runs)
+    yield from two_writers(tiny, images, runs, 3 if short else 6)
     yield from full_disk(tiny, images, runs, (0.02, 0.6) if short else (0.02, 0.3, 0.6, 0.8, 0.95))
     yield from vanished_folder(tiny, images, runs)
-    yield from damaged_files(tiny, images, runs)
+    yield from damaged_files(tiny, images, runs, 40 if short else 10**9)
     yield from damaged_checkpoints(tiny, images, runs)
-    yield from many_runs(tiny, images, runs, 25 if short else 200)
+    yield from many_runs(tiny, images, runs, 15 if short else 200)
     for preset in () if short else PRESETS:
         if preset != "learning-rate-too-high":  # fails on purpose, and is not resumed
             blocks = (1,) * len(from_preset(preset).blocks)

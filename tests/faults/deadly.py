@@ -185,6 +185,16 @@ class Whole:
         self.digest, self.operations = digest(folder), int(count.read_text())
 
 
+_whole: dict[tuple[RunConfig, Path], Whole] = {}
+
+
+def whole_of(config: RunConfig, images: DataSet, runs: Path) -> Whole:
+    """The one run with these settings that nothing happens to."""
+    if (config, runs) not in _whole:
+        _whole[config, runs] = Whole(config, images, runs)
+    return _whole[config, runs]
+
+
 if __name__ == "__main__":
     run_folder, data_folder, last_operation, counted = sys.argv[1:]
     train_on(Path(run_folder), load(data_folder), int(last_operation or 0) or None, Path(counted) if counted else None)

@@ -1,6 +1,7 @@
 """The command line: keys of its JSON, exit codes, one line of reason for a failure, Ctrl-C, exported pictures."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -14,9 +15,11 @@ import pytest
 from PIL import Image
 
 from core.__main__ import main
+from core.commands import say
 from core.dataset import sources
 from core.learning.states import Request
 from core.runs import store, writing
+from tests.processes import Child
 
 ROOT = Path(__file__).parents[3]
 TINY = [
@@ -380,23 +383,19 @@ def test_help_names_every_setting(call):
 # Real processes
 
 
-def interrupted(arguments, number: int = signal.SIGINT) -> tuple[subprocess.Popen, str, str]:
+def interrupted(arguments, number: int = signal.SIGINT) -> tuple[Child, str, str]:
     """A long training that gets a signal after its first epoch; the process, its standard output and error."""
-    line = [sys.executable, "-m", "core", *map(str, arguments)]
-    process = subprocess.Popen(
-        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = Child("core", *arguments)
     try:
         err = ""
         for text in process.stderr:
             err += text
             if text.startswith("epoch 1/"):
                 break
-        os.kill(process.pid, number)
-        out, rest = process.communicate(timeout=60)
+        process.send_signal(number)
+        out, rest = process.communicate()
     finally:
         process.kill()
-        process.communicate()
     return process, out, err + rest
 
 
@@ -427,6 +426,29 @@ def test_lab_data(lab_data):
     assert done.returncode == 0
     assert found["classes"] == 10
     assert found["train"] >= 1160
+
+
+def test_ctrl_c_is_heard_while_a_line_is_written(monkeypatch):
+    read, write = os.pipe()
+    said = []
+
+    class Slow(io.FileIO):
+        """The signal comes while this writes."""
+
+        def write(self, content) -> int:
+            if not said:
+                said.append(content)
+                say("stopping")
+            return super().write(content)
+
+    with (
+        io.TextIOWrapper(io.BufferedWriter(Slow(write, "w")), line_buffering=True) as stream,
+        monkeypatch.context() as on,
+    ):
+        on.setattr(sys, "stderr", stream)
+        say("epoch 1")
+    with open(read) as heard:
+        assert heard.read().splitlines() == ["stopping", "epoch 1"]
 
 
 # Control of runs
@@ -584,8 +606,7 @@ def test_folder_of_runs_that_is_a_file(call, tmp_path):
 def test_another_process_is_asked(call_json, digits, tmp_path, wish, status):
     """A command line beside the one that trains."""
     arguments = ["train", "facenet", *SETTINGS, "--set", "epochs=1000", "--data", digits.folder, "--runs", tmp_path]
-    line = [sys.executable, "-m", "core", *map(str, arguments), "--json"]
-    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Child("core", *arguments, "--json")
     try:
         for text in process.stderr:
             if text.startswith("epoch 1/"):
@@ -594,10 +615,9 @@ def test_another_process_is_asked(call_json, digits, tmp_path, wish, status):
         assert run.status == "running"
         asked = call_json(wish, run.id, "--runs", tmp_path)
         assert asked["status"] in (Request(wish).heard, status)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
     finally:
         process.kill()
-        process.communicate()
     assert (process.returncode, last_line(out)["status"]) == (0, status), err
     assert f"to go on: python -m core resume {run.id}" in err
     assert store.read(run.folder).status == status
@@ -618,9 +638,10 @@ def test_a_signal_leaves_a_run_that_can_go_on(call, digits, tmp_path, number):
     assert store.find(tmp_path, "latest").status == "done"
 
 
-def test_a_reader_that_has_had_enough():
-    """As in `python -m core summary densenet52 | head -1`."""
-    line = [sys.executable, "-m", "core", "summary", "densenet52"]
+def test_a_reader_that_has_had_enough(tiny, digits, tmp_path):
+    """As in `python -m core runs | head -1`."""
+    writing.create(tiny, digits, tmp_path).close()
+    line = [sys.executable, "-m", "core", "runs", "--runs", str(tmp_path)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
@@ -628,18 +649,20 @@ def test_a_reader_that_has_had_enough():
 
 
 def test_a_training_whose_words_nobody_hears(digits, tmp_path):
-    line = [sys.executable, "-m", "core", "train", "facenet", *SETTINGS, "--json", "--set", "epochs=2"]
-    line += ["--data", str(digits.folder), "--runs", str(tmp_path)]
-    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    arguments = ["train", "facenet", *SETTINGS, "--json", "--set", "epochs=2", "--data", digits.folder]
+    process = Child("core", *arguments, "--runs", tmp_path)
+    try:
         process.stderr.close()
-        assert last_line(process.stdout.read())["status"] == "done"
-    assert process.returncode == 0
+        assert process.wait() == 0
+        assert last_line(process.said())["status"] == "done"
+    finally:
+        process.kill()
     assert store.read(next(tmp_path.iterdir())).status == "done"
 
 
 def test_a_console_that_cannot_show_a_name_gets_another_sign(tiny, digits, tmp_path):
     writing.create(tiny, digits, tmp_path, "数字 ☃").close()
-    for arguments in (["runs"], ["runs", "--json"], ["rename", "latest", "雪"], ["export", "雪"]):
+    for arguments in (["runs"], ["export", "雪"]):
         ended = subprocess.run(
             [sys.executable, "-m", "core", *arguments, "--runs", str(tmp_path)],
             capture_output=True, cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": "cp1252"}, timeout=120,

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -12,8 +10,8 @@ import pytest
 from core import experiment, race
 from core.__main__ import main
 from core.runs import store, writing
-from tests.app.browser import ROOT
 from tests.core.test_experiment import check_same
+from tests.processes import Child
 
 SETTINGS = "blocks=1,1 width=8 embedding_size=8 epochs=3 images_per_class=3 neighbours=3 precision=float32 threads=1"
 SETTINGS = [word for each in SETTINGS.split() for word in ("--set", each)]
@@ -25,8 +23,7 @@ def command(digits, runs, *words):
 
 def begin(digits, runs):
     words = ["facenet-semi-hard", "--vary", "selection=all,batch_hard", *SETTINGS]
-    line = [sys.executable, "-m", "core", *command(digits, runs, *words)]
-    return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return Child("core", *command(digits, runs, *words))
 
 
 def first_results(runs, process) -> None:
@@ -43,9 +40,12 @@ def first_results(runs, process) -> None:
 def test_ended_in_the_middle_it_goes_on_as_if_nothing_had_been(number, digits, tmp_path, capsys):
     runs = tmp_path / "runs"
     process = begin(digits, runs)
-    first_results(runs, process)
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=120)
+    try:
+        first_results(runs, process)
+        process.send_signal(number)
+        out, _ = process.communicate()
+    finally:
+        process.kill()
     (held,) = race.all_races(runs)
     if number == signal.SIGINT:
         assert process.returncode == 130
