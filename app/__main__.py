@@ -43,6 +43,8 @@ def main() -> int:
         return 1
     if options.workers:
         os.environ[workers.WORKERS] = str(options.workers)
+        # What is left here are pages, threads that run for a moment: none shall keep Python's lock for long
+        sys.setswitchinterval(0.0005)
     _allow_more_files()
     _end_with_the_terminal()
     _prepare_data(options)

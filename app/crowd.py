@@ -6,16 +6,35 @@ each of them, up to 5 ms every time, so that forty pages at once take a minute i
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
+MANY = 8  # browsers: with more of them each is drawn more rarely, or a run in training would be slowed down
+MANY = 8  # browsers
+_GONE = 60.0  # seconds without a drawing
 _AT_A_TIME = 2
 _LONGEST = 1.0  # seconds: a page that is slow to draw must not stop the others
+_GONE = 60.0  # seconds after the last drawing
 
 _places = threading.Semaphore(_AT_A_TIME)
 _drawing = threading.local()
+_looking: dict[str, float] = {}  # when a run in training was last drawn, by browser session
+_counting = threading.Lock()
+
+
+def is_many(browser: str) -> bool:
+    """Whether more than MANY browsers look at runs in training, this one among them. Their drawings take the time of
+    the runs, so that each shall have fewer.
+    """
+    now = time.monotonic()
+    with _counting:
+        _looking[browser] = now
+        for gone in [each for each, drawn in _looking.items() if now - drawn > _GONE]:
+            del _looking[gone]
+        return len(_looking) > MANY
 
 
 @contextmanager

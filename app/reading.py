@@ -1,13 +1,14 @@
 """What pages read of core: data sets, runs and what they are doing."""
 
 import os
+import random
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from app import access, cached, session
+from app import access, cached, crowd, session
 from app.exercise import short
 from core import control, places, race, rate_finding, replay
 from core.classroom.limits import Limits
@@ -24,6 +25,7 @@ from core.settings.config import RunConfig
 # Seconds between two drawings of a run in training. One takes 0.15 seconds of a core, most of them the browser's, and
 # the other threads of the training wait meanwhile. Later on the curves are too long to look different so soon.
 _PACE, _LATER_PACE = 2.0, 5.0
+_CROWDED_PACES = 13.0, 17.0  # of many browsers, each its own, so that they do not all ask at once
 _LATER = 20.0  # seconds of training
 
 
@@ -169,6 +171,8 @@ def pace(run: Run, steps: pd.DataFrame | None = None) -> float | None:
         return None
     if run.status in ("pausing", "stopping"):  # somebody waits for it
         return _PACE
+    if crowd.is_many(browser := session.browser()):
+        return random.Random(browser).uniform(*_CROWDED_PACES)
     try:
         steps = store.steps(run) if steps is None else steps
     except StoreError:  # whoever draws it says so

@@ -1,5 +1,6 @@
 """What one browser session remembers, and the address: the only door to both."""
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -19,6 +20,11 @@ def recall(name: str):
 def remember(name: str, value) -> None:
     """Keeps a choice, or sets what the widget with this key shows, before it is drawn."""
     st.session_state[name] = value
+
+
+def browser() -> str:
+    """A name for this browser session."""
+    return st.session_state.setdefault("browser", secrets.token_hex(8))
 
 
 def open_dialog(name: str) -> None:

@@ -1,6 +1,6 @@
 """Forty browsers look at one live run: what a redraw takes, and what it costs the training.
 
-    python -m benchmarks.clients [--clients 40] [--seconds 60] [--data DIR]
+    python -m benchmarks.clients [--clients 40] [--seconds 60] [--workers 0] [--data DIR]
 
 A client is a websocket that asks for the Train page and then, as a browser does, for its live part again and again. The
 training's speed without and with them is that of the same run, in turn, so that the machine is the same; both are
@@ -28,7 +28,8 @@ from core.runs.store import Run
 from core.settings.presets import from_preset
 
 PATIENCE = 60.0  # seconds for one answer
-SETTLING = 10.0  # seconds from the last page that opened until the measurement begins
+APART = 0.4  # seconds between two pages that are opened
+SETTLING = 15.0  # seconds from the last page that opened until the measurement begins
 
 
 class Client(threading.Thread):
@@ -78,12 +79,12 @@ class Client(threading.Thread):
                 return fragment, interval  # else the page begins anew, and its answer is still to come
 
 
-def measure(clients: int, seconds: float, folder: Path) -> dict:
-    """A row of the table."""
+def measure(clients: int, seconds: float, folder: Path, workers: int = 0) -> dict:
+    """A row of the table; without workers the run is trained in a thread of the server."""
     with tempfile.TemporaryDirectory(prefix="tripletlab-clients-") as name:
         runs = Path(name) / "runs"
         writing.create(from_preset("quick", epochs=500), loader.load(folder), runs).close()
-        with serve(folder, runs, "--resume") as url:
+        with serve(folder, runs, "--resume", *["--workers", str(workers)] * bool(workers)) as url:
             (run,) = store.list_runs(runs)
             _until_it_trains(run)
             alone = [_speed(run, seconds / 2)]
@@ -91,6 +92,7 @@ def measure(clients: int, seconds: float, folder: Path) -> dict:
             browsers = [Client(url, run.id, ended) for _ in range(clients)]
             for browser in browsers:
                 browser.start()
+                time.sleep(APART)
             for browser in browsers:
                 browser.looks.wait(PATIENCE)
             time.sleep(SETTLING)
@@ -106,6 +108,7 @@ def measure(clients: int, seconds: float, folder: Path) -> dict:
     redraws = [taken for browser in browsers for taken in browser.redraws]
     return {
         "clients": clients,
+        "workers": workers,
         "seconds": seconds,
         "redraws": len(redraws),
         "errors": sum(bool(browser.error) for browser in browsers),
@@ -144,9 +147,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clients", description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--data", type=Path, default=places.data_folder())
     options = parser.parse_args()
-    row = measure(options.clients, options.seconds, options.data)
+    row = measure(options.clients, options.seconds, options.data, options.workers)
     for name, value in row.items():
         print(f"{name:16} {value}")
     results.append("clients", [row])

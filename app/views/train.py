@@ -213,9 +213,8 @@ def told(run: Run, how: str | None) -> None:
 
 def said(run: Run) -> tuple:
     """What is said of a run outside `live`. When it changes, the page is drawn anew."""
-    result = run.result
-    after = (result.epochs, result.alarm) if result else None
-    return run.title, reading.status(run), run.notes, reading.mine(run), after
+    warned = (run.result.epochs, run.result.alarm) if run.result and run.result.alarm else None
+    return run.title, reading.status(run), run.notes, reading.mine(run), bool(run.result), warned
 
 
 @messages.errors_explained()

@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from core import control, places, workers
 from core.commands import Command, Commands, Result, find_run, images_of, one_of, positive, runs_folder, say, silence
@@ -123,8 +123,7 @@ def listening(told: str, on_interrupt: Request) -> Iterator[list[Request]]:
             silence(sys.stdout)
             silence(sys.stderr)
         wishes.append(on_interrupt if number == signal.SIGINT else Request.LEAVE)
-        with suppress(RuntimeError):  # it came in the middle of another line: Python writes none within another
-            say(f"\n{told}")
+        say(f"\n{told}")
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup

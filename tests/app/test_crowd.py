@@ -69,3 +69,15 @@ def test_a_part_within_a_page_waits_for_nothing_and_an_error_gives_the_place_bac
             raise ZeroDivisionError
     with turn(), turn(), turn():
         pass
+
+
+def test_many_are_those_who_looked_within_the_last_minute(monkeypatch):
+    monkeypatch.setattr(crowd, "_looking", {})
+    now = 100.0
+    monkeypatch.setattr("app.crowd.time.monotonic", lambda: now)
+    for number in range(crowd.MANY):
+        assert not crowd.is_many(f"browser {number}")
+    assert crowd.is_many("one more")
+    assert crowd.is_many("one more")
+    now = 161.0
+    assert not crowd.is_many("one more")

@@ -1,5 +1,6 @@
 """Who may talk to the server: nobody who is not on a page of the lab itself, and nothing leaves the machine."""
 
+import json
 import os
 import signal
 import socket
@@ -112,6 +113,18 @@ def test_a_real_server_refuses_foreign_pages_and_nothing_leaves_the_machine(lab,
                 assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
                 assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
     assert not leaks.exists() or leaks.read_text() == ""
+
+
+def test_a_whole_run_asks_nobody(lab, digits, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(RECORDER)
+    leaks = tmp_path / "leaks"
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEAKS": str(leaks)}
+    settings = ["epochs=1", "triplets=40", "width=8"]
+    command = [sys.executable, "-m", "core", "train", "quick", "--json", "--data", str(digits.folder)]
+    command += [part for setting in settings for part in ("--set", setting)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert json.loads(done.stdout)["status"] == "done", done.stderr
+    assert not leaks.exists()
 
 
 def test_the_recorder_notes_what_leaves(tmp_path):

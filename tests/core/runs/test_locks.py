@@ -125,10 +125,10 @@ def test_too_many_open_files_are_named_with_their_remedy(tiny, digits, runs):
     assert "ulimit -n 4096" in said.error
 
 
-def test_more_waiting_runs_than_files_may_be_open(tiny, digits, runs):
+def test_three_hundred_waiting_runs_with_256_handles(tiny, digits, runs):
     code = f"""
         import resource
-        resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
         from pathlib import Path
         from core import control
         from core.dataset import loader
@@ -140,7 +140,7 @@ def test_more_waiting_runs_than_files_may_be_open(tiny, digits, runs):
         import threading
         hold = threading.Event()
         queue().submit("before", lambda control: iter([hold.wait()]))
-        for _ in range(110):
+        for _ in range(300):
             control.begin({tiny!r}, images, runs)
         found = store.list_runs(runs)
         print(len(found), {{str(run.status) for run in found}}, len(queue().names()), flush=True)
@@ -151,4 +151,4 @@ def test_more_waiting_runs_than_files_may_be_open(tiny, digits, runs):
         print({{str(run.status) for run in store.list_runs(runs)[1:]}}, store.list_runs(runs)[0].status)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "110 {'queued'} 111\n{'stopped'} done\n", done.stderr[-3000:]
+    assert done.stdout == "300 {'queued'} 301\n{'stopped'} done\n", done.stderr[-3000:]
