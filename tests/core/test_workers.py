@@ -12,7 +12,7 @@ import pytest
 from core import control, experiment, turns, workers
 from core.classroom.roles import Actor, Role
 from core.runs import store, writing
-from core.runs.queue import RunQueue
+from core.runs.queue import RunQueue, queue
 from core.runs.store import Run
 from tests.core.test_experiment import check_resumed
 
@@ -22,6 +22,7 @@ SOON = 180  # seconds; each worker imports torch
 @pytest.fixture
 def two_workers(monkeypatch):
     """The queue of a lab that was started with --workers 2."""
+    queue()  # that of this process, which other tests use: it must not be made with the setting below
     monkeypatch.setenv(workers.WORKERS, "2")
     made = RunQueue(slots=2)
     for module in (turns, control):
