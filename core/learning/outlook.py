@@ -1,7 +1,6 @@
 """What a training of some settings will be like, before it is begun: its network, what it sees, what an epoch takes."""
 
 import itertools
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,10 +79,19 @@ def _measured(config: RunConfig, images: DataSet) -> float:
     network = build.seeded(config, len(images.classes)).to(used.device, memory_format=torch.channels_last)
     taken = _steps(loop.Training(network, config), learnt, config, used)
     some = known.images[:_TRIED]
-    begun = time.perf_counter()
-    evaluate.embed_all(network, some, config, used)
-    tested = (time.perf_counter() - begun) / len(some) * (len(labels) + len(images.test.labels))
-    return statistics.median(taken) * sampling.steps_per_epoch(config, learnt.labels) + tested
+    embedded = _seconds_of(lambda: evaluate.embed_all(network, some, config, used))
+    tested = embedded / len(some) * (len(labels) + len(images.test.labels))
+    # The fastest: the others were slowed by what else the machine did, e.g. a page that was being opened
+    return min(taken) * sampling.steps_per_epoch(config, learnt.labels) + tested
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    """What the faster of two times takes: the first one makes room and threads."""
+    marks = [time.perf_counter()]
+    for _ in range(2):
+        work()
+        marks.append(time.perf_counter())
+    return min(after - before for before, after in itertools.pairwise(marks))
 
 
 def _steps(training: Training, learnt: LabelledImages, config: RunConfig, used) -> list[float]:
