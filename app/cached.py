@@ -16,7 +16,7 @@ import streamlit as st
 from app.components.plotly_chart import figure_json
 from app.components.small_map import Background
 from app.drawing import charts, pictures, specimens
-from core import maps
+from core import maps, measuring
 from core.analysis import explain, mistakes, projection
 from core.analysis.embedded import Embedded
 from core.dataset import loader
@@ -49,7 +49,8 @@ def warm_up() -> None:
         import torch  # noqa: F401
 
         queue().join(600)  # compiling UMAP must not slow a run that has begun already
-        projection.warm_up()
+        with measuring.machine:
+            projection.warm_up()
         gc.collect()
         gc.freeze()  # later collections skip what these libraries hold,
         atexit.register(gc.unfreeze)  # but not the last one, at which they complain of leaks
