@@ -13,11 +13,9 @@ from contextlib import contextmanager
 import streamlit as st
 
 MANY = 8  # browsers: with more of them each is drawn more rarely, or a run in training would be slowed down
-MANY = 8  # browsers
-_GONE = 60.0  # seconds without a drawing
 _AT_A_TIME = 2
 _LONGEST = 1.0  # seconds: a page that is slow to draw must not stop the others
-_GONE = 60.0  # seconds after the last drawing
+_GONE = 60.0  # seconds without a drawing
 
 _places = threading.Semaphore(_AT_A_TIME)
 _drawing = threading.local()
