@@ -44,10 +44,10 @@ def warm_up() -> None:
     """Loads what is slow to load, once a process and in the background, so that the first page shows at once."""
 
     def load() -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
-        import torch  # noqa: F401
+        import torch._dynamo  # noqa: F401 - every optimiser loads it
 
+        if sys.platform == "linux":  # not before: a run that begins waits for what is being imported
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
         queue().join(600)  # compiling UMAP must not slow a run that has begun already
         with measuring.machine:
             projection.warm_up()

@@ -70,7 +70,9 @@ class Measuring:
             self._thread.join(_SHUTDOWN_SECONDS)
 
     def _work(self) -> None:
-        if sys.platform == "linux":
+        import torch._dynamo  # noqa: F401 - every optimiser loads it
+
+        if sys.platform == "linux":  # not before: a run that begins waits for what is being imported
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: pages come first
         while True:
             with self._changed:

@@ -179,9 +179,10 @@ def test_figures_are_made_without_streamlit():
     assert not found(drawing, lambda file: from_package(file, "streamlit"))
 
 
-def test_session_caches_and_fragments_have_a_door_each():
+def test_session_caches_fragments_and_downloads_have_a_door_each():
     doors = {"session_state": "app/session.py", "query_params": "app/session.py"}
     doors |= {"cache_data": "app/cached.py", "cache_resource": "app/cached.py", "fragment": "app/crowd.py"}
+    doors["download_button"] = "app/downloads.py"
 
     def used_elsewhere(file: Path) -> set[str]:
         used = attributes_of(file, "st") | attributes_of(file, "streamlit") | imports(file)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cached, exercise, navigation, reading, session
+from app import cached, downloads, exercise, navigation, reading, session
 from app.components import clickable
 from app.components.plotly_chart import live_chart
 from app.drawing import comparison as drawing
@@ -77,12 +77,11 @@ def curves(runs: Sequence[Run], letters: dict[str, str]) -> None:
         place = st.container(width="content")
     names = letters if len(runs) <= _NAMED else {run_id: name[0] for run_id, name in letters.items()}  # as in the table
     with place:
-        st.download_button(
+        downloads.button(
             "Chart (HTML)",
             lambda: standalone.page("Test accuracy", [_figure(runs, letters, axis, logarithmic, beside=True)]),
-            file_name="comparison.html",
-            mime="text/html",
-            on_click="ignore",
+            "comparison.html",
+            "text/html",
             type="tertiary",
             help="This chart as a page that needs no network: zoom, hide curves, point at them.",
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cached, crowd, session
+from app import cached, crowd, downloads, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
 from app.parts import messages, why
@@ -246,10 +246,10 @@ def _below(run: Run, images: DataSet, chosen: pd.DataFrame, every: int, noted: n
 def _downloads(run: Run, images: DataSet, chosen: pd.DataFrame) -> None:
     listed = chosen.drop(columns=["forgotten", "margin", "other"])
     name = f"{run.id}-mistakes"
-    st.download_button("ZIP", lambda: pictures.packed(listed, images), f"{name}.zip", "application/zip",
+    downloads.button("ZIP", lambda: pictures.packed(listed, images), f"{name}.zip", "application/zip",
                        help="What is filtered: three pictures an image, a list as CSV, a contact sheet.")  # fmt: skip
-    st.download_button("CSV", lambda: safe_csv(chosen), f"{name}.csv", "text/csv")
-    st.download_button("Contact sheet", lambda: pictures.contact_sheet(listed, images), f"{name}.png", "image/png",
+    downloads.button("CSV", lambda: safe_csv(chosen), f"{name}.csv", "text/csv")
+    downloads.button("Contact sheet", lambda: pictures.contact_sheet(listed, images), f"{name}.png", "image/png",
                        help="All that is filtered on one picture, each with its two neighbours.")  # fmt: skip
     if st.button("Export as PNG", help="Three pictures an image, and a list as CSV, on the lab's own disk."):
         folder = places.pictures_folder() / run.id

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import actions, crowd, reading, session
+from app import actions, crowd, downloads, reading, session
 from app.parts import header, messages
 from core.dataset.loader import DataSet
 from core.exchange import report
@@ -66,9 +66,9 @@ def _downloads(run: Run, images: DataSet) -> None:
     def of_all() -> list[DataSet]:
         return [images, *(reading.images_of(each) for each in runs[1:])]
 
-    st.download_button("Lab report (HTML)", lambda: report.page(runs, of_all()).encode(), f"{run.id}-report.html",
+    downloads.button("Lab report (HTML)", lambda: report.page(runs, of_all()).encode(), f"{run.id}-report.html",
                        "text/html", width="stretch", help="One file, for paper as well.")  # fmt: skip
-    st.download_button("All to hand in (ZIP)", lambda: report.packed(runs, of_all()), f"{run.id}-report.zip",
+    downloads.button("All to hand in (ZIP)", lambda: report.packed(runs, of_all()), f"{run.id}-report.zip",
                        "application/zip", type="primary", width="stretch")  # fmt: skip
     st.caption("The ZIP holds the report, three pictures a mistake, a contact sheet, the tables and the settings.")
     if counts := notes.read(run).tag_counts():

@@ -5,12 +5,13 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import actions, crowd, exercise, reading, session
+from app import actions, crowd, downloads, exercise, reading, session
 from app.components.plotly_chart import live_chart
 from app.drawing import comparison, standalone
 from app.drawing import race as drawing
 from app.parts import header, messages
 from core import race
+from core.exchange.tables import safe_csv
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
@@ -230,24 +231,16 @@ def ended(held: race.Race, runs: list[Run]) -> None:
             f"the least time, {messages.duration(quickest['seconds_to'])}."
         )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "Table (CSV)",
-            table.to_csv(index=False).encode(),
-            file_name=f"{held.race}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            key="race_csv",
-        )
+        downloads.button("Table (CSV)", lambda: safe_csv(table), f"{held.race}.csv", "text/csv", key="race_csv")
         lanes = [lane_of(held, run) for run in runs]
-        st.download_button(
+        downloads.button(
             "Charts (HTML)",
             lambda: standalone.page(
                 f"Race: {held.title}",
                 [drawing.curves(lanes, "images_seen", "images seen"), drawing.curves(lanes, "seconds", "seconds")],
             ),
-            file_name=f"{held.race}.html",
-            mime="text/html",
-            on_click="ignore",
+            f"{held.race}.html",
+            "text/html",
         )
         if 2 <= len(runs) <= 8:
             st.button("Compare these runs", on_click=_compare, args=([run.id for run in runs],), key="race_compare")

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import streamlit as st
 
 from app import access, actions, reading, session
+from app.downloads import button
 from app.drawing import charts, standalone
 from app.parts import header, messages
 from core.exchange.downloads import DOWNLOADS, file_name
@@ -67,12 +68,11 @@ def _name(ticked: list[Run]) -> None:
 
 def downloads(run: Run) -> None:
     """A button for each kind of file that can be taken of a run, and one for its charts."""
-    st.download_button(
+    button(
         "Charts, a page that needs no network",
         partial(_charts, run),
-        file_name=f"{run.id}-charts.html",
-        mime="text/html",
-        on_click="ignore",
+        f"{run.id}-charts.html",
+        "text/html",
         disabled=not run.result,
         help="As on Train: zoom, hide curves, point at them." if run.result else "After its first epoch.",
         key="download_charts",
@@ -83,12 +83,10 @@ def downloads(run: Run) -> None:
         missing = [package for package in _NEEDS.get(kind, ()) if not find_spec(package)]
         unfinished = kind != "settings" and (not run.result or (kind == "run" and run.active))
         help = f"Needs {missing[0]}: pip install -r requirements-export.txt" if missing else None
-        st.download_button(
+        button(
             each.title,
             partial(actions.download, run, kind),
-            file_name=file_name(run, kind),
-            mime="application/octet-stream",
-            on_click="ignore",
+            file_name(run, kind),
             disabled=bool(missing) or unfinished or refused,
             help="After its first epoch, once it has ended." if unfinished else help or _WHOSE * refused or None,
             key=f"download_{kind}",

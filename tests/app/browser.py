@@ -189,3 +189,8 @@ def _note_foreign(url: str, found: list[str]) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
         found.append(url)
+
+
+def idle(page) -> None:
+    """Waits until the page is not being drawn."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)

@@ -1,6 +1,7 @@
 """A shared lab on a real server: what each role sees in a browser, and what forged messages on the websocket reach."""
 
 import re
+import shutil
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from app import access
+from core import experiment
 from core.classroom import codes
 from core.classroom.codes import NAME_COOKIE, ROLE_COOKIE
 from core.classroom.roles import Role
@@ -118,6 +120,31 @@ def test_the_owner_does_what_others_cannot(shared):
         client.see("train", run.id, hers["again"])
     mine = [each for each in store.list_runs(runs) if each.id != run.id]
     assert [each.owner for each in mine] == ["Anna"]
+
+
+def test_a_download_knows_who_asks_and_outlives_the_drawings_of_others(shared, digits, tiny):
+    url, runs = shared
+    with writing.create(tiny, digits, runs, owner="Anna") as writer:
+        for _ in experiment.run(writer, digits):
+            pass
+    asked = BackMsg()
+    with Client.at(url, cookies(runs, Role.STUDENT, "Anna")) as client:
+        seen = client.see("train", writer.folder.name)
+        button = seen[seen.index("-download_checkpoint") :]
+        asked.backend_operation_request.deferred_file.file_id = re.search(r'deferred_file_id: "(\w+)"', button)[1]
+        asked.backend_operation_request.session_id = re.search(r'session_id: "([\w-]+)"', seen)[1]
+        client.socket.send(asked.SerializeToString())
+        answers = (ForwardMsg.FromString(client.socket.recv(timeout=PATIENCE)) for _ in range(1000))
+        answer = next(each for each in answers if each.WhichOneof("type") == "backend_operation_response")
+        address = url + answer.backend_operation_response.deferred_file.url
+        with Client.at(url, cookies(runs, Role.STUDENT, "Bob")) as other:
+            other.see("runs", "")
+            other.see("runs", "")
+        cookie = "; ".join(f"{name}={value}" for name, value in cookies(runs, Role.STUDENT, "Anna").items())
+        fetched = urllib.request.Request(address, headers={"Cookie": cookie})
+        with urllib.request.urlopen(fetched, timeout=PATIENCE) as file:
+            assert file.read() == (writer.folder / "last.pt").read_bytes()
+    shutil.rmtree(writer.folder)
 
 
 def test_uploads_need_a_code(shared):

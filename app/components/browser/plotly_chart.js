@@ -400,8 +400,11 @@ function stopPlaying(state) {
   state.playing = false;
   state.playButton.textContent = "▶";
   state.playButton.setAttribute("aria-label", "Play");
-  choose(state, Math.round(state.position));
-  if (state.wanted) requestDrawing(state);
+  const place = Math.round(state.position);
+  choose(state, place);
+  // What came meanwhile may be of the epoch before it was played; then the answer to this choice is on its way.
+  const isCurrent = films.get(state.data.key)?.epoch === state.film.epochs[place];
+  if (state.wanted && isCurrent) requestDrawing(state);
 }
 
 // Tells the server which epoch is looked at, so that colours, numbers and neighbours are those of that epoch.
