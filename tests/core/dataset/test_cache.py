@@ -24,11 +24,6 @@ def kept(tmp_path, monkeypatch) -> Path:
     return tmp_path / "kept"
 
 
-@pytest.fixture
-def small(tmp_path) -> Path:
-    return write_set(tmp_path / "small", {"a": 0, "b": 1})
-
-
 def load(folder: Path) -> tuple[loader.DataSet, int]:
     """The set as a new process would load it, and how many images were decoded."""
     loader._cache.clear()

@@ -9,14 +9,25 @@ import torch
 from scipy import ndimage
 from scipy.stats import chisquare
 
-from core.learning import augment
+from core.learning import augment, evaluate, sampling
 from core.learning.augment import crop_flip, warp
 from core.learning.sampling import generator
+from core.networks import build
 from core.networks.build import prepare
 from core.settings.choices import AUGMENTATIONS
+from tests.core.learning.trainings import (
+    CLASSIFIER,
+    CPU,
+    EITHER,
+    IMAGES,
+    NOBODY,
+    equal,
+    fit,
+    network,
+    weights_of,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
 COUNT, HEIGHT, WIDTH = 600, 6, 5
 
 
@@ -83,8 +94,6 @@ def test_the_process_wide_generator_is_not_used():
     crop_flip(torch.rand(3, 1, 4, 4, generator=generator("images")), generator("draw"))
     assert torch.equal(torch.get_rng_state(), before)
 
-
-# Warps
 
 BENDS = pytest.mark.parametrize("bend", [False, True])
 
@@ -258,3 +267,41 @@ def test_augment_by_name(kind):
     assert (kind == "none") == torch.equal(found, augment.augment(images, kind, generator("another")))
     assert torch.equal(images, kept)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@EITHER
+def test_augmentation_only_in_training(config, monkeypatch):
+    """The augmented images are replaced by black ones, so that they can be told apart."""
+    keys = []
+
+    def blacken(images, kind, draw):
+        assert kind == "crop_flip"
+        keys.append(draw.initial_seed())
+        return torch.full_like(images, -1.0)
+
+    monkeypatch.setattr("core.learning.batch.augment", blacken)
+    config = config.changed(augmentation="crop_flip")
+    made, black, seen = network(config), [], []
+    made.register_forward_pre_hook(
+        lambda layer, inputs: black.append((inputs[0] == -1).all()) if layer.training else seen.append(inputs[0])
+    )
+    list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
+    steps = config.epochs * sampling.steps_per_epoch(config, IMAGES.labels)
+    assert len(black) == steps
+    assert all(black)
+    assert len(seen) == 2 * config.epochs
+    assert all(torch.equal(images, build.prepare(IMAGES.images, 1, 32)) for images in seen)
+    expected = {sampling.generator(config.seed, "augment", epoch, step).initial_seed()
+                for epoch in (1, 2) for step in range(1, steps // 2 + 1)}  # fmt: skip
+    assert set(keys) == expected
+    assert len(keys) == len(expected) == steps  # new in every step
+
+
+@pytest.mark.parametrize("kind", ["crop_flip", "affine", "affine_elastic"])
+def test_augmentation_changes_what_is_learnt(kind):
+    list(fit(CLASSIFIER, plain := network(CLASSIFIER)))
+    config = CLASSIFIER.changed(augmentation=kind)
+    list(fit(config, made := network(config)))
+    list(fit(config, again := network(config)))
+    assert equal(weights_of(made), weights_of(again))
+    assert not equal(weights_of(made), weights_of(plain))

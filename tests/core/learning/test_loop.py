@@ -1,45 +1,34 @@
 """The loop: order of events, the same steps as a plain one, stopping, divergence, and that it learns."""
 
-import io
 import math
 
-import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from torch import nn
 
-from core.analysis.classify import Prediction
 from core.learning import evaluate, loop, objectives, sampling
 from core.learning.evaluate import Evaluation, LabelledImages
 from core.learning.events import EpochDone, StepDone
 from core.learning.machine import Machine
-from core.learning.training import Training, optimiser
 from core.networks import build
 from core.settings.choices import SELECTIONS
 from core.settings.config import RunConfig
-from core.settings.presets import PRESETS, from_preset
-
-CPU = Machine("cpu", "float32", 1)
-TRIPLETS = RunConfig(
-    channels=1,
-    embedding_size=8,
-    objective="triplet",
-    triplets=10,
-    batch_size=4,
-    epochs=2,
-    learning_rate=0.05,
-    neighbours=1,
+from tests.core.learning.trainings import (
+    CLASSIFIER,
+    CPU,
+    EITHER,
+    IMAGES,
+    NOBODY,
+    TRIPLETS,
+    anything,
+    begun,
+    equal,
+    fit,
+    network,
+    weights_of,
 )
-CLASSIFIER = TRIPLETS.changed(objective="cross_entropy", batch_size=6)
-EITHER = pytest.mark.parametrize("config", [TRIPLETS, CLASSIFIER], ids=["triplet", "cross_entropy"])  # 3 or 4 steps
 
-IMAGES = LabelledImages(
-    torch.randint(256, (20, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8),
-    torch.arange(20) % 4,
-    (0, 1, 2, 3),
-)
-NOBODY = torch.zeros(20, dtype=torch.bool)  # is held out for validation
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,126 +40,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-class Backbone(nn.Sequential):
-    """Two layers instead of a real network: the loop does not know the difference."""
-
-    feature_size = 12
-
-    def __init__(self):
-        super().__init__(
-            nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(64, 12, bias=False), nn.BatchNorm1d(12), nn.ReLU()
-        )
-
-
-def network(config: RunConfig) -> build.Network:
-    torch.manual_seed(0)
-    return build.Network(Backbone(), config.objective, class_count=4, embedding_size=config.embedding_size)
-
-
-def anything(epoch: int) -> Evaluation:
-    """An evaluation for tests in which it does not matter; its numbers tell the epoch."""
-    nothing = torch.zeros(0)
-    return Evaluation(
-        train_embeddings=nothing,
-        test_embeddings=nothing,
-        test_prediction=Prediction(nothing, nothing),
-        train_accuracy=0.1 * epoch,
-        train_confusion=torch.eye(4, dtype=torch.int64) + epoch,
-        validation_accuracy=None,
-        validation_loss=None,
-        test_accuracy=0.2 * epoch,
-        test_loss=0.3 * epoch,
-    )
-
-
-def begun(config: RunConfig, made=None) -> Training:
-    return Training(made or network(config), config)
-
-
-def fit(config: RunConfig, made=None, evaluation=anything, control=lambda: None, machine=CPU, training=None):
-    return loop.fit(training or begun(config, made), IMAGES, config, machine, evaluation, control)
-
-
-def weights_of(made: build.Network) -> list[torch.Tensor]:
-    return [weights.detach().clone() for weights in made.parameters()]
-
-
-def equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-
-
-# The learning rate
-
-
-def test_learning_rate_of_the_lab_sheets_metric_learner():
-    config = from_preset("facenet", epochs=12)
-    rates = [loop.learning_rate(config, epoch) for epoch in range(1, 13)]
-    assert rates == pytest.approx([0.008] * 4 + [0.008 / 3] * 4 + [0.008 / 9] * 4)
-
-
-def test_learning_rate_of_the_lab_sheets_classifiers():
-    config = from_preset("densenet52", epochs=150)
-    rates = [loop.learning_rate(config, epoch) for epoch in range(1, 151)]
-    assert rates == pytest.approx([0.01] * 50 + [0.001] * 50 + [0.0001] * 50)
-
-
-def test_a_factor_of_one_keeps_the_learning_rate():
-    config = RunConfig(decay_factor=1.0, decay_every=1)
-    assert {loop.learning_rate(config, epoch) for epoch in range(1, 20)} == {config.learning_rate}
-
-
-def rates(config: RunConfig, steps: int) -> list[float]:
-    """The learning rate of every step of a run."""
-    return [
-        loop.learning_rate(config, epoch, step, steps)
-        for epoch in range(1, config.epochs + 1)
-        for step in range(1, steps + 1)
-    ]
-
-
-def test_cosine_is_half_a_wave():
-    config = RunConfig(schedule="cosine", learning_rate=0.5, epochs=4)
-    expected = [0.25 * (1 + math.cos(math.pi * step / 40)) for step in range(40)]
-    assert rates(config, 10) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "step"])
-def test_warm_up_rises_in_a_line_and_only_at_the_beginning(schedule):
-    config = RunConfig(schedule=schedule, learning_rate=0.5, epochs=4, warm_up=1.5, decay_every=100)
-    found = rates(config, 10)
-    assert found[0] == pytest.approx(0.02)  # 4 % of it: not zero, or the first step would be for nothing
-    assert np.diff(found[:16]) == pytest.approx(np.full(15, 0.48 / 15))
-    assert found[15] == pytest.approx(0.5) == max(found)
-    assert found[-1] == pytest.approx(0.5 if schedule == "step" else 0.25 * (1 + math.cos(math.pi * 24 / 25)))
-
-
-def test_one_cycle_rises_for_thirty_percent_and_falls_to_zero():
-    found = rates(RunConfig(schedule="one_cycle", learning_rate=0.5, epochs=10), 20)
-    assert found.index(max(found)) == 60
-    assert max(found) == pytest.approx(0.5)
-    assert np.diff(found[:61]) == pytest.approx(np.full(60, 0.48 / 60))
-    assert all(np.diff(found[60:]) < 0)
-    assert found[-1] < 0.001
-
-
-def test_the_rate_of_a_step_is_what_the_optimiser_uses():
-    config = CLASSIFIER.changed(schedule="one_cycle", epochs=3)
-    training, used = begun(config), []
-    training.optimiser.register_step_pre_hook(lambda optimiser, *_: used.append(optimiser.param_groups[0]["lr"]))
-    done = [event for event in fit(config, training=training) if isinstance(event, EpochDone)]
-    assert used == pytest.approx(rates(config, 4))
-    assert [event.learning_rate for event in done] == pytest.approx(used[3::4])
-
-
 # Optimisers, averaging, validation
-
-
-def test_adamw():
-    config = CLASSIFIER.changed(optimiser="adamw", learning_rate=0.001, weight_decay=0.3)
-    made = optimiser(network(config), config)
-    assert isinstance(made, torch.optim.AdamW)
-    assert made.defaults["weight_decay"] == 0.3
-    assert isinstance(optimiser(network(CLASSIFIER), CLASSIFIER), torch.optim.SGD)
 
 
 def test_the_average_of_the_weights_is_what_is_judged():
@@ -388,209 +258,6 @@ def test_bfloat16_is_used_where_it_was_chosen():
     list(fit(CLASSIFIER, made, machine=Machine("cpu", "bfloat16", 1)))
     assert seen == {torch.bfloat16}
     assert {weights.dtype for weights in made.parameters()} == {torch.float32}
-
-
-# Augmentation
-
-
-@EITHER
-def test_augmentation_only_in_training(config, monkeypatch):
-    """The augmented images are replaced by black ones, so that they can be told apart."""
-    keys = []
-
-    def blacken(images, kind, draw):
-        assert kind == "crop_flip"
-        keys.append(draw.initial_seed())
-        return torch.full_like(images, -1.0)
-
-    monkeypatch.setattr("core.learning.batch.augment", blacken)
-    config = config.changed(augmentation="crop_flip")
-    made, black, seen = network(config), [], []
-    made.register_forward_pre_hook(
-        lambda layer, inputs: black.append((inputs[0] == -1).all()) if layer.training else seen.append(inputs[0])
-    )
-    list(fit(config, made, lambda _: evaluate.evaluate(made, IMAGES, NOBODY, IMAGES, config, CPU)))
-    steps = config.epochs * sampling.steps_per_epoch(config, IMAGES.labels)
-    assert len(black) == steps
-    assert all(black)
-    assert len(seen) == 2 * config.epochs
-    assert all(torch.equal(images, build.prepare(IMAGES.images, 1, 32)) for images in seen)
-    expected = {sampling.generator(config.seed, "augment", epoch, step).initial_seed()
-                for epoch in (1, 2) for step in range(1, steps // 2 + 1)}  # fmt: skip
-    assert set(keys) == expected
-    assert len(keys) == len(expected) == steps  # new in every step
-
-
-@pytest.mark.parametrize("kind", ["crop_flip", "affine", "affine_elastic"])
-def test_augmentation_changes_what_is_learnt(kind):
-    list(fit(CLASSIFIER, plain := network(CLASSIFIER)))
-    config = CLASSIFIER.changed(augmentation=kind)
-    list(fit(config, made := network(config)))
-    list(fit(config, again := network(config)))
-    assert equal(weights_of(made), weights_of(again))
-    assert not equal(weights_of(made), weights_of(plain))
-
-
-# Stopping
-
-
-def after(answers: int, wish: str = "stop"):
-    """A control that wants to go on so many times, and then not any more."""
-    asked = []
-
-    def control() -> str | None:
-        asked.append(True)
-        return wish if len(asked) > answers else None
-
-    return control
-
-
-@EITHER
-def test_stop_in_an_epoch_evaluates_what_there_is(config):
-    wanted = []
-    for event in fit(config, control=lambda: "stop" if len(wanted) >= 2 else None):
-        wanted.append(event)
-    assert [type(event) for event in wanted] == [StepDone, StepDone, EpochDone]
-    done = wanted[-1]
-    assert (done.epoch, done.steps) == (1, 2)
-    assert done.train_loss == pytest.approx((wanted[0].loss + wanted[1].loss) / 2)
-    assert done.test_accuracy == 0.2
-
-
-def test_stop_before_the_first_step():
-    evaluated = []
-    assert list(fit(CLASSIFIER, evaluation=evaluated.append, control=lambda: "stop")) == []
-    assert evaluated == []
-
-
-@pytest.mark.parametrize("answers", range(10))
-def test_stop_at_any_time(answers):
-    whole, evaluated = list(fit(CLASSIFIER)), []
-
-    def evaluation(epoch: int) -> Evaluation:
-        evaluated.append(epoch)
-        return anything(epoch)
-
-    events = list(fit(CLASSIFIER, evaluation=evaluation, control=after(answers)))
-    steps = [event for event in events if isinstance(event, StepDone)]
-    assert steps == [event for event in whole if isinstance(event, StepDone)][: len(steps)]
-    assert evaluated == sorted({step.epoch for step in steps})  # no epoch without a step, none left out
-    assert [event.epoch for event in events if isinstance(event, EpochDone)] == evaluated
-    assert not steps or isinstance(events[-1], EpochDone)
-    assert (events == whole) == (answers >= 8)  # asked before each of 8 steps
-
-
-def test_one_yes_is_enough():
-    answers = iter([None, "stop"])
-    events = list(fit(CLASSIFIER, control=lambda: next(answers)))
-    assert [type(event) for event in events] == [StepDone, EpochDone]
-
-
-@EITHER
-def test_closing_the_generator_leaves_a_usable_model(config):
-    made = network(config)
-    training = begun(config, made)
-    before = weights_of(made)
-    running = fit(config, training=training)
-    next(running)
-    next(running)
-    running.close()
-    assert not equal(weights_of(made), before)
-    assert torch.is_grad_enabled()
-    assert not torch.is_autocast_enabled("cpu")
-    assert evaluate.embed_all(made, IMAGES.images, config, CPU).embeddings.isfinite().all()
-    assert len(list(fit(config, training=training))) == 2 * (sampling.steps_per_epoch(config, IMAGES.labels) + 1) - 2
-
-
-# Going on
-
-
-def kept(training: Training, config: RunConfig) -> Training:
-    """The same training in a new process: written, read and put into a network with other weights."""
-    file = io.BytesIO()
-    torch.save(training.state_dict(), file)
-    file.seek(0)
-    torch.manual_seed(99)
-    made = build.Network(Backbone(), config.objective, 4, 8)
-    again = Training(made, config)
-    again.load_state_dict(torch.load(file, weights_only=True))
-    return again
-
-
-def same(first, second) -> bool:
-    """Whether two states hold the same bits."""
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    return first == second
-
-
-@EITHER
-@pytest.mark.parametrize("wish", ["stop", "pause", "leave"])
-def test_interrupted_at_any_step_and_twice_it_is_the_same_training(config, wish):
-    config = config.changed(augmentation="crop_flip", decay_every=1, weight_decay=0.1)
-    whole = begun(config)
-    expected = list(fit(config, training=whole))
-    for first in range(9):
-        training, events = begun(config), []
-        for answers in (first, 2, 1000):
-            events += list(fit(config, training=training, control=after(answers, wish)))
-            training = kept(training, config)
-        events = [
-            event for event in events if event in expected or not isinstance(event, EpochDone)
-        ]  # less the partial
-        assert events == expected
-        assert same(training.state_dict(), whole.state_dict())
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_is_interrupted_and_goes_on_as_the_same_training(preset):
-    changes = dict(epochs=3, triplets=8, batch_size=4, images_per_class=2, neighbours=1, embedding_size=8)
-    config = from_preset(preset, **changes, channels=1, learning_rate=0.01, validation_share=0.0, patience=0)
-
-    def evaluation(epoch: int) -> Evaluation:
-        return evaluate.evaluate(training.judged, IMAGES, NOBODY, IMAGES, config, CPU)
-
-    training = whole = begun(config)
-    expected = list(fit(config, training=whole, evaluation=evaluation))
-    training, events = begun(config), []
-    for answers in (1, 4, 1000):
-        events += list(fit(config, training=training, control=after(answers, "pause"), evaluation=evaluation))
-        training = kept(training, config)
-    assert events == expected
-    assert same(training.state_dict(), whole.state_dict())
-    assert all(math.isfinite(event.loss) for event in events if isinstance(event, StepDone))
-
-
-def test_a_partial_evaluation_leaves_no_trace():
-    training = begun(CLASSIFIER)
-    *_, partial = fit(CLASSIFIER, training=training, control=after(2))
-    assert (partial.epoch, partial.steps) == (1, 2)
-    assert (training.epoch, training.step) == (1, 2)
-    again = next(fit(CLASSIFIER, training=training))
-    assert (again.epoch, again.step) == (1, 3)
-
-
-@EITHER
-@pytest.mark.parametrize("wish", ["pause", "leave"])
-def test_a_pause_evaluates_nothing(config, wish):
-    events = list(fit(config, control=after(2, wish), evaluation=None))
-    assert [type(event) for event in events] == [StepDone, StepDone]
-
-
-@EITHER
-def test_more_epochs_continue_the_schedule(config):
-    config = config.changed(decay_every=1, epochs=3)
-    whole, shorter = begun(config), begun(config)
-    expected = list(fit(config, training=whole))
-    events = list(fit(config.changed(epochs=2), training=shorter))
-    assert (
-        events + list(fit(config, training=kept(shorter, config))) == expected[: len(events)] + expected[len(events) :]
-    )
-    assert list(fit(config, training=whole)) == []  # all is done
 
 
 # Divergence

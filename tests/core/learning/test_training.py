@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
-from core.learning.training import Training
+from core.learning.training import Training, optimiser
 from core.networks import build
 from core.settings.config import RunConfig
+from tests.core.learning.trainings import CLASSIFIER, network
 
 CONFIG = RunConfig(blocks=(1,), width=8, embedding_size=4, channels=1, image_size=24, weight_average=0.9)
 
@@ -65,3 +66,11 @@ def test_sums_of_strangers_lie_within_bounds():
     again.load_state_dict(state, lambda name: (0, 2))
     with pytest.raises(ValueError, match="spread"):
         again.load_state_dict(state, lambda name: (0, 1.9))
+
+
+def test_adamw():
+    config = CLASSIFIER.changed(optimiser="adamw", learning_rate=0.001, weight_decay=0.3)
+    made = optimiser(network(config), config)
+    assert isinstance(made, torch.optim.AdamW)
+    assert made.defaults["weight_decay"] == 0.3
+    assert isinstance(optimiser(network(CLASSIFIER), CLASSIFIER), torch.optim.SGD)

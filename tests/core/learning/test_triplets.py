@@ -10,108 +10,32 @@ import math
 import numpy as np
 import pytest
 import torch
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import SupConLoss, TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner, DistanceWeightedMiner, TripletMarginMiner
-from pytorch_metric_learning.reducers import AvgNonZeroReducer, MeanReducer
 from pytorch_metric_learning.utils import loss_and_miner_utils
 from scipy.stats import chisquare
 
-from core.analysis.distances import pairwise_distances
 from core.learning import triplets
 from core.learning.sampling import generator
 from core.learning.triplets import Triplets, triplet_loss
-from core.settings.choices import SELECTIONS, load
+from tests.core.learning.points import (
+    FROM_LABELS,
+    HAND_OUT,
+    LABEL_VECTORS,
+    LABELS,
+    OF_TWICE,
+    RULES,
+    TWICE,
+    as_triplets,
+    loop,
+    on_sphere,
+    rows,
+    table,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# One image of class 0, three of 1, two of 2, five of 3, one of 7
-LABELS = torch.tensor([2, 0, 1, 2, 3, 3, 1, 3, 1, 3, 3, 7])
-RULES = {name: load(selection.rule) for name, selection in SELECTIONS.items()}
-FROM_LABELS = {name: rule for name, rule in RULES.items() if name != "drawn"}
-HAND_OUT = [  # label vectors with something missing
-    pytest.param([4, 4, 4], id="one class only"),
-    pytest.param([0, 1, 2, 3], id="no positive"),
-    pytest.param([5], id="one image"),
-]
-
-
-def points(count: int, size: int, seed: int = 0) -> torch.Tensor:
-    return 10 * torch.randn(count, size, generator=torch.Generator().manual_seed(seed))
-
-
-def on_sphere(count: int, size: int = 3, seed: int = 0) -> torch.Tensor:
-    return 10 * torch.nn.functional.normalize(points(count, size, seed), dim=1)
-
-
-def distance(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Plain Euclidean, one number after the other."""
-    total = 0.0
-    for one, other in zip(first.tolist(), second.tolist(), strict=True):
-        total += (one - other) ** 2
-    return math.sqrt(total)
-
-
-def table(embeddings: torch.Tensor) -> list[list[float]]:
-    """All distances by loops."""
-    return [[distance(row, column) for column in embeddings] for row in embeddings]
-
-
-def loop(labels) -> list[tuple[int, int, int]]:
-    """Every valid triplet by a triple loop."""
-    labels, found = list(map(int, labels)), []
-    for anchor in range(len(labels)):
-        for positive in range(len(labels)):
-            for negative in range(len(labels)):
-                if anchor == positive or labels[anchor] != labels[positive] or labels[anchor] == labels[negative]:
-                    continue
-                found.append((anchor, positive, negative))
-    return found
-
-
-def rows(chosen) -> list[tuple[int, int, int]]:
-    return sorted(zip(*(places.tolist() for places in chosen), strict=True))
-
-
-def as_triplets(listed) -> Triplets:
-    return Triplets(*torch.tensor(listed, dtype=torch.int64).view(-1, 3).T)
-
-
-# Distances
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 128])
-def test_distances_against_loops(size):
-    some, others = points(30, size), points(29, size, seed=1)
-    pairwise = pairwise_distances(some, others)  # more than 25 rows: where cdist would change its method
-    assert pairwise.shape == (30, 29)
-    expected = [[distance(row, column) for column in others] for row in some]
-    np.testing.assert_allclose(pairwise, expected, rtol=1e-5)
-
-
-def test_small_distances_are_not_lost():
-    some = torch.full((30, 100), 1.0)  # length 10, as all embeddings
-    others = some.clone()
-    others[:, 0] += 1e-3  # |a|^2 - 2ab + |b|^2 gives 0 or 0.01 here
-    torch.testing.assert_close(pairwise_distances(some, others), torch.full((30, 30), 1e-3), rtol=1e-3, atol=0)
-
-
-def test_the_gradient_of_a_distance_has_length_one_and_that_of_none_is_zero():
-    some = points(20, 5).requires_grad_()
-    pairwise_distances(some, points(20, 5, seed=1)).diagonal().sum().backward()
-    torch.testing.assert_close(some.grad.norm(dim=1), torch.ones(20))
-    same = points(20, 5).requires_grad_()
-    pairwise_distances(same, same.detach()).diagonal().sum().backward()
-    assert torch.equal(same.grad, torch.zeros(20, 5))
-
 
 # Every rule
-
-LABEL_VECTORS = [
-    torch.randint(classes, (count,), generator=torch.Generator().manual_seed(100 * classes + count))
-    for classes in (1, 2, 3, 6)
-    for count in (1, 2, 3, 9, 16)
-]
 
 
 @pytest.mark.parametrize("name", FROM_LABELS)
@@ -344,231 +268,7 @@ def test_distance_weighted_is_repeatable():
     assert draw(1) != draw(2)
 
 
-# The losses
-
-
-@pytest.mark.parametrize(
-    ("positive", "negative", "margin", "loss", "active"),
-    [
-        (1, 3, 2.0, 0.0, 0.0),  # 5 - 10 + 2
-        (1, 2, 2.0, 5.0, 1.0),  # 5 - 2 + 2
-        (3, 1, 0.0, 5.0, 1.0),  # 10 - 5
-        (2, 1, 3.5, 0.5, 1.0),  # 2 - 5 + 3.5
-        (2, 1, 3.0, 0.0, 0.0),  # 2 - 5 + 3: exactly at the margin
-        (1, 1, 0.0, 0.0, 0.0),
-    ],
-)
-def test_one_triplet_by_hand(positive, negative, margin, loss, active):
-    square = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 2.0], [6.0, 8.0]])  # distances from the first: 0, 5, 2, 10
-    found, diagnostics = triplet_loss(square, as_triplets([(0, positive, negative)]), margin)
-    assert found.item() == pytest.approx(loss, abs=1e-6)
-    assert diagnostics["active_fraction"] == active
-    assert diagnostics["positive_distance"] == pytest.approx(distance(square[0], square[positive]))
-    assert diagnostics["negative_distance"] == pytest.approx(distance(square[0], square[negative]))
-
-
-def expected_loss(apart, listed, margin, kind, mean_over) -> float:
-    if kind == "margin":
-        losses = [max(0.0, apart[a][p] - apart[a][n] + margin) for a, p, n in listed]
-        count = sum(loss > 0 for loss in losses) if mean_over == "active" else len(losses)
-    else:
-        losses = [math.log(1 + math.exp(apart[a][p] - apart[a][n])) for a, p, n in listed]
-        count = len(losses)
-    return sum(losses) / max(count, 1)
-
-
-@pytest.mark.parametrize("mean_over", ["all", "active"])
-@pytest.mark.parametrize("kind", ["margin", "soft_margin"])
-@pytest.mark.parametrize("margin", [0.0, 2.0, 20.0])
-@pytest.mark.parametrize("name", FROM_LABELS)
-def test_loss_against_a_loop(name, margin, kind, mean_over):
-    embeddings = on_sphere(len(LABELS), 4)
-    chosen = FROM_LABELS[name](embeddings, triplets.pairs_of(LABELS), margin, generator(0))
-    loss, _ = triplet_loss(embeddings, chosen, margin, kind, mean_over)
-    expected = expected_loss(table(embeddings), rows(chosen), margin, kind, mean_over)
-    assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    assert (expected > 0) == (name != "semi_hard" or margin > 0)
-
-
-@pytest.mark.parametrize("mean_over", ["all", "active"])
-@pytest.mark.parametrize("kind", ["margin", "soft_margin"])
-@pytest.mark.parametrize("margin", [0.5, 2.0])
-def test_loss_and_gradient_against_pytorch_metric_learning(margin, kind, mean_over):
-    labels = torch.arange(24) % 4
-    ours, theirs = on_sphere(24, 5).requires_grad_(), on_sphere(24, 5).requires_grad_()
-    chosen = triplets.all_valid(ours, triplets.pairs_of(labels), margin, generator(0))
-    loss, _ = triplet_loss(ours, chosen, margin, kind, mean_over)
-    second = TripletMarginLoss(
-        margin=margin if kind == "margin" else 0.0,  # theirs adds the margin inside the softplus, the paper does not
-        smooth_loss=kind == "soft_margin",
-        distance=LpDistance(normalize_embeddings=False),
-        reducer=AvgNonZeroReducer() if mean_over == "active" else MeanReducer(),
-    )(theirs, labels)
-    torch.testing.assert_close(loss, second)
-    loss.backward()
-    second.backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
-    assert ours.grad.abs().max() > 0
-
-
-def test_the_margin_is_a_tenth_on_the_unit_sphere():
-    labels, embeddings = torch.arange(24) % 4, on_sphere(24, 5)
-    loss, _ = triplet_loss(
-        embeddings, triplets.all_valid(embeddings, triplets.pairs_of(labels), 2.0, generator(0)), 2.0, "margin", "all"
-    )
-    second = TripletMarginLoss(margin=0.2, reducer=MeanReducer())(embeddings, labels)  # makes them length 1
-    torch.testing.assert_close(loss, 10 * second)
-
-
-def test_descent_pulls_the_positive_and_pushes_the_negative():
-    embeddings = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [9.0, 9.0]], requires_grad=True)
-    loss, _ = triplet_loss(embeddings, as_triplets([(0, 1, 2)]), margin=2.0)
-    loss.backward()
-    expected = torch.tensor([[-1.0, 1.0], [1.0, 0.0], [0.0, -1.0], [0.0, 0.0]])
-    torch.testing.assert_close(embeddings.grad, expected)
-
-
-@pytest.mark.parametrize("kind", ["margin", "soft_margin"])
-def test_collapsed_triplets_have_a_finite_gradient(kind):
-    embeddings = torch.zeros(3, 4, requires_grad=True)
-    loss, diagnostics = triplet_loss(embeddings, as_triplets([(0, 1, 2)]), 2.0, kind)
-    loss.backward()
-    assert loss.item() == pytest.approx({"margin": 2.0, "soft_margin": math.log(2)}[kind])
-    assert diagnostics["active_fraction"] == 1.0
-    assert torch.equal(embeddings.grad, torch.zeros(3, 4))
-
-
-def test_the_soft_margin_of_far_points_is_finite():
-    embeddings = torch.tensor([[0.0], [1e4], [0.0]], requires_grad=True)
-    loss, _ = triplet_loss(embeddings, as_triplets([(0, 1, 2)]), 2.0, "soft_margin")
-    loss.backward()
-    assert loss.item() == pytest.approx(1e4)
-    assert embeddings.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("kind", ["margin", "soft_margin"])
-def test_the_gradient_is_the_same_bit_for_bit(kind):
-    """With two threads, as a training uses: sums in an order that depends on them would make runs differ."""
-    torch.set_num_threads(2)
-    try:
-        labels = torch.arange(10).repeat_interleave(8)
-        chosen = triplets.all_valid(on_sphere(80), triplets.pairs_of(labels), 2.0, generator(0))
-        assert len(chosen.anchors) > 40_000
-        # In random order and often, so that both threads would have parts of the same sums
-        order = torch.randint(len(chosen.anchors), (200_000,), generator=generator(0))
-        chosen = Triplets(*(places[order] for places in chosen))
-        gradients = []
-        for _ in range(20):
-            embeddings = on_sphere(80, 64).requires_grad_()
-            triplet_loss(embeddings, chosen, 2.0, kind, "active")[0].backward()
-            gradients.append(embeddings.grad)
-        assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
-    finally:
-        torch.set_num_threads(1)
-
-
-# Diagnostics
-
-
-@pytest.mark.parametrize("margin", [0.0, 2.0, 20.0])
-@pytest.mark.parametrize("kind", ["margin", "soft_margin"])
-def test_diagnostics_against_loops(kind, margin):
-    embeddings = on_sphere(len(LABELS), 4)
-    apart, listed = table(embeddings), loop(LABELS)
-    _, found = triplet_loss(embeddings, as_triplets(listed), margin, kind)
-    to_positive = np.array([apart[a][p] for a, p, _ in listed])
-    to_negative = np.array([apart[a][n] for a, _, n in listed])
-    force = 1 / (1 + np.exp(to_negative - to_positive))
-    hard = to_negative <= to_positive
-    easy = (to_negative >= to_positive + margin) & ~hard
-    expected = {
-        "active_fraction": np.mean(to_positive - to_negative + margin > 0 if kind == "margin" else force >= 0.01),
-        "easy": easy.mean(),
-        "semi_hard": (~easy & ~hard).mean(),
-        "hard": hard.mean(),
-        "positive_distance": to_positive.mean(),
-        "negative_distance": to_negative.mean(),
-    }
-    for which, values in (("positive", to_positive), ("negative", to_negative)):
-        for percent in (10, 50, 90):
-            expected[f"{which}_distance_q{percent}"] = np.percentile(values, percent)
-    assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
-    assert all(type(value) is float for value in found.values())
-
-
-def test_shares_sum_to_one_and_none_is_negative():
-    draw = torch.Generator().manual_seed(0)
-    for count in range(1, 120):
-        embeddings = torch.rand(12, 1, generator=draw)
-        listed = torch.randint(12, (3, count), generator=draw)
-        _, found = triplet_loss(embeddings, Triplets(*listed), margin=0.0 if count % 2 else 0.3)
-        shares = [found[name] for name in ("easy", "semi_hard", "hard")]
-        assert min(shares) >= 0
-        assert sum(shares) == pytest.approx(1)
-        assert found["active_fraction"] <= 1
-
-
-def test_equal_distances_are_hard_whatever_the_margin():
-    embeddings = torch.tensor([[0.0], [1.0], [-1.0]])
-    for margin in (0.0, 2.0):
-        _, found = triplet_loss(embeddings, as_triplets([(0, 1, 2)]), margin)
-        assert (found["easy"], found["semi_hard"], found["hard"]) == (0, 0, 1)
-
-
-def test_quantiles_of_very_many_triplets_come_from_a_fair_part_of_them():
-    labels = torch.arange(10).repeat_interleave(8)
-    embeddings = on_sphere(80, 8)
-    chosen = triplets.all_valid(embeddings, triplets.pairs_of(labels), 2.0, generator(0))
-    _, found = triplet_loss(embeddings, chosen, 2.0)
-    to_negative = pairwise_distances(embeddings, embeddings)[chosen.anchors, chosen.negatives]
-    for percent in (10, 50, 90):
-        assert found[f"negative_distance_q{percent}"] == pytest.approx(np.percentile(to_negative, percent), rel=0.02)
-    assert found["negative_distance"] == pytest.approx(to_negative.mean().item())  # the mean is over all
-
-
-@pytest.mark.parametrize("margin", [0.0, 2.0, 20.0])
-@pytest.mark.parametrize("name", sorted(set(SELECTIONS) - {"drawn"}))
-def test_shares_are_those_of_all_valid_triplets_whatever_is_mined(name, margin):
-    """Counted, against the same triplets made one by one; whole numbers make equal distances."""
-    for embeddings in (on_sphere(len(LABELS), 4), on_sphere(len(LABELS), 3).round()):
-        pairs = triplets.pairs_of(torch.as_tensor(LABELS))
-        found = triplets.valid_shares(embeddings, pairs, margin)
-        _, every = triplet_loss(embeddings, as_triplets(loop(LABELS)), margin)
-        expected = {f"valid_{kind}": every[kind] for kind in ("easy", "semi_hard", "hard")}
-        assert found == pytest.approx(expected, abs=1e-6)
-    mined = load(SELECTIONS[name].rule)(embeddings, pairs, margin, generator(0))
-    if name == "semi_hard" and len(mined.anchors):
-        assert triplet_loss(embeddings, mined, margin)[1]["semi_hard"] == 1  # which says nothing of the batch
-
-
-def test_shares_of_a_large_batch_come_from_a_fair_part_of_its_anchors():
-    embeddings = on_sphere(400, 8)
-    pairs = triplets.pairs_of(torch.randint(10, (400,), generator=generator(1)))
-    found = triplets.valid_shares(embeddings, pairs, 2.0)
-    _, every = triplet_loss(embeddings, triplets.all_valid(embeddings, pairs, 2.0, generator(0)), 2.0)
-    assert found["valid_semi_hard"] == pytest.approx(every["semi_hard"], abs=0.02)
-    assert sum(found.values()) == pytest.approx(1)
-
-
-def test_without_a_valid_triplet_there_are_no_shares():
-    found = triplets.valid_shares(on_sphere(4), triplets.pairs_of(torch.zeros(4, dtype=torch.long)), 2.0)
-    assert found == dict.fromkeys(("valid_easy", "valid_semi_hard", "valid_hard"))
-
-
-def test_spread():
-    embeddings = on_sphere(30, 6)
-    mean = embeddings.double().mean(dim=0)
-    expected = np.sqrt(np.mean([distance(row, mean) ** 2 for row in embeddings]))
-    assert triplets.spread(embeddings) == pytest.approx(expected, rel=1e-5)
-    assert triplets.spread(torch.full((8, 3), 4.0, requires_grad=True)) == 0
-    assert triplets.spread(torch.tensor([[10.0, 0.0], [-10.0, 0.0]])) == pytest.approx(10)
-    assert triplets.spread(embeddings[:1]) == 0
-
-
 # A batch that holds an image twice
-
-TWICE = torch.tensor([10, 11, 12, 13, 10, 14, 11, 10, 15, 13])  # numbers of images
-OF_TWICE = torch.tensor([0, 0, 1, 1, 0, 1, 0, 0, 2, 1])  # their classes
 
 
 def test_a_positive_is_another_image():
@@ -596,78 +296,3 @@ def test_anchors_with_copies_of_themselves_only_are_left_out():
     loss.backward()
     assert loss.item() == 0
     assert not embeddings.grad.any()
-
-
-def test_contrastive_loss_knows_copies():
-    embeddings, unit = on_sphere(6)[TWICE - 10], on_sphere(6).double()[TWICE - 10] / 10
-    losses = []
-    for a in range(len(TWICE)):
-        others = [k for k in range(len(TWICE)) if TWICE[k] != TWICE[a]]
-        below = sum(math.exp(unit[a] @ unit[k] / 0.3) for k in others)
-        of_anchor = [-math.log(math.exp(unit[a] @ unit[p] / 0.3) / below) for p in others if OF_TWICE[p] == OF_TWICE[a]]
-        losses += [sum(of_anchor) / len(of_anchor)] if of_anchor else []
-    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(OF_TWICE, TWICE), 0.3)
-    assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
-
-
-# The supervised contrastive loss
-
-
-def contrastive_loop(embeddings, labels, temperature) -> float:
-    """arXiv:2004.11362, eq. 2, one number after the other; the mean over anchors that have a positive."""
-    unit = embeddings.double().numpy() / 10
-    losses = []
-    for anchor, label in enumerate(labels.tolist()):
-        others = [other for other in range(len(labels)) if other != anchor]
-        likeness = {other: math.exp(float(unit[anchor] @ unit[other]) / temperature) for other in others}
-        positives = [other for other in others if labels[other] == label]
-        if positives:
-            parts = [-math.log(likeness[positive] / sum(likeness.values())) for positive in positives]
-            losses.append(sum(parts) / len(parts))
-    return sum(losses) / max(len(losses), 1)
-
-
-@pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0])
-@pytest.mark.parametrize("labels", [LABELS, torch.arange(24) % 4, torch.arange(20) // 10])
-def test_contrastive_loss_against_a_loop_and_pytorch_metric_learning(labels, temperature):
-    ours, theirs = on_sphere(len(labels), 6).requires_grad_(), on_sphere(len(labels), 6).requires_grad_()
-    loss = triplets.supervised_contrastive_loss(ours, triplets.pairs_of(labels), temperature)
-    assert loss.item() == pytest.approx(contrastive_loop(ours.detach(), labels, temperature), rel=1e-4)
-    second = SupConLoss(temperature=temperature)(theirs, labels)
-    torch.testing.assert_close(loss, second, rtol=1e-4, atol=1e-5)
-    loss.backward()
-    # Theirs has the length-1 embeddings as variables and divides by the length: no gradient along the embedding
-    along = (ours.grad * ours.detach()).sum(dim=1, keepdim=True) * ours.detach() / 100
-    second.backward()
-    torch.testing.assert_close(ours.grad - along, theirs.grad, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize("labels", HAND_OUT)
-@pytest.mark.parametrize("equal_points", [False, True])
-def test_contrastive_loss_without_positives_or_negatives(labels, equal_points):
-    labels = torch.tensor(labels, dtype=torch.int64)
-    embeddings = torch.full((len(labels), 4), 5.0) if equal_points else on_sphere(len(labels), 4)
-    embeddings.requires_grad_()
-    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(labels), 0.1)
-    loss.backward()
-    assert loss.item() == pytest.approx(contrastive_loop(embeddings.detach(), labels, 0.1), rel=1e-4)
-    assert embeddings.grad.isfinite().all()
-    if len(labels.unique()) == len(labels):
-        assert loss.item() == 0
-        assert torch.equal(embeddings.grad, torch.zeros_like(embeddings))
-
-
-def test_contrastive_loss_of_one_point_is_that_of_chance():
-    embeddings = torch.full((12, 4), 5.0, requires_grad=True)
-    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(torch.arange(12) % 3), 0.1)
-    loss.backward()
-    assert loss.item() == pytest.approx(math.log(11))
-    assert embeddings.grad.isfinite().all()
-
-
-def test_contrastive_loss_at_a_small_temperature_is_finite():
-    embeddings = on_sphere(20, 3).requires_grad_()
-    loss = triplets.supervised_contrastive_loss(embeddings, triplets.pairs_of(torch.arange(20) % 4), 0.01)
-    loss.backward()
-    assert loss.isfinite()
-    assert embeddings.grad.isfinite().all()
