@@ -17,6 +17,9 @@ HAND_OUT = [  # label vectors with something missing
     pytest.param([0, 1, 2, 3], id="no positive"),
     pytest.param([5], id="one image"),
 ]
+# A batch that holds an image twice
+TWICE = torch.tensor([10, 11, 12, 13, 10, 14, 11, 10, 15, 13])  # numbers of images
+OF_TWICE = torch.tensor([0, 0, 1, 1, 0, 1, 0, 0, 2, 1])  # their classes
 
 
 def points(count: int, size: int, seed: int = 0) -> torch.Tensor:
@@ -58,12 +61,3 @@ def rows(chosen) -> list[tuple[int, int, int]]:
 
 def as_triplets(listed) -> Triplets:
     return Triplets(*torch.tensor(listed, dtype=torch.int64).view(-1, 3).T)
-
-
-LABEL_VECTORS = [
-    torch.randint(classes, (count,), generator=torch.Generator().manual_seed(100 * classes + count))
-    for classes in (1, 2, 3, 6)
-    for count in (1, 2, 3, 9, 16)
-]
-TWICE = torch.tensor([10, 11, 12, 13, 10, 14, 11, 10, 15, 13])  # numbers of images
-OF_TWICE = torch.tensor([0, 0, 1, 1, 0, 1, 0, 0, 2, 1])  # their classes

@@ -1,4 +1,4 @@
-"""The loop: order of events, the same steps as a plain one, stopping, divergence, and that it learns."""
+"""The loop: order of events, the same steps as a plain one, stopping early, divergence, and that it learns."""
 
 import math
 
@@ -31,16 +31,7 @@ from tests.core.learning.trainings import (
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on two busy cores wait for each other far longer than such small networks compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-# Optimisers, averaging, validation
+# Averaging, validation
 
 
 def test_the_average_of_the_weights_is_what_is_judged():

@@ -1,4 +1,4 @@
-"""Distances, selection rules and losses against plain loops, by hand and against pytorch-metric-learning.
+"""Selection rules against plain loops and against pytorch-metric-learning.
 
 Embeddings lie on the sphere of radius 10, as those of a network do; pytorch-metric-learning makes them length 1 unless
 it is told not to.
@@ -20,7 +20,6 @@ from core.learning.triplets import Triplets, triplet_loss
 from tests.core.learning.points import (
     FROM_LABELS,
     HAND_OUT,
-    LABEL_VECTORS,
     LABELS,
     OF_TWICE,
     RULES,
@@ -36,6 +35,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # Every rule
+
+LABEL_VECTORS = [
+    torch.randint(classes, (count,), generator=torch.Generator().manual_seed(100 * classes + count))
+    for classes in (1, 2, 3, 6)
+    for count in (1, 2, 3, 9, 16)
+]
 
 
 @pytest.mark.parametrize("name", FROM_LABELS)
