@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from core.analysis.embedded import Embedded
-from core.learning.events import StepDone
+from core.learning.events import Event, StepDone
 from core.runs import writing
+from core.runs.store import Run
+from tests.core import whole_runs
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,12 @@ def writer(tiny, digits, runs):
     made.close()
 
 
+@pytest.fixture(scope="session")
+def done(tiny, digits, tmp_path_factory) -> tuple[Run, list[Event]]:
+    """A finished triplet run with some mistakes."""
+    return whole_runs.train(tiny.changed(epochs=3, seed=1), digits, tmp_path_factory.mktemp("runs"))
+
+
 def step(number: int, steps: int = 3, epoch: int = 1, loss: float = 1.5) -> StepDone:
     """A step as a training tells of it."""
     return StepDone(epoch=epoch, step=number, steps=steps, loss=loss, diagnostics={"share": loss / 3})
@@ -44,3 +52,10 @@ def some_embedded(seed: int) -> Embedded:
     draw = np.random.default_rng(seed)
     train, test = (draw.normal(size=(count, 8)).astype(np.float32) for count in (48, 24))
     return Embedded(train, test, draw.integers(0, 4, 24), draw.random(24, np.float32))
+
+
+def damages(content: bytes) -> list[bytes]:
+    """What may become of a file: nothing, something else, a part of it, all but a byte, another byte."""
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    return [b"", b"hello", content[: middle // 4], content[:middle], content[:-1], flipped]

@@ -11,7 +11,7 @@ from core import experiment, maps
 from core.__main__ import main
 from core.analysis import projection
 from core.runs import map_file, store, writing
-from tests.core.runs.test_store import damages
+from tests.core.conftest import damages
 
 
 @pytest.fixture(scope="module")

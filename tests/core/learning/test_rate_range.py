@@ -12,7 +12,7 @@ from core.learning.batch import prepared
 from core.learning.rate_curve import RangeTest
 from core.networks import build
 from core.runs import store, writing
-from tests.core.test_experiment import check_same
+from tests.core.whole_runs import check_same
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = {

@@ -1,4 +1,4 @@
-"""The optimiser, and what a checkpoint holds of a training: it comes back as it was, and what cannot be one is refused with the reason."""
+"""Optimisers, and what a checkpoint holds of a training: it comes back as it was, or is refused with the reason."""
 
 import copy
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from pathlib import Path
 
@@ -11,53 +10,9 @@ import pytest
 
 from core.runs import queue as module
 from core.runs.queue import RunQueue
+from tests.core.runs.jobs import SOON, FakeRun, until
 
 ROOT = Path(__file__).parents[3]
-SOON = 10  # seconds; a test that waits this long has failed
-
-
-class FakeRun:
-    """A job whose steps the test releases one by one."""
-
-    def __init__(self, steps: int = 3, failing_after: int | None = None, error: BaseException | None = None):
-        self.steps, self.failing_after, self.error = steps, failing_after, error
-        self.started, self.released = threading.Event(), threading.Semaphore(0)
-        self.done: list[int] = []
-        self.end = ""
-        self.thread: threading.Thread | None = None
-
-    def __call__(self, control):
-        self.thread = threading.current_thread()
-        self.started.set()
-        for step in range(self.steps):
-            if step == self.failing_after:
-                self.end = "failed"
-                raise self.error
-            assert self.released.acquire(timeout=SOON)
-            if wish := control():
-                self.end = wish
-                return
-            self.done.append(step)
-            yield step
-        self.end = "done"
-
-    def release(self, steps: int = 100) -> "FakeRun":
-        self.released.release(steps)
-        return self
-
-
-@pytest.fixture
-def queue():
-    made = RunQueue()
-    yield made
-    assert made.shutdown(SOON)
-
-
-def until(condition) -> bool:
-    end = time.monotonic() + SOON
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.002)
-    return condition()
 
 
 def test_the_module_does_not_load_torch():
@@ -361,60 +316,3 @@ def test_the_same_queue_for_every_thread():
     for thread in threads:
         thread.join()
     assert len(set(map(id, found))) == 1
-
-
-# Whose turn it is
-
-
-def test_students_take_turns_and_the_teacher_comes_first(queue):
-    order = []
-    first = FakeRun()
-    queue.submit("first", first, owner="Anna")
-    assert first.started.wait(SOON)
-
-    def job(name):
-        return lambda asked: iter([order.append(name)])
-
-    for owner, count in (("Anna", 3), ("Bob", 3), ("Cleo", 1), ("", 2)):
-        for number in range(count):
-            queue.submit(f"{owner}{number}", job(f"{owner}{number}"), owner=owner)
-    expected = ["0", "1", "Bob0", "Cleo0", "Anna0", "Bob1", "Anna1", "Bob2", "Anna2"]
-    assert queue.names() == ["first", *expected]
-    assert [queue.position(name) for name in expected] == list(range(1, 10))
-    assert queue.at_work() == module.AtWork(("Anna",), ("", "", "Bob", "Cleo", "Anna", "Bob", "Anna", "Bob", "Anna"))
-    assert (queue.count("Anna"), queue.count("Bob"), queue.count("nobody")) == (4, 3, 0)
-    first.release()
-    assert queue.join(SOON)
-    assert order == expected
-
-
-def test_who_comes_late_does_not_wait_for_all_of_another(queue):
-    first = FakeRun()
-    queue.submit("first", first, owner="Anna")
-    assert first.started.wait(SOON)
-    for number in range(3):
-        queue.submit(f"Anna{number}", lambda asked: iter(()), owner="Anna")
-    queue.submit("Bob", lambda asked: iter(()), owner="Bob")
-    assert queue.names()[1] == "Bob"
-    first.release()
-
-
-def test_slots_run_jobs_beside_each_other_and_only_one_that_is_alone():
-    queue = RunQueue(slots=2)
-    jobs = {name: FakeRun() for name in ("alone", "alone too", "watches", "watches too")}
-    for name, job in jobs.items():
-        queue.submit(name, job, alone=name.startswith("alone"))
-    assert jobs["alone"].started.wait(SOON)
-    assert jobs["watches"].started.wait(SOON)
-    assert not jobs["alone too"].started.is_set()
-    assert [queue.position(name) for name in queue.names()] == [0, 0, 1, 2]
-    jobs["watches"].release()
-    assert jobs["watches too"].started.wait(SOON)  # "alone too" would come first, and may not
-    assert not jobs["alone too"].started.is_set()
-    assert queue.pause("watches too")
-    jobs["alone"].release()
-    assert jobs["alone too"].started.wait(SOON)
-    for job in jobs.values():
-        job.release()
-    assert queue.join(SOON)
-    assert jobs["watches too"].end == "pause"
