@@ -14,7 +14,7 @@ from core.runs.files import StoreError
 from core.runs.queue import queue
 from core.settings.presets import from_preset
 from core.settings.setting import ConfigError
-from tests.core.test_experiment import check_resumed, done  # noqa: F401
+from tests.core.whole_runs import check_resumed
 
 SOON = 60  # seconds
 
@@ -43,7 +43,7 @@ def wait_for(run_folder, *statuses: str):
     raise AssertionError(f"{run.status} instead of {statuses}")
 
 
-def test_step_by_step_it_is_the_same_run(done, digits, tmp_path):  # noqa: F811
+def test_step_by_step_it_is_the_same_run(done, digits, tmp_path):
     """Every step of the run is a run of its own, those at the ends of epochs as well."""
     whole, _ = done
     writing.create(whole.config, digits, tmp_path).close()
@@ -62,7 +62,7 @@ def test_step_by_step_it_is_the_same_run(done, digits, tmp_path):  # noqa: F811
     check_resumed(whole, run)
 
 
-def test_paused_and_resumed_it_is_the_same_run(done, digits, tmp_path):  # noqa: F811
+def test_paused_and_resumed_it_is_the_same_run(done, digits, tmp_path):
     whole, _ = done
     run_id = control.begin(whole.config, digits, tmp_path, name="mine")
     folder = tmp_path / run_id
@@ -128,7 +128,7 @@ def test_a_disk_too_full_to_say_so(tiny, digits, tmp_path, monkeypatch):
     assert control.failure(store.read(run.folder)) == ""
 
 
-def test_refused(done, digits, tmp_path):  # noqa: F811
+def test_refused(done, digits, tmp_path):
     whole, _ = done
     with pytest.raises(StoreError, match="is finished"):
         control.resume(whole, digits)

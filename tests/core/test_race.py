@@ -15,7 +15,7 @@ from core.runs.comparison import images_an_epoch
 from core.runs.files import StoreError
 from core.runs.queue import RunQueue, queue
 from core.settings.setting import ConfigError
-from tests.core.test_experiment import check_same
+from tests.core.whole_runs import check_same
 
 SMALL = dict(blocks=(1, 1), width=8, embedding_size=8, epochs=2, images_per_class=3, neighbours=3)
 SMALL |= dict(precision="float32", threads=1, all_first=0)

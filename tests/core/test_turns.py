@@ -6,12 +6,12 @@ from core import control, turns
 from core.classroom.roles import Actor, Role
 from core.runs import store
 from core.runs.queue import queue
-from tests.core.test_experiment import check_resumed, done  # noqa: F401
+from tests.core.whole_runs import check_resumed
 
 SOON = 60  # seconds
 
 
-def test_a_long_run_gives_way_and_comes_out_the_same(done, digits, tmp_path, monkeypatch):  # noqa: F811
+def test_a_long_run_gives_way_and_comes_out_the_same(done, digits, tmp_path, monkeypatch):
     whole, _ = done
     monkeypatch.setattr(turns, "LONGEST_TURN", 0.0)
     free = threading.Event()

@@ -14,7 +14,7 @@ from core.classroom.roles import Actor, Role
 from core.runs import store, writing
 from core.runs.queue import RunQueue, queue
 from core.runs.store import Run
-from tests.core.test_experiment import check_resumed
+from tests.core.whole_runs import check_resumed
 
 SOON = 180  # seconds; each worker imports torch
 

@@ -10,7 +10,7 @@ import pytest
 from core import experiment, race
 from core.__main__ import main
 from core.runs import store, writing
-from tests.core.test_experiment import check_same
+from tests.core.whole_runs import check_same
 from tests.processes import Child
 
 SETTINGS = "blocks=1,1 width=8 embedding_size=8 epochs=3 images_per_class=3 neighbours=3 precision=float32 threads=1"
