@@ -1,6 +1,5 @@
-"""Bounds, cross-field rules, what `auto` becomes, what a data set can give, the settings as text and as JSON."""
+"""Each setting: described, within bounds, the same as JSON, read from older runs, and of an effect or not."""
 
-import itertools
 import json
 import math
 
@@ -9,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from core.learning.sampling import batches, steps_per_epoch
-from core.settings import config, rules, setting
+from core.settings import config, setting
 from core.settings.choices import (
     ARCHITECTURES,
     AUGMENTATIONS,
@@ -24,15 +23,13 @@ from core.settings.choices import (
 )
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
-from core.settings.resolved import sampling_of
 from core.settings.setting import ConfigError
-from core.settings.text import parse_setting, parse_value, written
+from core.settings.text import parse_value, written
+from tests.core.settings.fields import CHOSEN, FIELDS, error_of
 
-FIELDS = {field.name: field for field in config.settings()}
 NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.choices]
 CHOICES = [name for name, field in FIELDS.items() if field.choices]
 LISTS = [name for name, field in FIELDS.items() if field.type == tuple[int, ...]]
-CHOSEN = dict(sampling="chosen_triplets", positive_classes=(4,), negative_classes=(9,))
 NEEDED = {  # what a value cannot be without
     ("classifier", "softmax"): dict(objective="cross_entropy"),
     ("sampling", "chosen_triplets"): CHOSEN,
@@ -40,14 +37,6 @@ NEEDED = {  # what a value cannot be without
     ("patience", 1000): dict(validation_share=0.1),
     ("patience", 1): dict(validation_share=0.1),
 }
-
-
-def error_of(call, *arguments, **options) -> str:
-    with pytest.raises(ConfigError) as caught:
-        call(*arguments, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # The settings
@@ -174,198 +163,6 @@ def test_too_many_ids():
     assert error_of(RunConfig, exclude=ids) == "exclude: 201 images are too many to leave out; use at most 200"
 
 
-# What `auto` becomes
-
-
-@pytest.mark.parametrize(
-    ("values", "batches", "counted"),
-    [
-        (dict(objective="cross_entropy"), "shuffled", None),
-        (dict(objective="supervised_contrastive"), "balanced", None),
-        (dict(objective="triplet"), "random_triplets", "drawn"),
-        (dict(objective="triplet", selection="drawn"), "random_triplets", "drawn"),
-        (dict(objective="triplet", selection="all"), "balanced", "all"),
-        (dict(objective="triplet", selection="batch_hard"), "balanced", "batch_hard"),
-        (dict(objective="triplet", sampling="balanced"), "balanced", "all"),
-        (dict(objective="triplet", sampling="shuffled"), "shuffled", "all"),
-        (dict(objective="triplet", sampling="confused_triplets"), "confused_triplets", "drawn"),
-        (dict(objective="triplet", **CHOSEN), "chosen_triplets", "drawn"),
-        (dict(objective="triplet", selection="semi_hard", sampling="random_triplets"), "random_triplets", "semi_hard"),
-        (dict(objective="cross_entropy_triplet"), "balanced", "all"),
-        (dict(objective="cross_entropy_triplet", selection="semi_hard"), "balanced", "semi_hard"),
-        (dict(objective="cross_entropy_triplet", sampling="random_triplets"), "random_triplets", "drawn"),
-    ],
-)
-def test_sampling_and_selection(values, batches, counted):
-    made = RunConfig(**values)
-    assert made.batches == batches
-    if counted:  # elsewhere there are no triplets
-        assert made.counted == counted
-    assert (made.sampling, made.selection) == (values.get("sampling", "auto"), values.get("selection", "auto"))
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_classifier(objective):
-    expected = "softmax" if OBJECTIVES[objective].classifies else "knn"
-    assert RunConfig(objective=objective).predicts == expected
-    for classifier in set(CLASSIFIERS) - {"softmax"}:
-        assert RunConfig(objective=objective, classifier=classifier).predicts == classifier
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_what_is_resolved_is_never_auto_and_never_impossible(objective):
-    for sampling, selection in itertools.product(SAMPLINGS, ["auto", *SELECTIONS]):
-        values = CHOSEN | dict(objective=objective, sampling=sampling, selection=selection)
-        resolved = sampling_of(values)
-        if OBJECTIVES[objective].triplets and selection == "drawn" and resolved not in TRIPLET_SAMPLINGS:
-            assert error_of(RunConfig, **values).startswith("selection: ")
-            continue
-        made = RunConfig(**values)
-        assert made.batches in set(SAMPLINGS) - {"auto"}
-        assert made.counted in SELECTIONS
-        assert made.predicts in CLASSIFIERS
-        if made.counted == "drawn" and OBJECTIVES[objective].triplets:
-            assert made.batches in TRIPLET_SAMPLINGS
-        if sampling != "auto":
-            assert made.batches == sampling
-
-
-# Settings that contradict each other
-
-
-@pytest.mark.parametrize("blocks", [(2,), (2, 2, 2), (2, 2, 2, 2, 2)])
-def test_a_densenet_has_four_blocks(blocks):
-    message = error_of(RunConfig, architecture="densenet", blocks=blocks)
-    assert message.startswith("blocks: ")
-    assert f"given were {len(blocks)}" in message
-    assert RunConfig(architecture="resnet", blocks=blocks).blocks == blocks
-
-
-def test_one_image_a_batch_is_no_batch():
-    message = error_of(RunConfig, objective="cross_entropy", batch_size=1)
-    assert message.startswith("batch_size: ")
-    assert "use 2 or more" in message
-    assert RunConfig(objective="triplet", batch_size=1).batch_size == 1  # three images
-    assert RunConfig(objective="cross_entropy", batch_size=2).batch_size == 2
-    assert RunConfig(objective="cross_entropy", sampling="balanced", batch_size=1).batch_size == 1  # of no effect
-
-
-@pytest.mark.parametrize("objective", ["triplet", "supervised_contrastive"])
-def test_softmax_needs_a_class_head(objective):
-    message = error_of(RunConfig, objective=objective, classifier="softmax")
-    assert message.startswith("classifier: ")
-    assert "use knn or centre" in message
-    assert RunConfig(objective="cross_entropy_triplet", classifier="softmax").predicts == "softmax"
-
-
-def test_two_images_make_no_triplet():
-    message = error_of(RunConfig, sampling="shuffled", selection="all", batch_size=2)
-    assert message.startswith("batch_size: ")
-    assert "3 or more" in message
-    assert RunConfig(sampling="shuffled", selection="all", batch_size=3).batch_size == 3
-
-
-@pytest.mark.parametrize("objective", ["triplet", "cross_entropy_triplet"])
-@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
-def test_drawn_triplets_need_batches_of_triplets(objective, sampling):
-    message = error_of(RunConfig, objective=objective, sampling=sampling, selection="drawn")
-    assert message.startswith("selection: ")
-    assert sampling in message
-    assert "batch_hard" in message
-
-
-@pytest.mark.parametrize(
-    ("largest", "too_large"),
-    [
-        (dict(sampling="shuffled", batch_size=256), dict(batch_size=257)),
-        (dict(sampling="random_triplets", batch_size=85), dict(batch_size=86)),
-        (dict(sampling="balanced", classes_per_batch=10, images_per_class=25), dict(images_per_class=26)),
-    ],
-)
-@pytest.mark.parametrize(
-    ("selection", "all_first"), [("all", 0), ("semi_hard", 0), ("distance_weighted", 1), ("batch_hard", 1)]
-)
-def test_a_cube_of_images_has_to_fit_into_memory(largest, too_large, selection, all_first):
-    settings = largest | dict(selection=selection, all_first=all_first)
-    assert RunConfig(**settings).counted == selection
-    message = error_of(RunConfig, **settings | too_large)
-    assert message.startswith("selection: ")
-    assert "at most 256 images" in message
-
-
-def test_a_batch_of_all_classes_has_to_fit_into_memory():
-    made = RunConfig(sampling="balanced", selection="all", images_per_class=17)
-    rules.check_data(made, dict.fromkeys(range(15), 100))
-    for classes in (16, 47):  # of 47 classes 16 make a batch
-        message = error_of(rules.check_data, made, dict.fromkeys(range(classes), 100))
-        assert message.startswith("selection: all triplets of 272 images")
-    rules.check_data(made, dict.fromkeys(range(16), 16))  # a class gives all its images if there are fewer
-
-
-def test_few_triplets_of_many_images_fit_into_memory():
-    assert RunConfig(sampling="shuffled", batch_size=1024, selection="batch_hard").counted == "batch_hard"
-    assert RunConfig(batch_size=1024, all_first=5).counted == "drawn"  # where all_first has no effect
-    assert RunConfig(objective="supervised_contrastive", sampling="shuffled", batch_size=1024, selection="all")
-
-
-@pytest.mark.parametrize("objective", ["triplet", "cross_entropy_triplet", "supervised_contrastive"])
-def test_a_batch_of_one_class_has_no_negatives(objective):
-    message = error_of(RunConfig, objective=objective, sampling="balanced", classes_per_batch=1)
-    assert message.startswith("classes_per_batch: ")
-    assert "2 or more" in message
-    for sampling, classes in (("balanced", 2), ("balanced", 0), ("shuffled", 1)):  # 1 has no effect on the last
-        assert RunConfig(objective=objective, sampling=sampling, classes_per_batch=classes)
-    assert RunConfig(objective="cross_entropy", sampling="balanced", classes_per_batch=1).classes_per_batch == 1
-
-
-def test_batch_normalisation_cannot_learn_from_a_single_image():
-    classifier = RunConfig(objective="cross_entropy")
-    rules.check_data(classifier, sizes(1, 1))
-    assert "single image" in error_of(rules.check_data, classifier, sizes(1))
-    assert "single image" in error_of(rules.check_data, classifier.changed(validation_share=0.5), sizes(2))
-
-
-@pytest.mark.parametrize("name", ["positive_classes", "negative_classes"])
-def test_chosen_classes_have_to_be_named(name):
-    assert error_of(RunConfig, **CHOSEN | {name: ()}).startswith(f"{name}: name at least one class")
-    assert getattr(RunConfig(), name) == ()  # elsewhere none is needed
-
-
-def test_a_class_is_not_its_own_negative():
-    message = error_of(RunConfig, **CHOSEN | dict(positive_classes=(4, 7, 9), negative_classes=(1, 9, 7)))
-    assert message.startswith("negative_classes: 7 ")
-    assert "another class" in message
-    assert RunConfig(positive_classes=(4,), negative_classes=(4,)).batches == "random_triplets"  # of no effect there
-
-
-# What cannot learn, or is not what was asked for
-
-
-@pytest.mark.parametrize("schedule", ["step", "cosine"])
-def test_a_warm_up_ends_before_the_training(schedule):
-    for warm_up in (5, 7.5):
-        message = error_of(RunConfig, schedule=schedule, epochs=5, warm_up=warm_up)
-        assert message.startswith(f"warm_up: {warm_up:g} epochs")
-    assert RunConfig(schedule=schedule, epochs=5, warm_up=4.5).warm_up == 4.5
-    assert RunConfig(schedule="one_cycle", epochs=5, warm_up=5).schedule == "one_cycle"  # of no effect there
-
-
-@pytest.mark.parametrize("objective", ["triplet", "supervised_contrastive", "cross_entropy_triplet"])
-def test_two_shuffled_images_compare_nothing(objective):
-    values = dict(objective=objective, sampling="shuffled", selection="all")
-    assert error_of(RunConfig, **values, batch_size=2).startswith("batch_size: two shuffled images")
-    assert RunConfig(**values, batch_size=3).batch_size == 3
-    assert RunConfig(objective="cross_entropy", sampling="shuffled", batch_size=2).batch_size == 2
-
-
-def test_semi_hard_triplets_need_a_margin():
-    for loss in ("margin", "soft_margin"):
-        values = dict(sampling="balanced", selection="semi_hard", triplet_loss=loss)
-        assert error_of(RunConfig, **values, margin=0).startswith("margin: ")
-        assert RunConfig(**values, margin=0.5).margin == 0.5
-    assert RunConfig(sampling="balanced", selection="batch_hard", margin=0).margin == 0
-
-
 def test_a_refusal_names_its_setting():
     with pytest.raises(ConfigError) as caught:
         RunConfig(epochs=0)
@@ -374,165 +171,7 @@ def test_a_refusal_names_its_setting():
     assert ConfigError("no images").setting == ""
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        dict(patience=5, validation_share=0.1),
-        dict(decay_every=5),
-        dict(all_first=5, sampling="balanced", selection="batch_hard"),
-        dict(triplet_weight=0, objective="cross_entropy_triplet", sampling="shuffled"),
-        dict(chosen_share=0, **CHOSEN),
-        dict(chosen_share=1, **CHOSEN, objective="cross_entropy"),
-    ],
-)
-def test_settings_without_effect(values):
-    made = RunConfig(epochs=5, **values)
-    assert list(rules.without_effect(made)) == [next(iter(values))]
-    changed = {"chosen_share": 0.5, "triplet_weight": 0.5}.get(next(iter(values)), 4)
-    assert not rules.without_effect(made.changed(**{next(iter(values)): changed}))
-
-
-# What a set of training images can give
-
-
-def sizes(*counts: int) -> dict[int, int]:
-    """Classes with the numbers 10, 11, …"""
-    return dict(enumerate(counts, start=10))
-
-
-@pytest.mark.parametrize("classifier", ["knn", "knn_weighted"])
-def test_check_data_neighbours(classifier):
-    made = RunConfig(neighbours=5, classifier=classifier)
-    rules.check_data(made, sizes(3, 3))
-    message = error_of(rules.check_data, made, sizes(3, 2))  # nobody votes for itself
-    assert message.startswith("neighbours: ")
-    assert "5 training images" in message
-    for other in ("centre", "nearest_mean"):
-        rules.check_data(made.changed(classifier=other), sizes(3, 2))
-    # Of 4 + 4 images 2 + 2 are left
-    held = made.changed(validation_share=0.5)
-    assert "4 training images besides those for validation" in error_of(rules.check_data, held, sizes(4, 4))
-
-
-@pytest.mark.parametrize("counts", [(10,), (1, 1, 1)])
-@pytest.mark.parametrize(
-    "values",
-    [
-        dict(objective="triplet"),
-        dict(objective="supervised_contrastive"),
-        dict(objective="cross_entropy_triplet"),
-        dict(objective="cross_entropy", sampling="random_triplets"),
-        dict(objective="triplet", sampling="shuffled"),
-    ],
-)
-def test_check_data_triplets(counts, values):
-    made = RunConfig(neighbours=1, **values)
-    message = error_of(rules.check_data, made, sizes(*counts))
-    assert "two classes, one of them with two" in message
-    rules.check_data(RunConfig(neighbours=1, objective="cross_entropy"), sizes(1, 1, 1))
-    rules.check_data(RunConfig(neighbours=1), sizes(1, 2))
-
-
-def test_check_data_one_class():
-    message = error_of(rules.check_data, RunConfig(neighbours=1, objective="cross_entropy"), sizes(10))
-    assert message.startswith("the set has only one class, of which every answer is right; ")
-
-
-def test_check_data_triplets_without_the_validation_images():
-    made = RunConfig(neighbours=1, validation_share=0.5)
-    rules.check_data(made, sizes(4, 4))
-    assert error_of(rules.check_data, made, sizes(2, 2)).startswith(
-        "objective and sampling: "
-    )  # one image each is left
-
-
-def test_check_data_balanced():
-    made = RunConfig(neighbours=1, sampling="balanced", classes_per_batch=4)
-    rules.check_data(made, sizes(2, 3, 2, 9))
-    message = error_of(rules.check_data, made, sizes(2, 3, 9))
-    assert message.startswith("classes_per_batch: the set has 3 classes; use 3 or fewer")
-    message = error_of(rules.check_data, made, sizes(2, 1, 2, 9))
-    assert message.startswith("sampling: class 11 ")
-    assert "add an image" in message
-    rules.check_data(made.changed(classes_per_batch=0), sizes(2, 3, 9))
-
-
-def test_check_data_chosen_classes():
-    made = RunConfig(neighbours=1, sampling="chosen_triplets", positive_classes=(10, 12), negative_classes=(11,))
-    rules.check_data(made, sizes(2, 1, 2))
-    message = error_of(rules.check_data, made, sizes(2, 1))
-    assert message.startswith("positive_classes and negative_classes: the set has no class 12; it has 10, 11")
-    message = error_of(rules.check_data, made, sizes(2, 5, 1))
-    assert message.startswith("positive_classes: class 12 has fewer than two images")
-    message = error_of(rules.check_data, made.changed(validation_share=0.5), sizes(8, 9, 2))
-    assert message.startswith("positive_classes: class 12 ")
-    unknown = made.changed(negative_classes=(3,))
-    assert "no class 3;" in error_of(rules.check_data, unknown, sizes(2, 1, 2))
-
-
-def test_check_data_validation():
-    made = RunConfig(neighbours=1, validation_share=0.95)
-    rules.check_data(made, sizes(40, 40))
-    message = error_of(rules.check_data, made, sizes(40, 9))
-    assert message.startswith("validation_share: ")
-    assert "smaller share" in message
-
-
-@pytest.mark.parametrize(("share", "size", "expected"), [(0, 9, 0), (0.1, 200, 20), (0.1, 4, 0), (0.5, 7, 4)])
-def test_held_out(share, size, expected):
-    assert RunConfig(validation_share=share).held_out(size) == expected
-
-
-# As text and as JSON
-
-
-def test_parse_setting_reads_every_default():
-    for name, field in FIELDS.items():
-        text = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
-        parsed = parse_setting(f" {name} = {text} ")
-        assert parsed == (name, field.default)
-        assert type(parsed[1]) is type(field.default)
-
-
-@pytest.mark.parametrize("text", ["2,2,4,16", "[2,2,4,16]", "(2, 2, 4, 16)", "[ 2, 2,4 ,16 ]"])
-def test_parse_blocks(text):
-    assert parse_setting(f"blocks={text}") == ("blocks", (2, 2, 4, 16))
-    assert parse_value("blocks", text) == ("blocks", (2, 2, 4, 16))
-
-
-def test_parse_one_block_and_a_choice_that_is_a_number():
-    assert parse_setting("blocks=3") == ("blocks", (3,))
-    assert parse_setting("channels=1") == ("channels", 1)
-    assert parse_setting("learning_rate=1e-3") == ("learning_rate", 0.001)
-
-
-@pytest.mark.parametrize(
-    "text", ["epochs=many", "epochs=2.5", "epochs=", "margin=wide", "blocks=2,,2", "blocks=a,b", "positive_classes=3;5"]
-)
-def test_what_cannot_be_parsed(text):
-    name, _, value = text.partition("=")
-    message = error_of(parse_setting, text)
-    assert message.startswith(f"{name}: {value!r} is not ")
-
-
-def test_an_empty_list_can_be_written_and_is_refused_where_it_is_none():
-    assert parse_setting("positive_classes=") == ("positive_classes", ())
-    assert error_of(parse_setting, "blocks=[]").startswith("blocks: ")
-    assert error_of(RunConfig, blocks=()).startswith("blocks: ")
-
-
-@pytest.mark.parametrize("value", [(3,), (3, -5), (), 0.25, 7, "balanced"])
-def test_written_is_what_parse_value_reads(value):
-    names = {tuple: "negative_classes", float: "chosen_share", int: "epochs", str: "sampling"}
-    assert parse_value(names[type(value)], written(value)) == (names[type(value)], value)
-
-
-def test_unknown_and_incomplete_settings():
-    message = error_of(parse_setting, "epoch=3")
-    assert message.startswith("epoch: no such setting")
-    assert "epochs" in message
-    assert error_of(parse_setting, "preset=quick").startswith("preset: no such setting")
-    assert "key=value" in error_of(parse_setting, "epochs")
+# As JSON
 
 
 @pytest.mark.parametrize("name", PRESETS)
