@@ -29,6 +29,7 @@ SLOW = [
     "test_components",
     "test_racing",
     "test_class",
+    "test_training",
     "test_mistakes_browser",
     "test_control",
     "test_presets",
