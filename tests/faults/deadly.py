@@ -27,6 +27,7 @@ from core.runs import store, writing
 from core.runs.files import StoreError
 from core.settings.config import RunConfig
 
+Row = tuple[str, str]  # a fault yields (what happened, what became of it), and raises where the run was hurt
 CLOCK = {"seconds", "run"}  # entries of a checkpoint that differ between two equal runs
 
 
@@ -71,6 +72,14 @@ def _hash(value) -> str:
 
     add(value)
     return sha.hexdigest()
+
+
+def compare(whole: "Whole", folder: Path) -> None:
+    """Raises AssertionError where a run did not leave what the run that nothing happened to left."""
+    found = digest(folder)
+    different = [name for name in whole.digest.keys() | found.keys() if whole.digest.get(name) != found.get(name)]
+    assert not different, f"{folder}: {', '.join(sorted(different))} differ"
+    assert {file.name for file in folder.iterdir()} == {file.name for file in whole.folder.iterdir()}
 
 
 # A process that dies
