@@ -21,6 +21,7 @@ def page() -> None:
         members.line()
         return
     cached.warm_up()
+    session.settle_run()
     session.keep_form()
     reading.settle_data()
     messages.notices()
@@ -31,6 +32,6 @@ if __name__ == "main":  # `streamlit run` looks for the server here, and imports
     from starlette.middleware import Middleware
 
     app = st.App(Path(__file__).resolve(), middleware=[Middleware(Guard)])
-else:
+elif __name__ == "__main__":  # so Streamlit calls it; a process that helps it, "__mp_main__", draws nothing
     with crowd.turn():
         page()

@@ -15,10 +15,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = [
+    "tests.small",
     "pytest", "core.experiment", "core.commands", "core.control", "core.evaluation", "torch._dynamo", "umap", "segno",
     "streamlit", "uvicorn", "starlette.middleware", "plotly.graph_objects", "pyarrow", "sklearn.neighbors",
 ]  # fmt: skip
-SMALL = {"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"}  # read when these are imported: nothing here is large
 
 
 @cache
@@ -26,15 +26,9 @@ def _mother():
     """The way to the process that all others are forked from."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    before = {name: os.environ.get(name) for name in SMALL}
-    os.environ.update(SMALL)
-    try:
-        first = context.Process(target=_nothing)
-        first.start()
-        first.join()  # the imports are done
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    first = context.Process(target=_nothing)
+    first.start()
+    first.join()  # the imports are done
     return context
 
 

@@ -60,7 +60,7 @@ def test_every_wrong_number_is_named_and_nothing_starts(dashboard, lab):
             enter(page, name, "12x")
             page.get_by_role("alert").filter(has_text=FIELDS[name].label).wait_for(timeout=30_000)
             assert start(page).is_disabled()
-            assert field(page, name).input_value() == "12x"
+            expect(field(page, name)).to_have_value("12x", timeout=30_000)
             enter(page, name, "")  # cleared: as before
             expect(start(page)).to_be_enabled(timeout=30_000)
             expect(field(page, name)).to_have_value(before)
@@ -81,7 +81,7 @@ def test_what_is_typed_and_started_at_once_is_trained(dashboard, lab):
         page.get_by_text("done", exact=True).first.wait_for(timeout=90_000)
         (run,) = store.list_runs(lab)
         assert run.config == from_preset("quick", width=8, threads=1, learning_rate=0.05, epochs=2)
-        assert field(page, "learning_rate").input_value() == "0,05"
+        expect(field(page, "learning_rate")).to_have_value("0,05", timeout=30_000)
         field(page, "epochs").fill("-3")
         start(page).click()
         page.get_by_role("alert").filter(has_text="Epochs: -3").wait_for(timeout=30_000)
@@ -104,7 +104,7 @@ def test_the_form_outlives_pages_reloads_and_a_run(dashboard, lab, tiny, digits)
                 heard.clear()
                 while not heard:
                     page.wait_for_timeout(20)
-            assert field(page, "seed").input_value() == "12"
+            expect(field(page, "seed")).to_have_value("12", timeout=30_000)
             field(page, "seed").press("Enter")
             page.wait_for_url("**seed=12**")
             for leave in (lambda: page.get_by_role("link", name="Mistakes", exact=True).first.click(), page.reload):
@@ -118,17 +118,17 @@ def test_the_form_outlives_pages_reloads_and_a_run(dashboard, lab, tiny, digits)
             fresh = page.context.browser.new_context().new_page()  # another session has a form of its own
             fresh.goto(f"{dashboard}/train")
             shown(fresh)
-            assert field(fresh, "epochs").input_value() == "9"
+            expect(field(fresh, "epochs")).to_have_value("9", timeout=30_000)
             fresh.goto(page.url)
             shown(fresh)
-            assert field(fresh, "epochs").input_value() == "7"
+            expect(field(fresh, "epochs")).to_have_value("7", timeout=30_000)
 
 
 def test_a_teachers_link_locks_hides_and_is_copied(dashboard):
     link = f"{dashboard}/train?preset=collapse&margin=0.5&epochs=x&lock=learning_rate,preset&hide=seed,augmentation,foo"
     with open_page(link, 1280, 720) as page:
         shown(page)
-        assert field(page, "margin").input_value() == "0.5"
+        expect(field(page, "margin")).to_have_value("0.5", timeout=30_000)
         assert field(page, "learning_rate").is_disabled()
         assert page.get_by_label("Preset", exact=True).first.is_disabled()
         assert page.locator(".st-key-set_augmentation").count() == 0

@@ -19,6 +19,7 @@ from core.runs.store import Run
 from tests.app.browser import idle, open_page, skip_without_browser, start_dashboard
 
 skip_without_browser()
+from playwright.sync_api import expect  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,6 @@ def opened(page) -> None:
 
 
 def _expect(found, count: int) -> None:
-    from playwright.sync_api import expect
-
     expect(found).to_have_count(count, timeout=60_000)
 
 
@@ -231,6 +230,5 @@ def test_a_note_outlives_the_server(digits, wrong_run, dashboard, chromium, tmp_
             page.wait_for_timeout(20)
     assert notes.read(wrong_run).images == {digits.test.ids[1]: notes.Note("broken stroke <b>")}
     with open_page(f"{dashboard}/{address}") as page:  # another server, which has not seen it being written
-        page.get_by_label("Note", exact=True).wait_for(timeout=60_000)
-        assert page.get_by_label("Note", exact=True).input_value() == "broken stroke <b>"
+        expect(page.get_by_label("Note", exact=True)).to_have_value("broken stroke <b>", timeout=60_000)
         assert page.console_errors == []

@@ -2,6 +2,7 @@
 
 import io
 import json
+import runpy
 import shutil
 import threading
 import zipfile
@@ -43,6 +44,11 @@ def test_every_page_without_anything_explains_itself(tmp_path, monkeypatch, page
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_with_runs_of_every_kind(lab_with_runs, page):
     assert not open_page(page).error
+
+
+def test_a_process_that_helps_the_lab_draws_nothing():
+    """What multiprocessing does in one that was begun while a page was being drawn."""
+    runpy.run_path(str(ROOT / "app" / "main.py"), run_name="__mp_main__")
 
 
 def test_without_a_data_set_home_offers_to_prepare_one(tmp_path, monkeypatch):
