@@ -11,7 +11,7 @@ from app.exercise import OWN, Form, from_address
 from core.runs.store import Run
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
-_ON_ITS_WAY = 5.0  # seconds in which a busy browser hears of a new address
+_ON_ITS_WAY = 30.0  # seconds in which a busy browser hears of a new address
 
 
 def recall(name: str):
@@ -95,7 +95,7 @@ def choose_run(run_id: str | None) -> None:
     before = st.query_params.get("run")
     if before != run_id:
         st.query_params["run"] = run_id
-        st.session_state["left_run"] = before, time.monotonic()
+        st.session_state["left_run"] = before, time.monotonic(), False
 
 
 def settle_run() -> None:
@@ -103,10 +103,14 @@ def settle_run() -> None:
 
     Its parts that draw themselves ask every second, with the address that it has at that moment.
     """
-    left, since = st.session_state.get("left_run", (None, 0.0))
-    is_late = left is not None and time.monotonic() < since + _ON_ITS_WAY
-    if is_late and st.query_params.get("run") == left and not get_script_run_ctx().is_history_navigation:
-        st.query_params["run"] = st.session_state["chosen_run"]
+    left, since, heard = st.session_state.get("left_run") or (None, 0.0, False)
+    if left is None or time.monotonic() > since + _ON_ITS_WAY:
+        return
+    chosen, now = st.session_state["chosen_run"], st.query_params.get("run")
+    if now == chosen:  # the first time this may be the drawing in which it was chosen
+        st.session_state["left_run"] = None if heard else (left, since, True)
+    elif now == left and not get_script_run_ctx().is_history_navigation:
+        st.query_params["run"] = chosen
 
 
 def chosen_runs() -> list[str]:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SMALL = {"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"}  # read when libraries are imported: nothing here is large
 IMPORTED = [
     "tests.small",
     "pytest", "core.experiment", "core.commands", "core.control", "core.evaluation", "torch._dynamo", "umap", "segno",

@@ -1,5 +1,7 @@
-"""Imported first where processes for tests are forked from: what the libraries after it read. Nothing here is large."""
+"""Imported first by the process that others are forked from, see processes.py: the libraries after it read this."""
 
 import os
 
-os.environ.update({"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"})
+from tests.processes import SMALL
+
+os.environ.update(SMALL)
