@@ -21,7 +21,6 @@ def page() -> None:
         members.line()
         return
     cached.warm_up()
-    session.settle_run()
     session.keep_form()
     reading.settle_data()
     messages.notices()

@@ -5,13 +5,11 @@ import time
 from collections.abc import Callable
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.exercise import OWN, Form, from_address
 from core.runs.store import Run
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
-_ON_ITS_WAY = 30.0  # seconds in which a busy browser hears of a new address
 
 
 def recall(name: str):
@@ -92,25 +90,8 @@ def choose_run(run_id: str | None) -> None:
     if run_id is None:
         return
     st.session_state["chosen_run"] = run_id
-    before = st.query_params.get("run")
-    if before != run_id:
+    if st.query_params.get("run") != run_id:
         st.query_params["run"] = run_id
-        st.session_state["left_run"] = before, time.monotonic(), False
-
-
-def settle_run() -> None:
-    """A browser that has not yet heard of the run chosen last asks for the one before: that is no choice.
-
-    Its parts that draw themselves ask every second, with the address that it has at that moment.
-    """
-    left, since, heard = st.session_state.get("left_run") or (None, 0.0, False)
-    if left is None or time.monotonic() > since + _ON_ITS_WAY:
-        return
-    chosen, now = st.session_state["chosen_run"], st.query_params.get("run")
-    if now == chosen:  # the first time this may be the drawing in which it was chosen
-        st.session_state["left_run"] = None if heard else (left, since, True)
-    elif now == left and not get_script_run_ctx().is_history_navigation:
-        st.query_params["run"] = chosen
 
 
 def chosen_runs() -> list[str]:

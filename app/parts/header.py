@@ -106,8 +106,16 @@ def _picker(chosen: Run, runs: list[Run], called: dict[str, str], key: str) -> N
         format_func=lambda run_id: run_name(by_id[run_id], called.get(run_id, "")),
         key=key,
         label_visibility="collapsed",
-        on_change=lambda: session.choose_run(_named(list(by_id), session.recall(key))),
+        on_change=lambda: pick(chosen.id, _named(list(by_id), session.recall(key))),
     )
+
+
+def pick(shown: str, run_id: str | None) -> None:
+    """Takes the run that was picked while `shown` was looked at. Once another one is, a slow browser may still say
+    what that picker holds: this is no choice.
+    """
+    if session.recall("chosen_run") == shown:
+        session.choose_run(run_id)
 
 
 def _named(ids: list[str], answer: str) -> str | None:
