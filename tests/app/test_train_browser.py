@@ -109,7 +109,9 @@ def test_zoom_hidden_curve_and_scroll_stay_while_a_run_goes_on_and_keys_work(lab
         page.mouse.down()
         page.mouse.move(x + 0.5 * width, y + 0.9 * height, steps=4)
         page.mouse.up()
-        page.locator(".js-plotly-plot").first.locator(".legendtoggle").last.click()
+        chart = page.locator(".js-plotly-plot").first
+        chart.locator(".legendtext", has_text="test").first.wait_for(timeout=SOON)  # after the first epoch
+        chart.locator(".legendtoggle").last.click()
         hidden = "document.querySelector('.js-plotly-plot')._fullData.some((trace) => trace.visible === 'legendonly')"
         page.wait_for_function(hidden, timeout=SOON)
         page.locator('[data-testid="stMain"]').evaluate("element => element.scrollTo(0, 120)")
