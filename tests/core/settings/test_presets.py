@@ -14,20 +14,11 @@ from core.settings.choices import ARCHITECTURES, SAMPLINGS
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
 from core.settings.rules import check_data
-from core.settings.setting import ConfigError
+from tests.core.settings.fields import FIELDS, error_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FIELDS = {field.name: field for field in config.settings()}
 SHEET = {"densenet52": (2, 2, 4, 16), "densenet39": (2, 5, 4, 6), "resnext32": (3, 3, 3)}
-
-
-def error_of(call, *arguments, **options) -> str:
-    with pytest.raises(ConfigError) as caught:
-        call(*arguments, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # Each preset
