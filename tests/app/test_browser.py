@@ -58,7 +58,7 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         def points() -> int:  # markers of the accuracy chart: two an epoch
             return page.locator(".js-plotly-plot .scatterlayer .point").count()
 
-        page.get_by_text("Epoch 1/2").wait_for(timeout=60_000)
+        page.get_by_text(re.compile(r"Epoch \d/2")).first.wait_for(timeout=60_000)
         page.wait_for_function("document.querySelectorAll('.js-plotly-plot .scatterlayer .point').length > 0")
         first = points()
         page.get_by_text("done", exact=True).first.wait_for(timeout=60_000)
@@ -95,7 +95,7 @@ def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
         for name, value in {"width": 8, "epochs": 50}.items():
             set_number(page, name, value)
         page.get_by_role("button", name="Start").click()
-        page.get_by_text("Epoch 1/50").first.wait_for(timeout=60_000)
+        page.get_by_text(re.compile(r"Epoch \d+/50")).first.wait_for(timeout=60_000)
         page.reload()  # a reload changes nothing: the run is found again
         page.get_by_text(re.compile(r"Epoch \d+/50")).wait_for(timeout=30_000)
         page.locator(".js-plotly-plot:visible").first.wait_for(timeout=30_000)
