@@ -17,6 +17,8 @@ def page() -> None:
     """Draws the page that the address names."""
     st.set_page_config(page_title="TripletLab", page_icon="🔺", layout="wide")
     st.html(Path(__file__).with_name("style.css"))
+    # Said either way: what is left out goes only once the whole page has been drawn
+    st.html(Path(__file__).with_name("projector.css") if session.projected() else "<style></style>")
     if not access.actor().may_look():
         members.line()
         return

@@ -14,13 +14,6 @@ BADGES |= {"stopped": "orange", "paused": "orange", "interrupted": "orange"}
 
 NAMED_DAMAGED = 3
 
-_PROJECTOR = """<style>
-  :root { font-size: 24px; }
-  .st-key-split > div > [data-testid="stHorizontalBlock"] > .stColumn:has(.st-key-form),
-  .st-key-split > [data-testid="stHorizontalBlock"] > .stColumn:has(.st-key-form),
-  .st-key-live [data-testid="stCaptionContainer"] { display: none; }
-</style>"""
-
 
 def names(runs: list[Run]) -> dict[str, str]:
     """What each run is called, by its id: the name that a user gave, else its settings in words; runs that would be
@@ -86,8 +79,6 @@ def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None]
         projected = session.projected()
         words = "Back to the form" if projected else "For a projector: large type, thick lines, no form"
         st.button("", icon=":material/fullscreen:", key="projector", type="tertiary", on_click=_switch, help=words)
-    if session.projected():
-        st.html(_PROJECTOR)
 
 
 def _switch() -> None:
