@@ -6,6 +6,7 @@ taken from it, see `Result.of`. Entries that this version does not know are pass
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -88,8 +89,13 @@ class Record(BaseModel):
     @classmethod
     def read(cls, file: Path) -> Self:
         """The record in a JSON file. Raises OSError, or ValueError with the entry that is wrong."""
+        return cls._parsed(content_of(file))
+
+    @classmethod
+    @lru_cache(maxsize=2048)  # a page reads every run several times a drawing
+    def _parsed(cls, content: bytes) -> Self:
         try:
-            return cls.model_validate_json(content_of(file))
+            return cls.model_validate_json(content)
         except ValidationError as error:
             raise ValueError(explained(error)) from None
 

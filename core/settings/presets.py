@@ -1,6 +1,7 @@
 """Named recipes: what each is for, what to expect of it, and the settings that differ from RunConfig's defaults."""
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import RunConfig, applies, settings
@@ -140,11 +141,19 @@ def from_preset(name: str, **changes) -> RunConfig:
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}{nearest(name, PRESETS)}")
+    if not changes:
+        return _untouched(name)
     values = {"preset": name} | PRESETS[name].values
-    before = RunConfig(**values).architecture
+    before = _untouched(name).architecture
     if changes.get("architecture", before) != before and changes["architecture"] in ARCHITECTURES:
         values["blocks"] = ARCHITECTURES[changes["architecture"]].blocks
     return RunConfig(**values | changes)
+
+
+@cache
+def _untouched(name: str) -> RunConfig:
+    """A preset as it is: made once, for pages ask for it dozens of times a drawing."""
+    return RunConfig(preset=name, **PRESETS[name].values)
 
 
 def changes(config: RunConfig) -> dict[str, object]:
@@ -155,6 +164,7 @@ def changes(config: RunConfig) -> dict[str, object]:
     return {field.name: now[field.name] for field in fields if now[field.name] != before[field.name]}
 
 
+@lru_cache(maxsize=4096)  # a page names every run several times
 def title(config: RunConfig) -> str:
     """What a run is called: its preset and what was changed, e.g. "FaceNet, epochs 1"."""
     name = PRESETS[config.preset].title if config.preset in PRESETS else config.preset
