@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SLOWEST_MAP = 180_000  # milliseconds until UMAP has been compiled
 
 
 def browser_path() -> str | None:
@@ -66,3 +67,8 @@ def open_page(url: str, width: int = 1440, height: int = 900) -> Iterator:
             yield page
         finally:
             browser.close()
+
+
+def wait_for_umap(page) -> None:
+    """On the Embedding page: waits until its map is a UMAP. Nothing is left then for the server to load or compile."""
+    page.get_by_text("Read only who is near whom").wait_for(timeout=SLOWEST_MAP)

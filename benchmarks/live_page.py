@@ -30,7 +30,6 @@ from core.runs.store import Run
 from core.settings.config import RunConfig
 from core.settings.presets import PRESETS, from_preset
 
-SLOWEST_MAP = 180_000  # milliseconds until UMAP has been compiled
 SLOWEST_ANSWER = 20_000  # milliseconds
 POLL = 0.01  # seconds
 TURN = 8  # epochs: a page that wakes up draws at once, so that short turns would count too many drawings
@@ -73,8 +72,8 @@ def _warm_up(url: str, runs: Path) -> None:
     """A short run and its map: afterwards nothing is left for the server to load or to compile in the background."""
     with browser.open_page(f"{url}/train") as page:
         _press_start(page, runs, from_preset("quick", epochs=1))
-        page.get_by_role("link", name="See the embedding").click(timeout=SLOWEST_MAP)
-        page.locator(".js-plotly-plot").first.wait_for(timeout=SLOWEST_MAP)
+        page.get_by_role("link", name="See the embedding").click(timeout=browser.SLOWEST_MAP)
+        browser.wait_for_umap(page)
 
 
 def _press_start(page, runs: Path, config: RunConfig) -> Run:

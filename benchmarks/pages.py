@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import results
-from benchmarks.browser import open_page, serve
+from benchmarks.browser import open_page, serve, wait_for_umap
 from core import experiment, places
 from core.analysis import confusion
 from core.dataset import loader
@@ -98,8 +98,10 @@ def _mistakes(data: Path, run: Run, images: DataSet, tries: int, targets: dict[s
     true, called = np.unravel_index((counts * ~np.eye(len(counts), dtype=bool)).argmax(), counts.shape)
     cell = f"{counts[true, called]} of class {images.classes[true]} called {images.classes[called]}"
     clock = Stopwatch()
-    with serve(data, run.folder.parent) as url, open_page(f"{url}/mistakes?run={run.id}") as page:
+    with serve(data, run.folder.parent) as url, open_page(f"{url}/embedding?run={run.id}") as page:
         page.set_default_timeout(PATIENCE)
+        wait_for_umap(page)
+        page.goto(f"{url}/mistakes?run={run.id}")
         page.locator(".tile").first.wait_for()  # libraries are loaded and the browser knows the scripts
         for _ in range(tries):
             page.get_by_test_id("stTopNav").get_by_role("link", name="Home").click()
@@ -138,8 +140,10 @@ def try_it(data: Path, tries: int, small: bool) -> list[dict]:
     with tempfile.TemporaryDirectory(prefix="tripletlab-pages-") as name:
         run = trained(images, Path(name) / "runs")
         clock = Stopwatch()
-        with serve(data, run.folder.parent) as url, open_page(f"{url}/try?run={run.id}") as page:
+        with serve(data, run.folder.parent) as url, open_page(f"{url}/embedding?run={run.id}") as page:
             page.set_default_timeout(PATIENCE)
+            wait_for_umap(page)
+            page.goto(f"{url}/try?run={run.id}")
             for place in range(tries + 1):
                 _press(page, place)
                 with clock("stroke" if place else "first"):  # the first one loads the network
