@@ -124,7 +124,7 @@ function prepare(state) {
     for (const part of [trace.line, trace.marker, trace.marker?.line]) if (part) part.color = ink;
   }
   for (const trace of data.filter((trace) => trace.meta?.outlined)) trace.marker.line.color = ink;
-  if (isMap && isNarrow(state)) Object.assign(layout, narrow(names, layout));
+  if (isMap && state.wasNarrow) Object.assign(layout, narrow(names, layout));
   const scale = state.data.scale ?? 1;
   if (scale !== 1) enlarge(data, layout, scale);
   delete layout.width; // the element decides
@@ -469,8 +469,9 @@ function create(parentElement) {
   const resized = new ResizeObserver(() => {
     // Plotly refuses to measure a chart in a closed tab; it is measured when the tab opens.
     if (!state.listening || state.gone || !frame.clientWidth) return;
-    if (state.wasNarrow !== isNarrow(state)) requestDrawing(state);
-    window.Plotly.Plots.resize(graph).catch(() => {});
+    const { width, height } = graph._fullLayout;
+    if (state.data.captions && state.wasNarrow !== isNarrow(state)) requestDrawing(state); // of a map, see prepare
+    else if (width !== graph.clientWidth || height !== graph.clientHeight) window.Plotly.Plots.resize(graph).catch(() => {});
   });
   resized.observe(graph); // it becomes lower when the bar of epochs comes
   // While the mouse draws a zoom box, new data wait; and for 400 ms more, as Plotly awaits a second click for 300 ms.
