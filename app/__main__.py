@@ -41,8 +41,8 @@ def main() -> int:
     if problem := _port_problem(options):
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    if options.workers:
-        os.environ[workers.WORKERS] = str(options.workers)
+    if number := options.workers or int(options.share):  # the pages of a class would keep a thread from training
+        os.environ[workers.WORKERS] = str(number)
         # What is left here are pages, threads that run for a moment: none shall keep Python's lock for long
         sys.setswitchinterval(0.0005)
     _allow_more_files()
@@ -71,7 +71,10 @@ def _options() -> argparse.Namespace:
         "--allow-host", action="append", default=[], metavar="NAME", help="a name by which others reach it, of a proxy"
     )
     parser.add_argument(
-        "--workers", type=_workers, metavar="N", help="train N runs at a time, each in a process of its own"
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="train N runs at a time, each in a process of its own (default: 1 in a shared lab, else none: a thread)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the runs that were interrupted")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import access, reading, session
+from app import access, crowd, reading, session
 from core import control, places, race
 from core.classroom import codes
 from core.classroom.codes import Class
@@ -33,6 +33,8 @@ def act(place: str, what: tuple, action: Callable[[], str | None]) -> None:
         except (ConfigError, DataError, StoreError, OSError, RuntimeError) as error:
             session.remember("refused", (place, error))
             return None
+        finally:
+            crowd.forget()
 
     session.once(what, tried)
 

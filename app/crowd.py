@@ -1,4 +1,4 @@
-"""Many browsers, one process: pages and their parts are drawn a few at a time.
+"""Many browsers, one process: pages and their parts are drawn a few at a time, and each reads the runs once.
 
 Streamlit takes a lock for each element of a page. Threads that draw side by side then wait for Python's own lock at
 each of them, up to 5 ms every time, so that forty pages at once take a minute instead of a second.
@@ -38,17 +38,35 @@ def is_many(browser: str) -> bool:
 @contextmanager
 def turn() -> Iterator[None]:
     """Waits for a place, first come, first served; whoever has one already goes on."""
-    if getattr(_drawing, "now", False):
+    if getattr(_drawing, "read", None) is not None:
         yield
         return
     has_place = _places.acquire(timeout=_LONGEST)
-    _drawing.now = True
+    _drawing.read = {}
     try:
         yield
     finally:
-        _drawing.now = False
+        _drawing.read = None
         if has_place:
             _places.release()
+
+
+def once(what: str, read: Callable):
+    """What `read()` gives, asked once a drawing: several parts of a page want the same. Outside of one it is asked
+    anew, as it is after `forget`.
+    """
+    known = getattr(_drawing, "read", None)
+    if known is None:
+        return read()
+    if what not in known:
+        known[what] = read()
+    return known[what]
+
+
+def forget() -> None:
+    """Something was done within this drawing: what was read before is out of date."""
+    if getattr(_drawing, "read", None) is not None:
+        _drawing.read = {}
 
 
 def fragment(part: Callable, run_every: float | None = None) -> Callable:

@@ -41,6 +41,7 @@ def fields(wrong: dict[str, str]) -> None:
     """A field for every setting that has an effect, with the reason beneath where its text has no value."""
     form = session.form()
     values, _ = form.read()
+    before = from_preset(form.preset)
     for group, name in GROUPS.items():
         here = [each for each in FIELDS.values() if each.group == group and each.name not in form.hide]
         here = [each for each in here if applies(each, values)]
@@ -50,8 +51,13 @@ def fields(wrong: dict[str, str]) -> None:
             st.caption(f"**{name}**")
             _in_pairs(often, wrong)
         if rare := [each for each in here if each.rare]:
-            with st.container(key=f"rare_{group}"), st.expander(f"More of {name.lower()}" if often else name):
-                _in_pairs(rare, wrong)
+            with st.container(key=f"rare_{group}"):
+                fold = st.expander(f"More of {name.lower()}" if often else name, key=f"fold_{group}", on_change="rerun")
+            told = [each for each in rare if each.name in wrong or form.fixed(each.name)]
+            told += [each for each in rare if values[each.name] != getattr(before, each.name)]
+            if fold.open or told:  # half of all fields: closed, they would only make each drawing of the page slower
+                with fold:
+                    _in_pairs(rare, wrong)
 
 
 def changed(config: RunConfig | None) -> None:

@@ -11,11 +11,11 @@ from tests.app.conftest import ROOT
 PAGES = [name for name in navigation.PAGES if name != "class"]  # that of the class only where it shares the lab
 
 
-def open_page(page: str, run: str = "") -> AppTest:
-    """A page, and with the id of a run its address."""
+def open_page(page: str, run: str = "", **address: str) -> AppTest:
+    """A page, and with the id of a run, or anything else, its address."""
     app = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=180)
-    if run:
-        app.query_params["run"] = run
+    for name, value in (({"run": run} if run else {}) | address).items():
+        app.query_params[name] = value
     app.run()
     if page != PAGES[0]:
         go(app, page)

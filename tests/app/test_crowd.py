@@ -81,3 +81,20 @@ def test_many_are_those_who_looked_within_the_last_minute(monkeypatch):
     assert crowd.is_many("one more")
     now = 161.0
     assert not crowd.is_many("one more")
+
+
+def test_what_several_parts_of_a_page_ask_is_read_once_a_drawing_and_anew_after_something_was_done():
+    numbers = iter(range(100))
+
+    def ask() -> int:
+        return crowd.once("number", lambda: next(numbers))
+
+    assert [ask(), ask()] == [0, 1]  # outside of a drawing
+    with turn():
+        assert [ask(), ask()] == [2, 2]
+        with turn():  # a part of it
+            assert ask() == 2
+        crowd.forget()
+        assert [ask(), ask()] == [3, 3]
+    with turn():
+        assert ask() == 4
