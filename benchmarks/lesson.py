@@ -136,7 +136,7 @@ def measure(students: int, seconds: float, workers: int, data: Path) -> tuple[di
             codes.take_name(runs, each)
         group, ended = codes.read(runs), threading.Event()
         role = {ROLE_COOKIE: group.role_ticket(Role.STUDENT)}
-        with serve(data, runs, "--share", *(["--workers", str(workers)] if workers else [])) as url:
+        with serve(data, runs, "--share", "--workers", str(workers)) as url:
             watch = Watch(runs, ended)
             browsers = [
                 Student(url, each, role | {NAME_COOKIE: group.name_ticket(each)}, watch, ended) for each in names
@@ -155,7 +155,7 @@ def measure(students: int, seconds: float, workers: int, data: Path) -> tuple[di
     row = {
         "students": students,
         "seconds": seconds,
-        "workers": workers or "thread",
+        "workers": workers,
         "errors": len(wrong),
         "runs done": len(done),
         "fewest and most of a student": f"{min(counts)} and {max(counts)}",
@@ -173,7 +173,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lesson", description=__doc__.splitlines()[0])
     parser.add_argument("--students", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--workers", type=int, default=0, help="0: a thread of the lab's process")
+    parser.add_argument("--workers", type=int, default=1, help="as of a shared lab")
     parser.add_argument("--data", type=Path, default=places.data_folder())
     parser.add_argument("--dry", action="store_true", help="keep no row")
     options = parser.parse_args()
