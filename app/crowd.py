@@ -51,7 +51,7 @@ def turn() -> Iterator[None]:
             _places.release()
 
 
-def once(what: str, read: Callable):
+def read_once(what: str, read: Callable):
     """What `read()` gives, asked once a drawing: several parts of a page want the same. Outside of one it is asked
     anew, as it is after `forget`.
     """

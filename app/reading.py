@@ -68,7 +68,7 @@ def images_of(run: Run) -> DataSet:
 
 def all_runs() -> list[Run]:
     """Every run in the folder, newest first."""
-    return crowd.once("runs", lambda: store.list_runs(places.runs_folder()))
+    return crowd.read_once("runs", lambda: store.list_runs(places.runs_folder()))
 
 
 def in_trash() -> list[Deleted]:

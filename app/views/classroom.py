@@ -2,6 +2,7 @@
 
 import html
 import os
+from urllib.parse import urlsplit
 
 import segno
 import streamlit as st
@@ -14,9 +15,19 @@ from core.classroom.codes import Class
 from core.classroom.roles import Role
 
 
+def address_for_others(seen: str | None) -> str:
+    """Where the class finds the lab: as in this browser's address bar, with the name of a proxy, say. On the lab's own
+    computer that is no use to others: there it is the address in the network.
+    """
+    here = urlsplit(seen or "")
+    if here.hostname in (None, "localhost", "127.0.0.1", "::1"):
+        return os.environ.get(access.ADDRESS, "")
+    return f"{here.scheme}://{here.netloc}"
+
+
 def way_in(group: Class) -> None:
     """The address, the class code and both as a QR code, large enough for the last row."""
-    address = os.environ.get(access.ADDRESS, "")
+    address = address_for_others(st.context.url)
     picture = segno.make(f"{address}{PATH}?code={group.class_code}").png_data_uri(scale=12, border=3)
     code = codes.spelled(group.class_code)
     st.html(

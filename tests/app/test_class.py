@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from app import access
+from app.views import classroom
 from core import experiment
 from core.classroom import codes
 from core.classroom.codes import NAME_COOKIE, ROLE_COOKIE
@@ -199,3 +200,18 @@ def test_a_class_goes_in_through_the_page(shared):
         assert group.teacher_code not in page.content()
         page.get_by_alt_text("QR code of the page's address with the class code").wait_for()
     assert access.shared() is False  # that was another process
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ("https://lab.example.org/class", "https://lab.example.org"),
+        ("http://192.168.1.7:8501/class", "http://192.168.1.7:8501"),
+        ("http://127.0.0.1:8501/class", "http://192.168.1.7:8501"),
+        ("http://localhost:8501/class", "http://192.168.1.7:8501"),
+        (None, "http://192.168.1.7:8501"),
+    ],
+)
+def test_the_class_is_sent_to_where_others_reach_the_lab(seen, told, monkeypatch):
+    monkeypatch.setenv(access.ADDRESS, "http://192.168.1.7:8501")
+    assert classroom.address_for_others(seen) == told

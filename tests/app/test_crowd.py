@@ -87,7 +87,7 @@ def test_what_several_parts_of_a_page_ask_is_read_once_a_drawing_and_anew_after_
     numbers = iter(range(100))
 
     def ask() -> int:
-        return crowd.once("number", lambda: next(numbers))
+        return crowd.read_once("number", lambda: next(numbers))
 
     assert [ask(), ask()] == [0, 1]  # outside of a drawing
     with turn():
