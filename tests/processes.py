@@ -12,6 +12,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"}  # read when libraries are imported: nothing here is large
@@ -28,13 +29,23 @@ def _mother():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     first = context.Process(target=_nothing)
-    first.start()
+    _start(first)
     first.join()  # the imports are done
     return context
 
 
 def _nothing() -> None:
     pass
+
+
+def _start(process) -> None:
+    """A child first runs the script of its parent: where a test has just drawn a page, that of the page. Here none."""
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = before
 
 
 class Child:
@@ -51,7 +62,7 @@ class Child:
         variables = dict(os.environ) | (env or {})
         work = (module, [*map(str, arguments)], variables, str(self._out), told)
         self._process = _mother().Process(target=_run, args=work, daemon=True)
-        self._process.start()
+        _start(self._process)
         self.pid = self._process.pid
         self.stderr = None
         if not together:

@@ -60,7 +60,9 @@ def every_operation(config: RunConfig, images: DataSet, runs: Path, stride: int)
         folder = deadly.begin(config, images, runs)
         status = deadly.ended(deadly.begin_child(folder, images, die_at=at))
         assert status in (0, -signal.SIGKILL), f"the child ended with {status}"
-        if status:  # how often a checkpoint is saved, and so the number of operations, depends on the time
+        # How often a checkpoint is saved, and so the number of operations, depends on the time: the kill may come too
+        # late, or between the end of the run and that of its process
+        if store.read(folder).status != "done":
             deadly.finish(folder, images)
         deadly.compare(whole, folder)
         shutil.rmtree(folder)
