@@ -134,9 +134,11 @@ def resumable(run: Run) -> bool:
 def controls(run: Run) -> None:
     """The buttons that make sense in the run's state."""
 
-    def button(label: str, name: str, what: tuple, action, help: str, **options) -> None:
-        arguments = (run.id, (name, run.id, *what), action)
-        st.button(label, key=name, on_click=actions.act, args=arguments, help=help, **options)
+    def button(label: str, name: str, what: tuple, action, help: str, letter: str = "", **options) -> None:
+        does = {"on_click": actions.act, "args": (run.id, (name, run.id, *what), action)}
+        st.button(label, key=name, help=help, **does, **options)
+        if letter:
+            st.button(f"{label} by key", key=f"key_{name}", shortcut=letter, **does, **options)
 
     actor = access.actor()
     if not actor.may_change(run.owner):
@@ -144,7 +146,7 @@ def controls(run: Run) -> None:
     elif run.active:
         ending = run.status in ("pausing", "stopping")
         pause, stop = partial(actions.pause, run), partial(actions.stop, run)
-        button("Pause", "pause", (), pause, "Saves at the next step and ends.", disabled=ending, shortcut="P")
+        button("Pause", "pause", (), pause, "Saves at the next step and ends.", disabled=ending, letter="P")
         kept = "Ends at the next step and tests the model so far, which is kept."
         button("Stop", "stop", (), stop, kept, disabled=run.status == "stopping")
     elif resumable(run):
@@ -153,7 +155,7 @@ def controls(run: Run) -> None:
         button("One step", "one_step", what, step, "Trains a single batch; the microscope shows what it changed.")
         resume = partial(actions.resume, run)
         same = "Goes on as if there had been no interruption."
-        button("Resume", "resume", (), resume, same, type="primary", shortcut="P")
+        button("Resume", "resume", (), resume, same, type="primary", letter="P")
     elif run.status == "done":
         more_epochs(run, button)
     if not run.active and actor.takes_part:
@@ -265,7 +267,8 @@ def next_run() -> None:
         st.subheader("Next run", width="stretch", anchor=False)
         takes_part = access.actor().takes_part
         dead = config is None or not takes_part
-        pressed = st.button("Start", type="primary", key="start", disabled=dead, shortcut="S")
+        pressed = st.button("Start", type="primary", key="start", disabled=dead)
+        pressed |= st.button("Start by key", key="key_start", disabled=dead, shortcut="S")
     if not takes_part:
         members.line()
     members.allowance()
