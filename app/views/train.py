@@ -137,7 +137,7 @@ def controls(run: Run) -> None:
     def button(label: str, name: str, what: tuple, action, help: str, letter: str = "", **options) -> None:
         does = {"on_click": actions.act, "args": (run.id, (name, run.id, *what), action)}
         st.button(label, key=name, help=help, **does, **options)
-        if letter:
+        if letter:  # hidden, see style.css
             st.button(f"{label} by key", key=f"key_{name}", shortcut=letter, **does, **options)
 
     actor = access.actor()
