@@ -142,6 +142,11 @@ def glance(shown: list[Run], others: bool = False) -> tuple:
     return changed, [status(find_run(run.id)) for run in shown if run.active]
 
 
+def busy() -> bool:
+    """Whether a run trains or waits for its turn, whoever began it."""
+    return any(run.active for run in all_runs())
+
+
 def status(run: Run) -> str:
     """The status in words for the page, with what only this process knows: the place in its queue."""
     before = control.position(run)

@@ -12,16 +12,21 @@ SMOOTHINGS = {0: "No smoothing", 5: "Mean of 5", 20: "Mean of 20", 50: "Mean of 
 _NORMAL, _PROJECTED = 1.0, 1.5  # size of type
 
 
-def smoothing() -> int:
-    """Over how many rows of steps the loss is drawn as a mean as well; the raw line stays."""
+def smoothing() -> None:
+    """Asks over how many rows of steps the loss is drawn as a mean as well; the raw line stays."""
     help = "Adds the mean of the last rows of steps to the loss; the line of single steps stays."
     options = {"format_func": SMOOTHINGS.get, "label_visibility": "collapsed", "help": help}
-    return st.selectbox("Smoothing", SMOOTHINGS, key="smoothing", **options)
+    st.selectbox("Smoothing", SMOOTHINGS, key="smoothing", **options)
 
 
-def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoothed: int) -> None:
+def made(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float) -> tuple[dict, tuple]:
+    """What `draw` draws: the charts by name, and the microscope."""
+    smoothed = session.recall("smoothing") or 0
+    return cached.live_charts(run, reading.moment(run), smoothed, history, steps, done), microscope.drawn(run)
+
+
+def draw(run: Run, history: pd.DataFrame, found: dict, looked_at: tuple) -> None:
     """Loss and accuracy; triplets and distances where there are any; the learning rate and the microscope."""
-    found = cached.live_charts(run, reading.moment(run), smoothed, history, steps, done)
     for row in (("loss", "accuracy"), ("triplets", "distances")):
         for column, name in zip(st.columns(2) if row[0] in found else (), row, strict=False):
             with column:
@@ -32,7 +37,8 @@ def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, smoo
     with left:
         _chart(run, "rate", *found["rate"])
     with right:
-        microscope.show(run)
+        show, what = looked_at
+        show(what)
 
 
 def _chart(run: Run, name: str, figure: str, alt: str) -> None:

@@ -1,5 +1,6 @@
 """The microscope: some triplets or images of a run's latest step, and what the step changed."""
 
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -11,14 +12,10 @@ from core.runs.files import StoreError
 from core.runs.store import Run
 
 
-def show(run: Run) -> None:
-    """Draws it; what is missing is said in a line, in the same place."""
+def drawn(run: Run) -> tuple[Callable[[str], object], str]:
+    """What draws it and what it is to draw; where something is missing, a line that says so."""
     try:
-        drawn = cached.microscope(run, reading.moment(run), partial(reading.images_of, run))
+        html = cached.microscope(run, reading.moment(run), partial(reading.images_of, run))
     except (StoreError, DataError) as error:
-        st.caption(messages.plain(f"Microscope: {error}"))
-        return
-    if drawn:
-        st.html(drawn)
-    else:
-        st.caption("Microscope: nothing to look at before the first step.")
+        return st.caption, messages.plain(f"Microscope: {error}")
+    return (st.html, html) if html else (st.caption, "Microscope: nothing to look at before the first step.")

@@ -10,30 +10,38 @@ from core.dataset.loader import DataError
 from core.measuring import Answer, measuring
 from core.settings.config import RunConfig
 
-_SOON, _LATER = 1.0, 5.0  # seconds until it is looked at again: while something is found out, while a run trains
+_PACE = 1.0  # seconds until it is looked at again, while something is found out
 
 
-def show(config: RunConfig | None) -> None:
-    """Draws what is known, and looks again while something is not."""
+def show(config: RunConfig | None) -> bool:
+    """Draws what is known, and looks again while something is found out. Whether the rest waits until no run trains:
+    then the page is to be drawn anew, as looking again and again would cost that run time.
+    """
     if config is None:
         st.caption("–")
-        return
+        return False
     answer, busy = _ask(config)
-    pace = None if answer.seconds or answer.trouble else _LATER if busy and answer.outlook else _SOON
+    pace = None if _is_told(answer, busy) else _PACE
     crowd.fragment(_live, run_every=pace)(config, pace)
+    return pace is None and not (answer.seconds or answer.trouble)
 
 
 def _live(config: RunConfig, pace: float | None) -> None:
     answer, busy = _ask(config)
     lines = "".join(f"<span>{line}</span>" for line in said(answer, busy))
     st.html(f'<div class="lab-outlook" role="status">{lines}</div>')
-    if pace and (answer.seconds or answer.trouble):
-        st.rerun()  # nothing is awaited any more
+    if pace and _is_told(answer, busy):
+        st.rerun()  # to look no more
+
+
+def _is_told(answer: Answer, busy: bool) -> bool:
+    """Whether nothing more will be found out for now: the time of an epoch is not measured while a run trains."""
+    return bool(answer.seconds or answer.trouble or (busy and answer.outlook))
 
 
 def _ask(config: RunConfig) -> tuple[Answer, bool]:
     """What is known, and whether a run trains now."""
-    busy = any(run.active for run in reading.all_runs())
+    busy = reading.busy()
     try:
         return measuring().ask(config, reading.data_set(), measure=not busy), busy
     except DataError as error:

@@ -226,14 +226,16 @@ def live(run_id: str, pace: float | None, before: tuple) -> None:
     history, steps = store.history(run), store.steps(run)
     if (said(run), reading.pace(run, steps)) != (before, pace):
         st.rerun()  # the whole page: another run, other words, or another clock
+    # All of it is made before any of it is drawn: the browser goes over the whole page for each part that comes later
     share, words = progress(run, steps, reading.age_of_steps(run))
+    made = curves.made(run, history, steps, share)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):
             st.progress(min(share, 1.0), text=words)
         with st.container(width=170):
-            smoothed = curves.smoothing()
+            curves.smoothing()
     numbers(run, history)
-    curves.draw(run, history, steps, share, smoothed)
+    curves.draw(run, history, *made)
 
 
 def own_settings(run: Run, name: str) -> None:
@@ -254,14 +256,16 @@ def own_settings(run: Run, name: str) -> None:
         st.button("Use these settings", key="use", on_click=use, help="Puts them into the form of the next run.")
 
 
-def look_out(seen: tuple, shown: list[Run]) -> None:
-    """Draws nothing; draws the page anew when somebody else has changed the run, or begun the first one."""
-    if reading.glance(shown, others=not shown) != seen:
+def look_out(seen: tuple, shown: list[Run], waits: bool) -> None:
+    """Draws nothing; draws the page anew when somebody else has changed the run, or begun the first one, and, if the
+    form `waits` for it, when no run trains any more.
+    """
+    if reading.glance(shown, others=not shown) != seen or (waits and not reading.busy()):
         st.rerun()
 
 
-def next_run() -> None:
-    """The form: Start at its top, why it cannot be pressed, and the settings."""
+def next_run() -> bool:
+    """The form: Start at its top, why it cannot be pressed, and the settings. Whether it waits until no run trains."""
     config, wrong, clash = session.form().config()
     with st.container(horizontal=True, vertical_alignment="center", key="start_line"):
         st.subheader("Next run", width="stretch", anchor=False)
@@ -284,16 +288,17 @@ def next_run() -> None:
             st.error(messages.worded(clash))
         messages.refused("form")
     with st.container(key="outlook"):
-        outlook.show(config)
+        waits = outlook.show(config)
     st.toggle("Show the settings", key="unfold")  # style.css: on a small screen only
     with st.container(key="fields"):
         form.preset_picker()
         form.changed(config)
         form.fields(wrong)
+    return waits
 
 
-def this_run() -> None:
-    """The run that is looked at: header, numbers, curves, its own settings."""
+def this_run(waits: bool) -> None:
+    """The run that is looked at: header, numbers, curves, its own settings. `waits`: see look_out."""
     runs = [run for run in reading.all_runs() if run.config]
     run = header.pick_run(runs, "run_on_train", controls)
     if run is None:
@@ -313,7 +318,7 @@ def this_run() -> None:
         own_settings(run, header.names(runs)[run.id])
     if run is None or not run.active:
         shown = [run] if run else []
-        crowd.fragment(look_out, run_every=WAITING)(reading.glance(shown, others=not shown), shown)
+        crowd.fragment(look_out, run_every=WAITING)(reading.glance(shown, others=not shown), shown, waits)
 
 
 def page() -> None:
@@ -322,6 +327,6 @@ def page() -> None:
         run_column, form_column = st.columns([2.4, 1], gap="medium")
     # The form is drawn first, so that a run that is started there is the one shown
     with form_column, st.container(key="form"):
-        next_run()
+        waits = next_run()
     with run_column:
-        this_run()
+        this_run(waits)
