@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.learning.schedule import learning_rate
+from core.runs.record import ended_early
 from core.runs.store import Run
 from core.settings.config import RunConfig
 from core.settings.sheet import published
@@ -27,7 +28,7 @@ def figures(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, s
     sheet = published(run.config.preset)
     found = {
         "loss": (loss_curves(history, steps, *span, sheet, smoothed), "loss over epochs"),
-        "accuracy": (accuracy_curves(history, *span, sheet, ended_early(run, history)), "accuracy over epochs"),
+        "accuracy": (accuracy_curves(history, *span, sheet, ending(run, history)), "accuracy over epochs"),
     }
     if run.config.learns.triplets:
         shares, distances = share_curves(history, steps, *span), distance_curves(history, steps, *span)
@@ -37,10 +38,9 @@ def figures(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, s
     return found | {"rate": (rate, "learning rate over epochs")}
 
 
-def ended_early(run: Run, history: pd.DataFrame) -> tuple[int, int] | None:
+def ending(run: Run, history: pd.DataFrame) -> tuple[int, int] | None:
     """The epoch of the best validation accuracy and the last one, of a run that its patience has ended."""
-    early = run.status == "done" and run.result and run.result.epochs < run.config.epochs
-    if not early or "validation_accuracy" not in history or history["validation_accuracy"].isna().all():
+    if not ended_early(run) or "validation_accuracy" not in history or history["validation_accuracy"].isna().all():
         return None
     best = history["validation_accuracy"].idxmax()
     return int(history["epoch"][best]), run.result.epochs

@@ -11,6 +11,7 @@ from app.parts import curves, form, header, members, messages, outlook, run_bar
 from app.parts.messages import duration, percent
 from core.runs import store
 from core.runs.files import StoreError
+from core.runs.record import ended_early
 from core.runs.store import Run
 from core.settings.config import applies, settings
 from core.settings.presets import PRESETS
@@ -166,9 +167,7 @@ def controls(run: Run) -> None:
 def more_epochs(run: Run, button) -> None:
     """A number and a button that trains a finished run for longer."""
     room = MOST_EPOCHS - run.config.epochs
-    if room < 1:
-        return
-    if run.result.epochs < run.config.epochs:  # ended early, see `told`
+    if room < 1 or ended_early(run):  # see `told`
         return
     with st.container(width=70):
         session.show("more_epochs", session.recall("more_epochs") or str(min(5, room)))
@@ -205,7 +204,7 @@ def told(run: Run, how: str | None) -> None:
         st.info(f"Stopped. What is shown is the model so far. {how}" if run.result else f"Stopped. {how}")
     elif how:
         st.info(f"Paused. {how}")
-    elif run.status == "done" and run.result.epochs < run.config.epochs:
+    elif ended_early(run):
         st.info(f"Ended early, after epoch {run.result.epochs}: its validation accuracy had not become better.")
     if run.active and not reading.mine(run):
         st.caption("Trained by another process, a second dashboard or a command line, which hears Pause and Stop.")

@@ -217,6 +217,11 @@ class RunRecord(Record):
         return self
 
 
+def ended_early(run) -> bool:
+    """Whether its patience has ended a run, given as a RunRecord or a Run, before its last epoch."""
+    return run.status == Status.DONE and run.result.epochs < run.config.epochs
+
+
 class Label(Record):
     """label.json: what users say about a run."""
 

@@ -23,7 +23,7 @@ from core.learning.states import OF_OTHERS, Request, Status
 from core.runs import locks, numbering, store
 from core.runs.checks import checked_name
 from core.runs.files import StoreError, not_written, replacing
-from core.runs.record import COLOURS, FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord
+from core.runs.record import COLOURS, FORMAT, LONGEST_TEXT, DataFacts, Label, RunRecord, ended_early
 from core.runs.step_table import StepTable
 from core.runs.store import Run
 from core.settings.config import RunConfig
@@ -259,7 +259,7 @@ def reopen(run: Run, images: DataSet, add_epochs: int = 0, queue: str = "") -> R
     writer = RunWriter(run.folder, queue)
     try:
         now = writer.record  # now that nobody else can change it
-        if now.status == Status.DONE and now.result.epochs < run.config.epochs:
+        if ended_early(now):
             raise StoreError(
                 f"run {run.id} ended early, as its patience says: its validation accuracy had not become better; "
                 "train it anew with more patience"
