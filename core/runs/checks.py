@@ -19,6 +19,7 @@ from core.settings.setting import ConfigError
 
 LONGEST_NAME = 60  # characters
 _JOINER = re.compile("(?<=[^\\s\u200c\u200d])[\u200c\u200d](?=[^\\s\u200c\u200d])")  # within emoji, in Persian
+_BLANK = re.compile("[\u115f\u1160\u3164\uffa0\u2800]")  # letters by Unicode that are drawn as nothing
 _LARGEST_JSON = 1_000_000  # bytes
 
 
@@ -56,7 +57,7 @@ def checked_name(name: str) -> str:
     """A name without spaces around it. Raises ConfigError if it cannot be one."""
     name = name.strip()
     visible = _JOINER.sub("", name)
-    if not 1 <= len(name) <= LONGEST_NAME or not visible.isprintable():
+    if not 1 <= len(name) <= LONGEST_NAME or not visible.isprintable() or _BLANK.search(name):
         raise ConfigError(f"a run's name has 1 to {LONGEST_NAME} characters, all of them visible: not {name[:80]!r}")
     return name
 

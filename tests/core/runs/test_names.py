@@ -12,6 +12,7 @@ def test_joiners_within_a_name_are_part_of_it(name):
 
 
 UNSEEN = ["", "\u200d", "a\u200d", "\u200cb", "a\u200d\u200db", "a\u202eb", "a\u2066b", "a\nb", "a\0b", "a \u200db"]
+UNSEEN += ["\u3164", "a\u2800b"]
 
 
 @pytest.mark.parametrize("name", UNSEEN)
