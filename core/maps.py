@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.analysis import projection
+from core.analysis.projection import OWN, Layout
 from core.dataset.loader import DataSet
 from core.runs import map_file, store
 from core.runs.files import StoreError
@@ -59,21 +60,32 @@ _drawings: OrderedDict[tuple, Drawing] = OrderedDict()
 _lock = threading.Lock()  # of the table only: never held while something is drawn
 
 
-def umap(run: Run, epoch: int, again: bool = False) -> Drawing:
+def layout_of(run: Run, layout: Layout) -> Layout:
+    """The layout, with no seed where it is that of the run: then two ways to ask for the same map find the same."""
+    return layout._replace(seed=None) if layout.seed == run.config.seed else layout
+
+
+def _numbers(run: Run, layout: Layout) -> tuple:
+    """A layout as it is kept with a map; nothing for the lab's own."""
+    layout = layout_of(run, layout)
+    return () if layout == OWN else layout._replace(seed=run.config.seed if layout.seed is None else layout.seed)
+
+
+def umap(run: Run, epoch: int, again: bool = False, layout: Layout = OWN) -> Drawing:
     """The UMAP of an epoch; begins it in the background if it is not known yet, or `again` after a Cancel or an error.
 
     Returns at once. What was kept on the disk is there at once as well.
     """
-    key = run.folder, epoch, _version(run, epoch)
+    key = run.folder, epoch, _version(run, epoch), _numbers(run, layout)
     with _lock:
         drawing = _drawings.get(key)
         if drawing is not None and not (again and drawing.frame is None and drawing.ended):
             return drawing
-        drawing = _drawings[key] = Drawing(frame=map_file.kept(run, epoch))
+        drawing = _drawings[key] = Drawing(frame=map_file.kept(run, epoch, layout=key[3]))
         while len(_drawings) > _REMEMBERED:
             _drawings.popitem(last=False)
     if drawing.frame is None:
-        threading.Thread(target=_draw, args=(run, epoch, drawing), name="map", daemon=True).start()
+        threading.Thread(target=_draw, args=(run, epoch, drawing, layout), name="map", daemon=True).start()
     return drawing
 
 
@@ -85,20 +97,21 @@ def _version(run: Run, epoch: int) -> int:
         return 0
 
 
-def _draw(run: Run, epoch: int, drawing: Drawing) -> None:
+def _draw(run: Run, epoch: int, drawing: Drawing, layout: Layout) -> None:
     try:
-        drawing.frame = draw(run, epoch, drawing.advance)
+        drawing.frame = draw(run, epoch, drawing.advance, layout)
     except projection.Cancelled:
         pass
     except Exception as error:  # whatever a library raises: the page says it, and shows PCA
         drawing.error = " ".join(str(error).split()) or type(error).__name__
 
 
-def draw(run: Run, epoch: int, progress=lambda share: None) -> np.ndarray:
+def draw(run: Run, epoch: int, progress=lambda share: None, layout: Layout = OWN) -> np.ndarray:
     """The UMAP (N + Q, 2) of the training and test embeddings after an epoch; kept with the run. Raises StoreError."""
-    frame = projection.umap(np.concatenate(store.embedded(run, epoch)[:2]), run.config.seed, progress=progress)
+    points = np.concatenate(store.embedded(run, epoch)[:2])
+    frame = projection.umap(points, run.config.seed, progress=progress, layout=layout)
     with suppress(StoreError):  # it can be drawn again
-        map_file.keep(run, epoch, frame)
+        map_file.keep(run, epoch, frame, _numbers(run, layout))
     return frame
 
 
@@ -114,9 +127,11 @@ def epochs(run: Run) -> list[int]:
     return [0, *found]
 
 
-def frames(run: Run, method: str, epochs: list[int], images: DataSet | None = None) -> Iterator[Frame]:
+def frames(
+    run: Run, method: str, epochs: list[int], images: DataSet | None = None, layout: Layout = OWN
+) -> Iterator[Frame]:
     """The maps of these epochs, first to last, and how far each can be trusted; see `Film`. Raises StoreError."""
-    film = Film(run, method, images)
+    film = Film(run, method, images, layout)
     film.draw_back(epochs)
     for epoch, drawn in sorted(film.frames.items()):
         points = film.points(epoch)
@@ -133,9 +148,9 @@ class Film(Drawing):
     Epoch 0 needs the run's images, unless somebody has looked at it before; it is left out where it cannot be made.
     """
 
-    def __init__(self, run: Run, method: str, images: DataSet | None = None):
+    def __init__(self, run: Run, method: str, images: DataSet | None = None, layout: Layout = OWN):
         super().__init__()
-        self.run, self.method, self.images = run, method, images
+        self.run, self.method, self.images, self.layout = run, method, images, layout
         self.frames: dict[int, np.ndarray] = {}  # (N + Q, 2) by epoch
         self.done = False
         self.missing = ""  # why there is no map of epoch 0
@@ -162,9 +177,9 @@ class Film(Drawing):
         """Draws the maps of these epochs, the last one first. Raises StoreError or projection.Cancelled."""
         last = epochs[-1]
         epochs = self._possible(epochs)
-        later, directions = None, self.points(last)
+        later, directions, layout = None, self.points(last), _numbers(self.run, self.layout)
         for count, epoch in enumerate(reversed(epochs), start=1):
-            drawn = map_file.kept(self.run, epoch, last) if self.method == "umap" else None
+            drawn = map_file.kept(self.run, epoch, last, layout) if self.method == "umap" else None
             if drawn is None:
                 drawn = self._drawn(epoch, directions, later, count - 1, len(epochs))
                 if later is not None:
@@ -173,7 +188,7 @@ class Film(Drawing):
             self.advance(count / len(epochs))
         if self.scaled:
             with suppress(StoreError):  # they can be drawn again
-                map_file.keep_all(self.run, self.frames, last)
+                map_file.keep_all(self.run, self.frames, last, layout)
         self.done = True
 
     def points(self, epoch: int) -> np.ndarray:
@@ -205,7 +220,7 @@ class Film(Drawing):
         if self.method == "pca":
             return projection.pca(points, like=directions)
         return projection.umap(
-            points, self.run.config.seed, start, progress=lambda share: self.advance((done + share) / of)
+            points, self.run.config.seed, start, lambda share: self.advance((done + share) / of), self.layout
         )
 
     def go_on(self, epochs: list[int]) -> None:
@@ -231,25 +246,28 @@ class Film(Drawing):
 _films: OrderedDict[tuple, Film] = OrderedDict()
 
 
-def film(run: Run, method: str, epochs: list[int], images: DataSet | None = None, again: bool = False) -> Film:
+def film(
+    run: Run, method: str, epochs: list[int], images: DataSet | None = None, again: bool = False, layout: Layout = OWN
+) -> Film:
     """The film of a run that has ended; begins to draw it in the background, `again` after a Cancel or an error.
 
     Returns at once.
     """
-    key = run.folder, method, tuple(epochs), _version(run, epochs[-1])
-    found, new = _remembered(key, lambda: Film(run, method, images))
+    key = run.folder, method, tuple(epochs), _version(run, epochs[-1]), _numbers(run, layout)
+    found, new = _remembered(key, lambda: Film(run, method, images, layout))
     if new or (again and found.ended and not found.done and not found.busy):
         found.cancelled, found.error = False, ""
         _in_background(found, found.draw_back, epochs)
     return found
 
 
-def live(run: Run, method: str, epochs: list[int], images: DataSet | None = None) -> Film:
+def live(run: Run, method: str, epochs: list[int], images: DataSet | None = None, layout: Layout = OWN) -> Film:
     """The film of a run in training: of PCA up to the newest epoch, of UMAP as far as its thread has come.
 
     Epoch 0 is made by that thread; PCA has it from then on.
     """
-    found, _ = _remembered((run.folder, method, "live"), lambda: Film(run, method, images))
+    key = run.folder, method, "live", _numbers(run, layout)
+    found, _ = _remembered(key, lambda: Film(run, method, images, layout))
     if method == "pca":
         found.go_on([each for each in epochs if each or store.embeddings_file(run, 0).exists()])
     elif {each for each in epochs if each or not found.missing} - set(found.frames) and not found.busy:

@@ -153,6 +153,15 @@ def embedding_map(
         )
 
 
+def map_guest(key: str, place: np.ndarray | None, linked: np.ndarray | None) -> None:
+    """Puts a star at a place (2,) of the embedding map with this key, with lines to places (k, 2); None takes it away.
+
+    The map itself is not sent again.
+    """
+    guest = None if place is None else {"place": place.tolist(), "linked": linked.tolist()}
+    _mount(key=f"{key}_guest", data={"key": key, "guest": guest, **_addresses()})
+
+
 # What a browser answers may be anything
 def _point(index, count: int, told: Callable[[int], None]) -> None:
     if type(index) is int and 0 <= index < count:

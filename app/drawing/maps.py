@@ -244,12 +244,14 @@ def _chosen(frame, view) -> list[dict]:
 def _layout(view) -> dict:
     equal = {"scaleanchor": "x", "scaleratio": 1}
     x, y, margin = {"visible": False}, {"visible": False}, {"l": 4, "r": 4, "t": 36, "b": 4}
+    middle, half = view.reach or ((0, 0), view.extent)
     if view.axes:
-        around = {"range": [-view.extent, view.extent], "constrain": "range"}
-        x, y = ({"title": {"text": title}} | around for title in view.axes)
+        x, y = (
+            {"title": {"text": title}, "range": [centre - half, centre + half], "constrain": "range"}
+            for title, centre in zip(view.axes, middle, strict=True)
+        )
         margin = {"l": 60, "r": 4, "t": 36, "b": 50}
     elif view.reach:
-        middle, half = view.reach
         x, y = (each | {"range": [centre - half, centre + half]} for each, centre in zip((x, y), middle, strict=True))
     legend = {"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "itemsizing": "constant", "tracegroupgap": 0}
     return dict(

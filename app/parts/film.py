@@ -11,6 +11,7 @@ from app.components.plotly_chart import Film
 from app.drawing.maps import name_places
 from app.parts import messages
 from core import maps
+from core.analysis.projection import Layout
 from core.dataset.loader import DataError, DataSet
 from core.runs import explaining, store
 from core.runs.files import StoreError
@@ -28,7 +29,7 @@ class Shown(NamedTuple):
     frame: np.ndarray  # (N + Q, 2)
     frames: dict[int, np.ndarray]  # the same for all epochs of the film, or empty
     said: dict[int, str]  # how far the points moved, by epoch
-    centres: tuple[int, ...] = ()  # the classes of the plane
+    settings: tuple = ()  # the classes of the plane, or how UMAP drew
 
 
 def stored_epochs(run: Run) -> list[int]:
@@ -74,7 +75,7 @@ def wait(drawing: maps.Drawing, told: str) -> None:
             st.rerun()
 
 
-def follow(run: Run) -> None:
+def follow(run: Run, layout: Layout) -> None:
     """Draws the page anew when a run in training has ended its next epoch, or its next map is there."""
     images = None
     with suppress(DataError, StoreError):  # the page says so
@@ -82,16 +83,20 @@ def follow(run: Run) -> None:
     now = reading.find_run(run.id)
     newest = run.result.epochs if run.result else 0
     drawn = session.recall("film_drawn")
-    film = maps.live(now, "umap", stored_epochs(now), images) if now.result and now.active else None
+    film = maps.live(now, "umap", stored_epochs(now), images, layout) if now.result and now.active else None
     if not now.active or (now.result and now.result.epochs != newest) or (film and len(film.frames) != drawn):
         session.remember("film_drawn", len(film.frames) if film else 0)
         st.rerun()
 
 
-def shown(run: Run, images: DataSet, method: str, epochs: list[int]) -> Shown:
+def shown(run: Run, images: DataSet, method: str, epochs: list[int], layout: Layout) -> Shown:
     """The map of the epoch that is looked at: PCA while UMAP is being drawn, or where it would mislead."""
-    method = method if method == "PCA" else _umap_or_pca(run)
-    film = (maps.live if run.active else maps.film)(run, method.lower(), epochs, images)
+    with st.container(horizontal=True):  # both waits in one line
+        return _shown(run, images, method if method == "PCA" else _umap_or_pca(run, layout), epochs, layout)
+
+
+def _shown(run: Run, images: DataSet, method: str, epochs: list[int], layout: Layout) -> Shown:
+    film = (maps.live if run.active else maps.film)(run, method.lower(), epochs, images, layout=layout)
     if method == "UMAP" and run.active and not film.frames:
         method, film = "PCA", maps.live(run, "pca", epochs, images)
     if run.active or film.done:
@@ -100,15 +105,15 @@ def shown(run: Run, images: DataSet, method: str, epochs: list[int]) -> Shown:
         epoch = wanted if wanted in frames else max(frames)
         motions = {each: film.motion(each) for each in frames}
         said = {each: "" if far is None else f"moved by {far:.2f}" for each, far in motions.items()}
-        return Shown(method, epoch, frames[epoch], frames, said)
+        return Shown(method, epoch, frames[epoch], frames, said, layout)
     if not film.ended:
         crowd.fragment(wait, run_every=1)(film, "The maps of all epochs are being drawn")
     else:
         said = f"The other epochs could not be drawn: {messages.plain(film.error)}" if film.error else "No time travel."
-        _offer(said, "Draw all epochs", maps.film, run, method.lower(), epochs, images, True)
+        _offer(said, "Draw all epochs", maps.film, run, method.lower(), epochs, images, True, layout)
     last = run.result.epochs
-    frame = cached.pca_frame(run)[0] if method == "PCA" else maps.umap(run, last).frame
-    return Shown(method, last, frame, {}, {})
+    frame = cached.pca_frame(run)[0] if method == "PCA" else maps.umap(run, last, layout=layout).frame
+    return Shown(method, last, frame, {}, {}, layout)
 
 
 def planes(run: Run, images: DataSet, epochs: list[int], centres: tuple[int, int]) -> Shown:
@@ -119,7 +124,7 @@ def planes(run: Run, images: DataSet, epochs: list[int], centres: tuple[int, int
     return Shown("Two classes", epoch, frames[epoch], frames, dict.fromkeys(frames, ""), centres)
 
 
-def _umap_or_pca(run: Run) -> str:
+def _umap_or_pca(run: Run, layout: Layout) -> str:
     """UMAP if the last epoch's is there, or is on its way in a run in training; says why it is not."""
     if reason := cached.collapsed(run):
         st.info(
@@ -129,12 +134,12 @@ def _umap_or_pca(run: Run) -> str:
         return "PCA"
     if run.active:
         return "UMAP"
-    drawing = maps.umap(run, run.result.epochs)
+    drawing = maps.umap(run, run.result.epochs, layout=layout)
     if drawing.frame is not None:
         return "UMAP"
     if drawing.error or drawing.cancelled:
         said = f"UMAP could not be drawn: {messages.plain(drawing.error)}" if drawing.error else "UMAP was cancelled."
-        _offer(f"{said} This is PCA.", "Draw UMAP", maps.umap, run, run.result.epochs, True)
+        _offer(f"{said} This is PCA.", "Draw UMAP", maps.umap, run, run.result.epochs, True, layout)
     else:
         crowd.fragment(wait, run_every=1)(drawing, "UMAP is being drawn; until then this is PCA")
     return "PCA"

@@ -10,9 +10,11 @@ from app.components.plotly_chart import embedding_map
 from app.drawing import maps as drawing_of
 from app.drawing import pictures
 from app.drawing.maps import MapPoints, View
-from app.parts import cards, film, header, messages
+from app.parts import cards, film, guest, header, messages
 from app.parts.film import Shown
+from core import maps
 from core.analysis import biography, projection
+from core.analysis.projection import Layout
 from core.dataset.loader import DataSet
 from core.runs.store import Run
 
@@ -25,21 +27,43 @@ NEIGHBOURS = 5
 TRAILS = 10  # images of a lasso that have one
 LISTED = 32  # images of a lasso
 HEIGHT = "max(22rem, calc(100vh - 17rem))"  # what the window leaves
+LOWER = "max(20rem, calc(100vh - 19rem))"  # the same below a line of choices
 
 
-def controls(run: Run) -> tuple[str, View]:
-    """Projection, colours and filter, in one line."""
+def controls(run: Run) -> tuple[str, Layout, View]:
+    """Projection and how it is made, colours and filter, in one line."""
     bare = {"label_visibility": "collapsed"}
+    layout = Layout()
     with st.container(horizontal=True, vertical_alignment="center"):
         method = st.segmented_control("Projection", METHODS, default="UMAP", required=True, key="projection", **bare)
+        if method == "UMAP":
+            layout = umap_settings(run)
         with st.container(width=330):
             options = list(drawing_of.COLOURS)
             colour = st.selectbox("Colour", options, format_func=coloured_by, key="map_colour", **bare)
-        with st.container(width=240):
+        with st.container(width=200):
             hint = "Find an image by its id"
             st.text_input(hint, placeholder=hint, key="map_search", on_change=search, args=(run,), **bare)
         only_wrong = st.toggle("Only misclassified", key="map_only_wrong")
-    return method, View(colour=colour, only_wrong=only_wrong)
+        st.toggle("Draw a digit", key="map_draw", help="The run classifies it, and a star shows its place")
+    return method, layout, View(colour=colour, only_wrong=only_wrong)
+
+
+def umap_settings(run: Run) -> Layout:
+    """Neighbours, minimum distance and seed of UMAP; they are taken all at once, as a drawing takes a while."""
+    own = Layout(seed=run.config.seed)
+    button = st.popover("", icon=":material/tune:", help="Neighbours, minimum distance and seed of UMAP")
+    with button, st.form(f"umap_of_{run.id}", border=False):
+        few, near, chance = (
+            "With few of them the drawing keeps the finest detail.",
+            "How near each other points may be drawn.",
+            "Another seed shows what is chance.",
+        )
+        neighbours = st.slider("Neighbours", 2, 100, own.neighbours, help=few)
+        min_dist = st.slider("Minimum distance", 0.0, 0.99, own.min_dist, 0.01, help=near)
+        seed = st.number_input("Seed", 0, 2**32 - 1, own.seed, help=chance)
+        st.form_submit_button("Draw")
+    return maps.layout_of(run, Layout(neighbours, min_dist, seed))
 
 
 def coloured_by(colour: str) -> str:
@@ -75,19 +99,23 @@ def two_centres(images: DataSet) -> tuple[int, int]:
     """The two classes through whose centres the map is laid; they are chosen here."""
     classes = range(len(images.classes))
     with st.container(horizontal=True, vertical_alignment="center"):
-        left, right = (
-            st.selectbox(word, classes, place, format_func=lambda label: images.classes[label], key=f"centre_{place}")
-            for place, word in enumerate(("Centre at the left", "Centre at the right"))
-        )
-    return left, right
+        chosen = []
+        for place, word in enumerate(("left", "right")):
+            with st.container(width=220):
+                bare = {"format_func": lambda label: f"At the {word}: {images.classes[label]}"}  # noqa: B023
+                said = f"Centre at the {word}"
+                chosen.append(
+                    st.selectbox(said, classes, place, key=f"centre_{place}", label_visibility="collapsed", **bare)
+                )
+    return tuple(chosen)
 
 
-def looked_at(run: Run, images: DataSet, method: str) -> Shown:
+def looked_at(run: Run, images: DataSet, method: str, layout: Layout) -> Shown:
     """The map to be drawn, of the epoch in the address."""
     epochs = film.stored_epochs(run)
     if method == "Two classes":
         return film.planes(run, images, epochs, two_centres(images))
-    return film.shown(run, images, method, epochs)
+    return film.shown(run, images, method, epochs, layout)
 
 
 def axes(run: Run, shown: Shown, view: View) -> View:
@@ -103,7 +131,10 @@ def axes(run: Run, shown: Shown, view: View) -> View:
             titles = tuple(
                 f"{title} ({share:.0%} of the variance)" for title, share in zip(titles, shares, strict=True)
             )
-    return view._replace(axes=titles, extent=math.ceil(projection.extent(embedded.train)))
+    if shown.method == "Two classes":
+        return view._replace(axes=titles, reach=film.reach(shown.frames))
+    drawn = [np.abs(frame).max() for frame in (shown.frame, *shown.frames.values())]
+    return view._replace(axes=titles, extent=math.ceil(max(1.02 * max(drawn), projection.extent(embedded.train))))
 
 
 def picture(run: Run, images: DataSet, points: MapPoints, shown: Shown, view: View) -> None:
@@ -116,7 +147,7 @@ def picture(run: Run, images: DataSet, points: MapPoints, shown: Shown, view: Vi
         pictures.SPRITE_COLUMNS,
         points.captions,
         key=f"map_{run.id}",
-        height=HEIGHT,
+        height=LOWER if shown.method == "Two classes" else HEIGHT,
         on_point=lambda index: session.choose_image(points.ids[index]),
         on_lasso=lambda indices: session.remember("lasso", indices),
         on_epoch=lambda epoch: film.choose(epoch, film.stored_epochs(run)),
@@ -178,7 +209,7 @@ def lassoed(images: DataSet, points: MapPoints, chosen: list[int]) -> None:
 
 def trust(run: Run, shown: Shown, points: MapPoints) -> None:
     """How far the drawing can be trusted, in one line."""
-    found = cached.trust(run, (shown.method, *shown.centres), shown.epoch, run.active, shown.frame, points.labels)
+    found = cached.trust(run, (shown.method, *shown.settings), shown.epoch, run.active, shown.frame, points.labels)
     st.caption(
         f"{film.when(shown.epoch)} {METHODS[shown.method]} Trustworthiness {found.trustworthiness:.3f} · kNN (5) is "
         f"right for {messages.percent(found.in_embedding)} of the test images in the embedding, for "
@@ -198,14 +229,14 @@ def told(run: Run, images: DataSet, points: MapPoints) -> MapPoints:
 
 
 @messages.errors_explained()
-def draw(run: Run, method: str, view: View) -> None:
+def draw(run: Run, method: str, layout: Layout, view: View) -> None:
     """The map and, beside it, the image that was chosen last."""
     with st.spinner("Reading the images …"):  # shows if it takes long
         images = reading.images_of(run)
     with st.container():  # one, however much is said, so that the map keeps its place and its zoom
         if missing := session.recall("map_not_found"):
             st.warning(f"No image has {messages.plain(missing)} in its id.")
-        shown = looked_at(run, images, method)
+        shown = looked_at(run, images, method, layout)
     embedded = cached.embedded_at(run, shown.epoch)
     points = drawing_of.map_points(images, embedded)
     if view.colour in ("learnt", "forgotten"):
@@ -221,11 +252,13 @@ def draw(run: Run, method: str, view: View) -> None:
         picture(run, images, points, shown, view)
         trust(run, shown, points)
     with image_column:
+        if session.recall("map_draw"):
+            crowd.fragment(guest.desk)(run, images, shown, f"map_{run.id}")
         if lasso:
             lassoed(images, points, lasso)
         if chosen is not None:
             inspect(run, images, points, chosen, shown, near)
-        else:
+        elif not session.recall("map_draw"):
             facts(images, points)
 
 
@@ -233,7 +266,8 @@ def facts(images: DataSet, points: MapPoints) -> None:
     """What is drawn, while no image is chosen."""
     st.caption(
         f"{len(images.train.ids):,} training images (dots), {len(images.test.ids):,} test images (diamonds), "
-        f"{points.wrong.sum():,} of them misclassified (red ring)."
+        f"{points.wrong.sum():,} of them misclassified (red ring). A star is the training image nearest to the mean of "
+        "its class."
     )
     st.caption("Point at a mark to see its image, click it to keep it. Drag, turn the wheel, click a class to hide it.")
     st.caption("▶ plays the epochs. Chosen images leave a trail.")
@@ -246,10 +280,11 @@ def page() -> None:
     if run is None:
         messages.no_runs_yet()
         return
-    if run.active:
-        crowd.fragment(film.follow, run_every=1.5)(run)
     if not run.result:
+        crowd.fragment(film.follow, run_every=1.5)(run, Layout())
         st.info("The first map comes when the first epoch has ended.")
         return
-    method, view = controls(run)
-    draw(run, method, view)
+    method, layout, view = controls(run)
+    if run.active:
+        crowd.fragment(film.follow, run_every=1.5)(run, layout)
+    draw(run, method, layout, view)

@@ -6,13 +6,14 @@ N points, D numbers an embedding, k neighbours.
 import threading
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-NEIGHBOURS = 15  # of UMAP, the point itself among them
 _EPOCHS, _EPOCHS_AFTER = 200, 50  # of a fit from PCA, and of one that begins at the drawing before
 _SAME_PLACE = 0.05  # spread, as a share of the sphere's radius, below which embeddings are one point to the eye
 _AT_ONCE = 1000  # rows of distances: 560 MB for 70,000 points
+_RANKED_AT_ONCE = 200  # the same for 56 MB
 
 _one_fit_at_a_time = threading.Lock()  # concurrent UMAP fits can abort the whole process, concurrent imports of it fail
 
@@ -21,13 +22,26 @@ class Cancelled(Exception):
     """Somebody does not want the drawing any more."""
 
 
+class Layout(NamedTuple):
+    """How UMAP draws."""
+
+    neighbours: int = 15  # whose nearness is kept, the point itself among them; more of them show larger groups
+    min_dist: float = 0.1  # between points of a dense group, 0 to 1; less of it makes groups smaller
+    seed: int | None = None  # None: that of the run
+
+
+OWN = Layout()  # how the lab draws unless somebody wants it otherwise
+
+
 def umap(
     embeddings: np.ndarray,
     seed: int,
     before: np.ndarray | None = None,
     progress: Callable[[float], None] = lambda share: None,
+    layout: Layout = OWN,
 ) -> np.ndarray:
-    """(N, D) -> (N, 2) by UMAP with 15 neighbours; the same embeddings, order and seed give the same picture.
+    """(N, D) -> (N, 2) by UMAP; the same embeddings, order, layout and seed give the same picture. The layout's own
+    seed goes before `seed`.
 
     Only who is near whom can be read from it: distances between far groups and the axes mean nothing. Equal embeddings
     are drawn at one place. It begins at PCA, or at the drawing (N, 2) of the epoch `before`. `progress` hears the share
@@ -40,13 +54,14 @@ def umap(
     if len(distinct) < 4:  # nothing to lay out
         return start[place].astype(np.float32)
     with _one_fit_at_a_time:
-        near = neighbours(distinct, min(NEIGHBOURS, len(distinct) - 1), lambda share: progress(share / 3))
+        near = neighbours(distinct, min(layout.neighbours, len(distinct) - 1), lambda share: progress(share / 3))
         epochs = _EPOCHS if before is None else _EPOCHS_AFTER
-        frame = _fit(distinct, seed, start, near, epochs, lambda share: progress((1 + 2 * share) / 3))
+        layout = layout._replace(seed=seed if layout.seed is None else layout.seed)
+        frame = _fit(distinct, layout, start, near, epochs, lambda share: progress((1 + 2 * share) / 3))
     return frame[place]
 
 
-def _fit(distinct, seed, start, near, epochs, progress) -> np.ndarray:
+def _fit(distinct, layout, start, near, epochs, progress) -> np.ndarray:
     import umap as umap_learn  # here, because loading it takes seconds
 
     with warnings.catch_warnings(action="ignore"):  # it misses what only new points would need
@@ -55,7 +70,8 @@ def _fit(distinct, seed, start, near, epochs, progress) -> np.ndarray:
             n_epochs=epochs,
             init=10 * start / max(np.abs(start).max(), 1e-12),
             precomputed_knn=(*near, None),
-            random_state=seed,
+            min_dist=layout.min_dist,
+            random_state=layout.seed,
             n_jobs=1,  # a fit that shall be repeatable cannot be parallel
             tqdm_kwds={"disable": False, "file": _Listener(epochs, progress), "bar_format": "{n}", "mininterval": 0.2},
         )
@@ -179,23 +195,49 @@ def collapsed(embeddings: np.ndarray) -> str:
     return ""
 
 
-def trustworthiness(embeddings: np.ndarray, frame: np.ndarray, k: int = 10, most: int = 2000) -> float:
-    """How far neighbours in the drawing are neighbours in the embedding, 0 to 1, over at most `most` points
-    (Venna and Kaski 2001, as in scikit-learn)."""
-    from sklearn.manifold import trustworthiness as measure
+def trustworthiness(embeddings: np.ndarray, frame: np.ndarray, k: int = 10) -> float:
+    """How far the k neighbours in the drawing are neighbours in the embedding, 0 to 1 (Venna and Kaski 2001): what
+    scikit-learn's function of this name gives, or an estimate from some points if there are many, see `_asked`.
+    """
+    count, rows = len(frame), _asked(len(frame))
+    k = min(k, (count - 1) // 2)
+    if not k:
+        return 1.0
+    drawn, too_far = _nearest_others(frame, rows, k), 0
+    squares = np.square(embeddings).sum(axis=1)
+    for start in range(0, len(rows), _RANKED_AT_ONCE):
+        part, near = rows[start : start + _RANKED_AT_ONCE], drawn[start : start + _RANKED_AT_ONCE]
+        away = squares - 2 * (embeddings[part] @ embeddings.T)  # (b, N) squared distances, but for one number a row
+        away[np.arange(len(part)), part] = np.inf
+        for each in range(k):
+            rank = 1 + (away < np.take_along_axis(away, near[:, each, None], axis=1)).sum(axis=1)
+            too_far += int((rank - k).clip(0).sum())
+    return 1 - 2 * too_far / (len(rows) * k * (2 * count - 3 * k - 1))
 
-    rows = np.unique(np.linspace(0, len(frame) - 1, most).astype(int))
-    k = min(k, (len(rows) - 1) // 2)
-    return float(measure(embeddings[rows], frame[rows], n_neighbors=k)) if k else 1.0
+
+def neighbours_kept(embeddings: np.ndarray, frame: np.ndarray, k: int = 10) -> float:
+    """Share of a point's k nearest points in the embedding that are among its k nearest in the drawing, 0 to 1, on
+    average over the points of `_asked`."""
+    rows, k = _asked(len(frame)), min(k, len(frame) - 1)
+    if not k:
+        return 1.0
+    near, drawn = (_nearest_others(points, rows, k) for points in (embeddings, frame))
+    return float((near[:, :, None] == drawn[:, None, :]).sum() / near.size)
 
 
-def neighbours_kept(embeddings: np.ndarray, frame: np.ndarray, k: int = 10, most: int = 2000) -> float:
-    """Share of the k nearest points in the embedding that are among the k nearest in the drawing, 0 to 1, over at most
-    `most` points."""
-    rows = np.unique(np.linspace(0, len(frame) - 1, most).astype(int))
-    k = min(k, len(rows) - 1)
-    near, drawn = (neighbours(points[rows], k + 1)[0][:, 1:] for points in (embeddings, frame))
-    return float((near[:, :, None] == drawn[:, None, :]).sum() / max(near.size, 1)) if k else 1.0
+def _asked(count: int) -> np.ndarray:
+    """The points whose neighbours are compared: all of up to 5,000, else 500. Neighbours may be any points."""
+    return np.arange(count) if count <= 5000 else np.linspace(0, count - 1, 500).astype(int)
+
+
+def _nearest_others(points: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest points (n, k) of the points in `rows` (n,), without themselves."""
+    from sklearn.neighbors import NearestNeighbors  # here, because loading it takes a second
+
+    found = NearestNeighbors(algorithm="brute").fit(points).kneighbors(points[rows], k + 1, return_distance=False)
+    lost = ~(found == rows[:, None]).any(axis=1)  # among more equal points than these
+    found[lost, -1] = rows[lost]
+    return found[found != rows[:, None]].reshape(len(rows), k)
 
 
 def knn_accuracy(points: np.ndarray, labels: np.ndarray, training: int, k: int = 5, most: int = 2000) -> float:

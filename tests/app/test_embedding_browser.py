@@ -10,6 +10,7 @@ import pytest
 
 from app.components.plotly_chart import Film
 from core import experiment, maps
+from core.analysis.projection import Layout
 from core.dataset.loader import load
 from core.learning.events import EpochDone
 from core.runs import store, writing
@@ -223,10 +224,66 @@ def test_the_slider_chooses_an_epoch_and_the_points_are_where_its_map_has_them(p
 def test_other_colours_and_the_plane_of_two_classes(page):
     page.get_by_text("Two classes", exact=True).click()
     page.get_by_text("from one centre to the other").wait_for(timeout=30_000)
+    idle(page)
+    low, high = page.evaluate(f"document.querySelector('{GRAPH}')._fullLayout.yaxis.range")
+    assert all(
+        low < y < high for _, y in places(page).values()
+    )  # its origin lies between two centres, not in the middle
     for colour in ("epoch from which on it is right", "times forgotten"):
         page.locator(".st-key-map_colour input").click()
         page.get_by_role("option", name=colour).click()
         page.locator(f"{GRAPH} .cbtitle, {GRAPH} .infolayer .colorbar").first.wait_for(timeout=30_000)
+
+
+def test_umap_with_settings_of_ones_own(page, run):
+    own, epochs = places(page), maps.epochs(run)
+    drawn = [frame.points for frame in maps.frames(run, "umap", epochs, layout=Layout(4, 0.15, 7))][-1]
+    maps.draw(run, epochs[-1], layout=Layout(4, 0.15, 7))  # kept, so that the server compiles nothing
+    page.locator('[data-testid="stPopover"] button').first.click()
+    for name, presses in (("Neighbours", 4 - 15), ("Minimum distance", 5)):
+        page.get_by_role("slider", name=name, exact=True).focus()
+        for _ in range(abs(presses)):
+            page.keyboard.press("ArrowLeft" if presses < 0 else "ArrowRight")
+    page.get_by_label("Seed").fill("7")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    idle(page)
+    deadline = time.monotonic() + 60
+    while not np.allclose(list(places(page).values()), drawn, atol=2e-3):
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
+    assert places(page) != own
+
+
+def test_a_digit_drawn_beside_the_map_is_a_star_on_it(page, run):
+    page.get_by_text("Draw a digit", exact=True).click()
+    sheet = page.locator(".sheet canvas")
+    sheet.wait_for(timeout=60_000)
+    idle(page)
+    box = sheet.bounding_box()
+    page.mouse.move(box["x"] + 120, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 130, box["y"] + 220, steps=5)
+    page.mouse.up()
+    page.locator(".lab-verdict").wait_for(timeout=60_000)
+    star = """() => {
+      const traces = document.querySelector('.lab-chart .graph')._fullData.filter((trace) => trace.meta?.guest);
+      return traces.map((trace) => [trace.name, trace.visible, Array.from(trace.x), Array.from(trace.y)]);
+    }"""
+    page.wait_for_function(f"({star})().length === 2", timeout=60_000)
+    (_, _, *lines), (_, visible, x, y) = page.evaluate(star)
+    ends = np.stack(lines, axis=1)[1::3]
+    assert visible is True
+    assert len(ends) == run.config.neighbours
+    assert (ends.min(axis=0) - 1e-3 <= (x[0], y[0])).all()
+    assert (ends.max(axis=0) + 1e-3 >= (x[0], y[0])).all()
+    page.locator(".lab-chart .epochs").first.focus()
+    page.keyboard.press("Home")  # the network that answered is that of the last epoch
+    page.get_by_text("Its star is on the map of that epoch").wait_for(timeout=60_000)
+    page.wait_for_function(f"({star})().every((trace) => trace[1] !== true)", timeout=60_000)
+    page.keyboard.press("End")
+    page.wait_for_function(f"({star})().length === 2 && ({star})()[1][1] === true", timeout=60_000)
+    page.locator("button.clear").click()
+    page.wait_for_function(f"({star})().length === 0", timeout=60_000)
 
 
 def test_the_film_of_two_classes_plays(page, run):

@@ -10,6 +10,7 @@ import pytest
 from core import experiment, maps
 from core.__main__ import main
 from core.analysis import projection
+from core.analysis.projection import Layout
 from core.runs import map_file, store, writing
 from tests.core.conftest import damages
 
@@ -223,3 +224,37 @@ def test_the_command_writes_a_file_an_epoch(run, capsys, tmp_path):
         assert frame["trustworthiness"] == projection.trustworthiness(points, drawn)
         assert frame["knn_agreement"] == projection.neighbours_kept(points, drawn)
     assert main([*command[:-1], "--method", "tsne"]) == 2
+
+
+def test_maps_of_other_layouts_are_kept_beside_the_labs_own(run):
+    own, other = maps.draw(run, 2), maps.draw(run, 2, layout=Layout(5, 0.5, 3))
+    assert not np.allclose(own, other, atol=0.1)
+    maps._drawings.clear()  # as in another process
+    np.testing.assert_array_equal(maps.umap(run, 2).frame, own)
+    np.testing.assert_array_equal(maps.umap(run, 2, layout=Layout(5, 0.5, 3)).frame, other)
+    np.testing.assert_array_equal(maps.umap(run, 2, layout=Layout(seed=run.config.seed)).frame, own)
+    assert map_file.kept(run, 2, layout=(5, 0.5, 4)) is None
+
+
+def test_of_many_layouts_the_last_ones_and_the_labs_own_are_kept(run):
+    frame = np.ones((run.data.train + run.data.test, 2), np.float32)
+    map_file.keep(run, 2, frame)
+    for seed in range(8):
+        map_file.keep(run, 2, seed * frame, (5, 0.1, seed))
+    np.testing.assert_array_equal(map_file.kept(run, 2), frame)
+    there = [seed for seed in range(8) if map_file.kept(run, 2, layout=(5, 0.1, seed)) is not None]
+    assert there == [3, 4, 5, 6, 7]
+
+
+def test_the_command_takes_neighbours_distance_and_seed(run, capsys, tmp_path):
+    command = ["map", run.id, "--runs", str(run.folder.parent), "--out", str(tmp_path), "--json"]
+    assert main([*command, "--neighbours", "5", "--min-dist", "0,5", "--seed", "3"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["frames"]
+    with np.load(found["file"]) as arrays:
+        drawn = np.concatenate([arrays["train"], arrays["test"]])
+    points = np.concatenate(store.embedded(run, 2)[:2])
+    np.testing.assert_array_equal(drawn, projection.umap(points, 0, layout=Layout(5, 0.5, 3)))
+    for wrong in (["--neighbours", "1"], ["--min-dist", "1"], ["--min-dist", "x"], ["--seed", "-1"]):
+        assert main([*command, *wrong]) == 2
+    assert main([*command, "--method", "pca", "--seed", "1"]) == 2
+    assert "--seed is for --method umap" in capsys.readouterr().err

@@ -6,7 +6,8 @@
 
 const albums = new Map(); // key of an embedding map -> data URI of its sprite sheet
 const films = new Map(); // key of an embedding map -> its frames, see Film in ../plotly_chart.py
-const painters = new Map(); // key of an embedding map -> what draws it anew when its film has come
+const guests = new Map(); // key of an embedding map -> a new point, see map_guest in ../plotly_chart.py
+const painters = new Map(); // key of an embedding map -> what draws its film bar, and all of it, anew
 let plotly; // one promise for the page: the library is 4.8 MB
 
 function loadPlotly(address) {
@@ -124,6 +125,7 @@ function prepare(state) {
     for (const part of [trace.line, trace.marker, trace.marker?.line]) if (part) part.color = ink;
   }
   for (const trace of data.filter((trace) => trace.meta?.outlined)) trace.marker.line.color = ink;
+  if (isMap && guests.has(state.data.key)) data.push(...guestTraces(guests.get(state.data.key), ink));
   if (isMap && state.wasNarrow) Object.assign(layout, narrow(names, layout));
   const scale = state.data.scale ?? 1;
   if (scale !== 1) enlarge(data, layout, scale);
@@ -143,6 +145,18 @@ function prepare(state) {
     toImageButtonOptions: { filename: state.data.key, scale: 2 },
   };
   return [data, layout, config];
+}
+
+// A star, and lines to its neighbours.
+function guestTraces({ place, linked }, ink) {
+  // scattergl as the others: Plotly draws all of that kind above those that are not
+  const common = { type: "scattergl", hoverinfo: "skip", showlegend: false, meta: { guest: true } };
+  const [x, y] = [0, 1].map((axis) => linked.flatMap((end) => [place[axis], end[axis], NaN]));
+  const marker = { symbol: "star", size: 26, color: "#ffd21f", opacity: 1, line: { width: 2, color: "#000" } };
+  return [
+    { ...common, name: "guest lines", x, y, mode: "lines", line: { width: 2, color: ink } },
+    { ...common, name: "guest", x: [place[0]], y: [place[1]], mode: "markers", marker },
+  ];
 }
 
 // Drawings follow one another: Plotly is not made for a second one on the same node before the first has ended.
@@ -341,6 +355,7 @@ async function showFrame(state, position) {
   const at = (i, axis, frame) => film.places[2 * (frame * count + i) + axis] * film.scale + film.shift[axis];
   const place = (i, axis) => at(i, axis, before) * (1 - share) + at(i, axis, after) * share;
   const hidden = hiddenBy(state);
+  const isGuestHere = film.epochs[Math.round(position)] === film.epoch; // it belongs to the epoch of the server's map
   const [update, traces] = [{ x: [], y: [], customdata: [], "marker.size": [], "marker.line.width": [] }, []];
   graph._fullData.forEach((trace, number) => { // in which the numbers are decoded
     let points = trace.meta?.points ?? trace.customdata;
@@ -362,12 +377,14 @@ async function showFrame(state, position) {
     update["marker.line.width"].push(trace.meta?.rings ? ring / 6 : undefined);
     traces.push(number);
   });
+  const guestMarks = graph._fullData.flatMap((trace, number) => (trace.meta?.guest ? [number] : []));
   const middle = (c, axis) => film.names[before][c][axis] * (1 - share) + film.names[after][c][axis] * share;
   const annotations = (graph.layout.annotations ?? []).map((each, c) => {
     return { ...each, x: middle(c, 0), y: middle(c, 1), visible: !hidden.classes.has(each.name) };
   });
   hideThumbnail(state);
   await window.Plotly.update(graph, update, { annotations }, traces);
+  if (guestMarks.length) await window.Plotly.restyle(graph, { visible: isGuestHere }, guestMarks);
   state.position = position;
   describeFrame(state, position);
 }
@@ -508,10 +525,19 @@ function create(parentElement) {
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
+  if (data.guest !== undefined) {
+    const show = (guest) => {
+      if (guest) guests.set(data.key, guest);
+      else if (!guests.delete(data.key)) return;
+      painters.get(data.key)?.all();
+    };
+    show(data.guest);
+    return () => parentElement.isConnected || show(null);
+  }
   if (data.film !== undefined) {
     if (data.film) films.set(data.key, decodeFilm(data.film));
     else films.delete(data.key);
-    painters.get(data.key)?.();
+    painters.get(data.key)?.bar();
     return () => parentElement.isConnected || films.delete(data.key);
   }
   if (data.sprite !== undefined) {
@@ -521,7 +547,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const state = (parentElement.labChart ??= create(parentElement));
   state.data = data;
   state.send = setTriggerValue;
-  painters.set(data.key, () => state.listening && !state.gone && showFilmBar(state));
+  painters.set(data.key, {
+    bar: () => state.listening && !state.gone && showFilmBar(state),
+    all: () => !state.gone && requestDrawing(state),
+  });
   state.frame.style.height = typeof data.height === "number" ? `${data.height}px` : data.height;
   state.graph.setAttribute("role", "img");
   state.graph.setAttribute("aria-label", data.alt);

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from core.analysis import projection
 
@@ -148,6 +148,34 @@ def test_trust_and_agreement_are_those_of_scikit_learn():
     kept = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(near, drawn, strict=True)])
     assert projection.neighbours_kept(points, frame) == pytest.approx(kept)
     assert projection.trustworthiness(points[:3], frame[:3]) == 1  # nothing to be wrong about
+
+
+def test_trust_is_measured_among_all_points():
+    """Not among some of them, whose neighbours lie further away; of very many points some are asked about all others."""
+    draw = np.random.default_rng(7)
+    points = draw.normal(size=(2600, 5)).astype(np.float32)
+    frame = points[:, :2] + 0.3 * draw.normal(size=(2600, 2)).astype(np.float32)
+    assert projection.trustworthiness(points, frame) == pytest.approx(
+        trustworthiness(points, frame, n_neighbors=10), abs=1e-6
+    )
+    near, drawn = (NearestNeighbors(n_neighbors=10).fit(each).kneighbors()[1] for each in (points, frame))
+    kept = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(near, drawn, strict=True)])
+    assert projection.neighbours_kept(points, frame) == pytest.approx(kept, abs=1e-6)
+    many, drawn = np.tile(points, (2, 1)), np.tile(frame, (2, 1))  # each point twice: the other one is always nearest
+    many += 1e-4 * draw.normal(size=many.shape).astype(np.float32)
+    drawn = many[:, :2]
+    assert projection.trustworthiness(many, drawn) == pytest.approx(
+        trustworthiness(many, drawn, n_neighbors=10), abs=0.02
+    )
+
+
+def test_a_layout_of_ones_own():
+    points = np.random.default_rng(8).normal(size=(120, 6)).astype(np.float32)
+    own = projection.umap(points, seed=3)
+    same = projection.umap(points, seed=9, layout=projection.Layout(seed=3))
+    np.testing.assert_array_equal(same, own)
+    for layout in (projection.Layout(5), projection.Layout(min_dist=0.9), projection.Layout(seed=4)):
+        assert not np.allclose(projection.umap(points, seed=3, layout=layout), own, atol=0.1)
 
 
 def test_what_has_collapsed_is_said():
