@@ -161,10 +161,11 @@ def differences(config: RunConfig) -> list[tuple[str, str, str]]:
 
 
 def shown(name: str, value) -> str:
-    """A setting's value as people read it: the title of a choice, a number with its unit."""
+    """A setting's value as people read it: the title of a choice, a number with the unit that its label lacks."""
     setting = FIELDS[name]
     if setting.choices:
         return setting.choices[value]
     if setting.type == IDS and len(value) > _NAMED:
         return f"{len(value)} images"
-    return (tidy(value) or "none") + (f" {setting.unit}" if setting.unit else "")
+    unit = "" if setting.unit in setting.label.lower() else f" {setting.unit}"
+    return (tidy(value) or "none") + (unit.removesuffix("s") if value == 1 else unit)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from core.learning.rate_curve import HIGHEST, LOWEST
 
-_STEP, _SMOOTHED, _MARK = "#2389bd", "#0b4a75", "#b59a00"
+_LINE, _MARK = "#2389bd", "#b59a00"  # both stand out on white and on black
 
 
 def range_curve(
@@ -22,13 +22,13 @@ def range_curve(
     """
     about = {"x": rates, "mode": "lines"}
     lines = [
-        dict(y=losses, name="step", line={"color": _STEP, "width": 1.2}, opacity=0.6, **about),
-        dict(y=smoothed, name="smoothed", line={"color": _SMOOTHED, "width": 3}, **about),
+        dict(y=losses, name="step", line={"color": _LINE, "width": 1.2}, opacity=0.6, **about),
+        dict(y=smoothed, name="smoothed", line={"color": _LINE, "width": 3}, **about),
     ]
     figure = go.Figure([line | {"hovertemplate": "%{y:.4f}"} for line in lines])
     figure.update_layout(
         margin={"l": 62, "r": 12, "t": 34, "b": 50},
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},  # at the right are the browser's buttons
         xaxis={"title": "learning rate", "type": "log", "exponentformat": "power", "dtick": 1, "hoverformat": ".2g"},
         yaxis={"title": "loss", "range": _view(losses, smoothed)},
         hovermode="x unified",

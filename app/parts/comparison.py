@@ -142,7 +142,7 @@ def verdict(found: Comparison, letters: dict[str, str]) -> None:
         for (a, b), pair in found.pairs.items()
     ]
     for _, sentence in told[:_SENTENCES]:
-        st.markdown(sentence)
+        st.markdown(sentence.replace(" = ", "\u00a0=\u00a0"))  # p and its value stay in one line
     if len(told) > _SENTENCES:
         with st.expander(f"All {len(told)} pairs"):
             for _, sentence in sorted(told, reverse=True):

@@ -18,4 +18,5 @@ def drawn(run: Run) -> tuple[Callable[[str], object], str]:
         html = cached.microscope(run, reading.moment(run), partial(reading.images_of, run))
     except (StoreError, DataError) as error:
         return st.caption, messages.plain(f"Microscope: {error}")
-    return (st.html, html) if html else (st.caption, "Microscope: nothing to look at before the first step.")
+    none = "nothing to look at before the first step" if run.active else "this run keeps no step to look at"
+    return (st.html, html) if html else (st.caption, f"Microscope: {none}.")

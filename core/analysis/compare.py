@@ -76,5 +76,6 @@ def in_words(a: str, b: str, compared: Pair, images: int) -> str:
         return f"{a} and {b} classify equally many of {images:,} images correctly."
     better, other = (a, b) if more > 0 else (b, a)
     chance = "within chance" if p >= 0.05 else "beyond chance"
-    written = "p < 0.0001" if p < 0.0001 else f"p = {p:.1g}" if p < 0.01 else f"p = {p:.2f}"
+    digits = ".1g" if p < 0.01 else ".2g" if p < 0.1 else ".2f"  # 0.049 is not written as the 0.05 that it is below
+    written = "p < 0.0001" if p < 0.0001 else f"p = {p:{digits}}"
     return f"{better} classifies {abs(more)} more of {images:,} images correctly than {other}: {chance}, {written}."

@@ -18,7 +18,6 @@ from core.settings.config import SPHERE_RADIUS
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _LOOKED_AT = 4096  # triplets of a batch that the quantiles are taken of, evenly spaced: sorting all takes too long
-_ANCHORS_COUNTED = 128  # anchors of a batch whose triplets are counted, evenly spaced
 _PUSHED = 0.01  # a triplet is active if it is pushed with at least this fraction of the full force
 
 
@@ -173,17 +172,22 @@ def valid_shares(embeddings: Tensor, pairs: Pairs, margin: float) -> dict[str, f
     """Fractions of all valid triplets of a batch, mined or not, that are easy, semi-hard and hard.
 
     The triplets are counted, not made: the negatives of an anchor are sorted once, and each of its positives then finds
-    how many are closer. In a large batch a fair part of the anchors stands for all. None without a valid triplet.
+    how many are closer. None without a valid triplet.
     """
     names = ("valid_easy", "valid_semi_hard", "valid_hard")
-    some = slice(None, None, -(-len(embeddings) // _ANCHORS_COUNTED))
-    positive, negative = pairs.positive[some], pairs.negative[some]  # (A, B)
-    distances = pairwise_distances(embeddings[some].detach(), embeddings.detach())  # (A, B)
-    negatives = distances.masked_fill(~negative, math.inf).sort(dim=1).values  # (A, B), the closest first
-    hard = torch.searchsorted(negatives, distances, right=True)  # (A, B): negatives with d(a, n) <= d(a, p)
-    not_easy = torch.maximum(torch.searchsorted(negatives, distances + margin), hard)
-    every = negative.sum(dim=1, keepdim=True).expand_as(hard)
-    counts = torch.stack([every - not_easy, not_easy - hard, hard]).masked_fill(~positive, 0).sum(dim=(1, 2))  # (3,)
+    anchors, positives = pairs.positive.nonzero().unbind(dim=1)  # (T,) each: pairs of an anchor and a positive
+    if not len(anchors):
+        return dict.fromkeys(names)
+    distances = _distances(embeddings)
+    negatives = distances.masked_fill(~pairs.negative, math.inf).sort(dim=1).values  # (B, B), the closest first
+    count = pairs.positive.sum(dim=1)  # (B,)
+    place = torch.arange(len(anchors), device=count.device) - (count.cumsum(dim=0) - count)[anchors]  # (T,) in its row
+    to_positive = distances.new_zeros(len(count), int(count.max()))  # (B, most positives): fewer searches than B * B
+    to_positive[anchors, place] = distances[anchors, positives]
+    hard = torch.searchsorted(negatives, to_positive, right=True)[anchors, place]  # (T,) negatives: d(a, n) <= d(a, p)
+    not_easy = torch.searchsorted(negatives, to_positive + margin)[anchors, place].maximum(hard)
+    every = pairs.negative.sum(dim=1)[anchors]
+    counts = torch.stack([every - not_easy, not_easy - hard, hard]).sum(dim=1)  # (3,)
     if not (total := counts.sum()):
         return dict.fromkeys(names)
     return dict(zip(names, (counts / total).tolist(), strict=True))

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.views import train
 from core.learning.states import Status
-from core.runs import store
+from core.runs import latest_step, store
 from core.runs.store import Run
 from core.settings.presets import from_preset
 from tests.app.conftest import ROOT
@@ -98,7 +98,14 @@ def test_a_runs_own_settings_are_shown_apart_from_the_form(lab_with_runs, traine
     shown = texts(app)
     assert "Next run" in shown
     assert f"Run: {trained.title}" in shown
-    assert f"<dt>Epochs</dt><dd>{trained.config.epochs} epochs</dd>" in shown
+    assert f"<dt>Epochs</dt><dd>{trained.config.epochs}</dd>" in shown
+
+
+def test_a_finished_run_without_its_latest_step_is_not_said_to_wait_for_one(lab_with_runs, trained):
+    (lab_with_runs / trained.id / latest_step.NAME).unlink()
+    shown = texts(open_page(PAGES[1], trained.id))
+    assert "Microscope: this run keeps no step to look at." in shown
+    assert "before the first step" not in shown
 
 
 def test_a_data_set_in_the_address_that_is_not_there_is_named(lab):

@@ -61,6 +61,8 @@ def test_sentences():
     b[:20] = False
     said = compare.in_words("B", "A", compare.pair(b, a), 1000)
     assert said == "A classifies 20 more of 1,000 images correctly than B: beyond chance, p < 0.0001."
+    said = compare.in_words("A", "B", compare.Pair(np.arange(34), np.arange(19), 0.0488), 1000)
+    assert said.endswith("beyond chance, p = 0.049.")  # never p = 0.05, which would be within chance
 
 
 def test_alone_wrong_against_a_loop():

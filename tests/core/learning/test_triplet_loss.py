@@ -216,13 +216,14 @@ def test_shares_are_those_of_all_valid_triplets_whatever_is_mined(name, margin):
         assert triplet_loss(embeddings, mined, margin)[1]["semi_hard"] == 1  # which says nothing of the batch
 
 
-def test_shares_of_a_large_batch_come_from_a_fair_part_of_its_anchors():
-    embeddings = on_sphere(400, 8)
-    pairs = triplets.pairs_of(torch.randint(10, (400,), generator=generator(1)))
+@pytest.mark.parametrize("classes", [3, 10])
+def test_shares_of_a_large_batch_are_of_every_triplet_too(classes):
+    """Classes of different sizes, one of a single image: it has no positive, and is a negative all the same."""
+    labels = torch.cat([torch.randint(classes, (299,), generator=generator(1)), torch.tensor([classes])])
+    embeddings, pairs = on_sphere(300, 8), triplets.pairs_of(labels)
     found = triplets.valid_shares(embeddings, pairs, 2.0)
     _, every = triplet_loss(embeddings, triplets.all_valid(embeddings, pairs, 2.0, generator(0)), 2.0)
-    assert found["valid_semi_hard"] == pytest.approx(every["semi_hard"], abs=0.02)
-    assert sum(found.values()) == pytest.approx(1)
+    assert found == pytest.approx({f"valid_{kind}": every[kind] for kind in ("easy", "semi_hard", "hard")}, abs=1e-6)
 
 
 def test_without_a_valid_triplet_there_are_no_shares():
