@@ -271,7 +271,8 @@ def _positions(epoch: pd.Series, step: pd.Series, steps_per_epoch: int) -> np.nd
 def _curves(lines: list[dict], title: str, epochs: int, y_axis: dict) -> go.Figure:
     """The figure, made in one go: line by line takes three times as long, from a network in training."""
     layout = dict(
-        title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}},
+        title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}}
+        | {"y": 1, "yanchor": "top", "pad": {"t": 4}},  # above the legend, which a long title would reach
         margin={"l": 62, "r": 12, "t": 52, "b": 44},  # above the legend there is room for the browser's buttons
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
         | {"traceorder": "normal"},

@@ -1,5 +1,6 @@
 """Two to eight runs side by side: curves, final metrics, settings that differ, images on which they disagree."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from string import ascii_uppercase
@@ -113,13 +114,11 @@ def verdict(found: Comparison, letters: dict[str, str]) -> None:
         {
             "Run": [letters[run.id] for run in found.runs],
             "Test": [messages.percent(number / count) for number in right],
-            "to A": [
-                "" if not place else f"{100 * (number - right[0]) / count:+.1f}" for place, number in enumerate(right)
-            ],
+            "to A": ["", *(f"{100 * (number - right[0]) / count:+.1f}".replace("-", "−") for number in right[1:])],
             "Wrong": count - right,
             "Train": [messages.percent(run.result.train_accuracy) for run in found.runs],
             "Best (epoch)": [f"{100 * each[0]:.1f} ({each[1]})" if each else "–" for each in best],
-            "Time": [None if run.seconds is None else messages.duration(run.seconds) for run in found.runs],
+            "Time": pd.array([run.seconds for run in found.runs], dtype="Float64"),
         }
     )
     styled = table.style.apply(lambda _: [f"color: {drawing.run_colour(run)}" for run in found.runs], subset=["Run"])
@@ -134,6 +133,7 @@ def verdict(found: Comparison, letters: dict[str, str]) -> None:
             "to A": st.column_config.TextColumn(help="The difference to run A in points of percent."),
             "Wrong": st.column_config.NumberColumn(help="Misclassified test images."),
             "Best (epoch)": st.column_config.TextColumn(help="Best on the test images, chosen by looking at them."),
+            "Time": st.column_config.NumberColumn(format="%.0f s", help="Training and evaluation."),
         },
     )
     names = {run.id: letters[run.id][0] for run in found.runs}
@@ -142,7 +142,7 @@ def verdict(found: Comparison, letters: dict[str, str]) -> None:
         for (a, b), pair in found.pairs.items()
     ]
     for _, sentence in told[:_SENTENCES]:
-        st.markdown(sentence.replace(" = ", "\u00a0=\u00a0"))  # p and its value stay in one line
+        st.markdown(re.sub(" ([=<]) ", "\u00a0\\1\u00a0", sentence))  # p and its value stay in one line
     if len(told) > _SENTENCES:
         with st.expander(f"All {len(told)} pairs"):
             for _, sentence in sorted(told, reverse=True):

@@ -18,8 +18,9 @@ MOST_RUNS = 8
 def images_an_epoch(run: Run) -> int:
     """How many images a run looks at in one epoch, an image as often as it is shown."""
     config = run.config
-    count = round(run.data.train * (1 - config.validation_share))
-    return config.images_an_epoch(count, len(run.data.classes), run.steps_per_epoch)
+    images, classes = run.data.train, len(run.data.classes)
+    count = images - classes * config.held_out(images / classes)  # exact where all classes are of one size
+    return config.images_an_epoch(count, classes, run.steps_per_epoch)
 
 
 @dataclass(frozen=True)

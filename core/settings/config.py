@@ -54,7 +54,7 @@ class RunConfig(PredictionSettings):
         """How a class is predicted: one of CLASSIFIERS, `auto` resolved."""
         return classifier_of(vars(self))
 
-    def held_out(self, class_size: int) -> int:
+    def held_out(self, class_size: float) -> int:
         """How many of a class's training images are kept for validation."""
         return round(self.validation_share * class_size)
 

@@ -4,11 +4,14 @@ import dataclasses
 
 import pandas as pd
 import pytest
+import torch
 
 from core import experiment
 from core.analysis import compare
+from core.learning.sampling import held_out
 from core.runs import comparison, store, writing
 from core.runs.files import StoreError
+from core.settings.presets import from_preset
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,17 @@ def three(tiny, digits, tmp_path_factory):
             list(experiment.run(writer, digits))
         found.append(store.read(writer.folder))
     return found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.17, 0.345])
+def test_images_seen_are_those_that_are_not_kept_for_validation(share, digits, tmp_path):
+    """Kept are as many of each class, rounded class by class."""
+    labels = torch.arange(len(digits.classes)).repeat(57)  # classes of one size, as in the lab's set
+    config = from_preset("quick", validation_share=share)
+    with writing.create(config, digits, tmp_path) as writer:
+        run = store.read(writer.folder)
+    run = dataclasses.replace(run, steps_per_epoch=1000, data=run.data.model_copy(update={"train": len(labels)}))
+    assert comparison.images_an_epoch(run) == (~held_out(config, labels)).sum()
 
 
 def test_groups_and_accuracy_are_those_of_the_tables(three, digits):
