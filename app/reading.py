@@ -26,7 +26,7 @@ from core.settings.config import RunConfig
 # the other threads of the training wait meanwhile. Later on the curves are too long to look different so soon.
 _PACE, _LATER_PACE = 2.0, 5.0
 _CROWDED_PACES = 13.0, 17.0  # of many browsers, each its own, so that they do not all ask at once
-_LATER = 20.0  # seconds of training
+_LATER = 10.0  # seconds of training
 
 
 def data_sets() -> dict[str, Path]:
