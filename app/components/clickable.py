@@ -8,34 +8,41 @@ from app import session
 
 _STYLE = """
   .grid { display: grid; grid-template-columns: repeat(auto-fill, var(--size)); gap: 6px;
-          font-family: var(--st-font); color: var(--st-text-color); }
-  .tile { width: var(--size); padding: 4px; border: 1px solid transparent; border-radius: 6px; background: none;
+          align-items: start; font-family: var(--st-font); color: var(--st-text-color); }
+  .grid.filled { grid-template-columns: repeat(auto-fill, minmax(var(--size), 1fr)); }
+  .tile { width: 100%; padding: 4px; border: 1px solid transparent; border-radius: 6px; background: none;
           color: inherit; font: inherit; font-size: 13px; line-height: 1.3; cursor: pointer; text-align: center; }
   .tile:hover { border-color: var(--st-primary-color); }
   .tile:focus-visible, td button:focus-visible { outline: 2px solid var(--st-primary-color); }
   .tile img { width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; background: #000; }
-  .tile b { display: block; font-size: 15px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-  .tile small { display: block; font-size: 11px; opacity: 0.75; white-space: nowrap; overflow: hidden;
-                text-overflow: ellipsis; }
-  .tile.wide { display: grid; grid-template: "pictures pictures" "heading line" "bar bar" "id id" / auto 1fr;
+  .tile b { display: block; font-size: 15px; overflow-wrap: anywhere; }
+  .tile small { display: block; font-size: 12px; opacity: 0.75; overflow-wrap: anywhere; }
+  .tile.wide { display: grid; grid-template: "pictures pictures" "heading line" "bar bar" "id id" / 1fr auto;
                column-gap: 6px; align-content: start; }
   .tile.wide > .with { grid-area: pictures; }
   .tile.wide > b { grid-area: heading; text-align: left; }
   .tile.wide > span { grid-area: line; text-align: right; white-space: nowrap; }
   .tile.wide > .bar { grid-area: bar; }
   .tile.wide > small { grid-area: id; text-align: left; }
-  .with { display: grid; grid-template-columns: 1fr 42px; gap: 4px; }
-  .with div { font-size: 11px; line-height: 1.2; }
+  .with { display: grid; grid-template-columns: 1fr 30%; gap: 4px; }
+  .with div { font-size: 12px; line-height: 1.2; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+  .tile.picked b::before { content: "✓ "; }
   .tile.off { opacity: 0.35; text-decoration: line-through; }
   .bar { height: 5px; margin: 2px 0; position: relative; border-radius: 2px;
          background: color-mix(in srgb, var(--st-text-color) 15%, transparent); }
   .bar i { position: absolute; height: 100%; background: var(--st-text-color); border-radius: 2px; }
   table { border-collapse: collapse; font-family: var(--st-font); color: var(--st-text-color); font-size: 14px; }
-  th { font-weight: 600; padding: 2px 4px; max-width: 90px; overflow: hidden; text-overflow: ellipsis; }
-  .scroll { max-height: 70vh; overflow: auto; }
+  th { font-weight: 600; padding: 2px 4px; max-width: 120px; }
+  th.upright span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 120px; }
+  th, th span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+  .scroll { max-height: 70vh; overflow: auto; container-type: inline-size; }
   td { padding: 1px; }
-  td button { width: var(--side); height: var(--side); border: 0; border-radius: 3px; color: inherit; font: inherit;
-              cursor: pointer; background: color-mix(in srgb, #d62728 var(--much), transparent); }
+  td.share { padding: 0 0 0 10px; text-align: right; }
+  th.share { font-size: 12px; font-weight: 400; padding: 0 0 0 10px; }
+  /* as large as the column allows beside three numbers a row */
+  td button { --side: clamp(26px, calc((100cqw - var(--beside)) / var(--classes) - 2px), 40px);
+              width: var(--side); height: var(--side); padding: 0; border: 0; border-radius: 3px; color: inherit;
+              font: inherit; cursor: pointer; background: color-mix(in srgb, #d62728 var(--much), transparent); }
   td button.same { opacity: 0.45; background: color-mix(in srgb, var(--st-text-color) 12%, transparent); }
   td button.chosen { outline: 2px solid var(--st-primary-color); }
   td button.none { opacity: 0.25; }
@@ -48,14 +55,21 @@ _matrix = st.components.v2.component(
     js="""
     export default ({ parentElement, data, setTriggerValue }) => {
       const table = parentElement.querySelector("table");
-      table.style.setProperty("--side", data.side + "px");
+      table.style.setProperty("--classes", data.names.length);
       const make = (name, text) => Object.assign(document.createElement(name), { textContent: text });
       const head = document.createElement("tr");
-      head.append(make("th", ""), ...data.names.map((name) => make("th", name)));
+      const long = Math.max(...data.names.map((name) => name.length)) > 3;
+      table.style.setProperty("--beside", long ? "310px" : "210px");
+      head.append(make("th", ""), ...data.names.map((name) => {
+        const label = Object.assign(make("th", ""), { title: name, className: long ? "upright" : "" });
+        label.append(make("span", name));
+        return label;
+      }));
+      head.append(...data.shares.map(([name]) => Object.assign(make("th", name), { className: "share" })));
       const most = Math.max(1, ...data.counts.flatMap((row, r) => row.filter((_, c) => c !== r)));
       const rows = data.counts.map((row, r) => {
         const line = document.createElement("tr");
-        line.append(make("th", data.names[r]));
+        line.append(Object.assign(make("th", data.names[r]), { title: data.names[r] }));
         row.forEach((count, c) => {
           const cell = document.createElement("td");
           const button = make("button", data.shown[r][c]);
@@ -68,6 +82,7 @@ _matrix = st.components.v2.component(
           cell.append(button);
           line.append(cell);
         });
+        line.append(...data.shares.map(([, texts]) => Object.assign(make("td", texts[r]), { className: "share" })));
         return line;
       });
       const buttons = () => [...table.querySelectorAll("button")];
@@ -86,13 +101,15 @@ _tiles = st.components.v2.component(
     export default ({ parentElement, data, setTriggerValue }) => {
       const grid = parentElement.querySelector(".grid");
       grid.style.setProperty("--size", data.size + "px");
+      grid.classList.toggle("filled", data.tiles.some((tile) => tile.near.length));
       const focused = [...grid.children].indexOf(grid.getRootNode().activeElement);
       grid.replaceChildren(...data.tiles.map((tile, place) => {
         const button = document.createElement("button");
         button.type = "button";
-        button.className = "tile" + (tile.off ? " off" : "") + (tile.near.length ? " wide" : "");
+        const kinds = { off: tile.off, picked: data.ticks && !tile.off, wide: tile.near.length };
+        button.className = ["tile", ...Object.keys(kinds).filter((kind) => kinds[kind])].join(" ");
         button.title = tile.hint;
-        button.setAttribute("aria-pressed", String(!tile.off));
+        if (data.ticks) button.setAttribute("aria-pressed", String(!tile.off));
         const image = Object.assign(document.createElement("img"), { src: tile.src, alt: tile.hint });
         const pictures = document.createElement("div");
         pictures.append(image);
@@ -148,15 +165,18 @@ def confusion(
     names: list[str],
     counts: list[list[int]],
     shown: list[list[str]],
+    shares: Sequence[tuple[str, list[str]]],
     chosen: tuple[int, int] | None,
     key: str,
     on_click: Callable[[tuple[int, int]], None],
 ) -> None:
     """Draws a confusion matrix with the texts `shown`; `on_click` is told the cell (true, predicted) that is clicked.
 
+    `shares` are further columns at its right: what each is called, and its text in each row.
+
     Here and below: it is told before the page is drawn, so that the page is drawn once.
     """
-    data = {"names": names, "counts": counts, "shown": shown, "side": 36 if len(names) <= 10 else 28}
+    data = {"names": names, "counts": counts, "shown": shown, "shares": [list(each) for each in shares]}
     data["chosen"] = list(chosen) if chosen else None
 
     def heard(cell) -> None:
@@ -181,14 +201,24 @@ def tile(
     return shown | {"near": [list(each) for each in near], "id": name}
 
 
-def tiles(shown: list[dict], key: str, on_click: Callable[[int], None] | None = None, size: int = 112) -> None:
-    """Draws pictures, `size` CSS pixels wide; `on_click` is told the place of the one that is clicked."""
+def tiles(
+    shown: list[dict],
+    key: str,
+    on_click: Callable[[int], None] | None = None,
+    size: int = 112,
+    ticks: bool = False,
+) -> None:
+    """Draws pictures, `size` CSS pixels wide; `on_click` is told the place of the one that is clicked.
+
+    Those with small pictures at their side are wider where there is room. With `ticks` those that are not off carry
+    a tick.
+    """
 
     def heard(picked) -> None:
         if on_click and type(picked) is int and 0 <= picked < len(shown):
             on_click(picked)
 
-    _mount(_tiles, key, {"tiles": shown, "size": size}, "picked", heard)
+    _mount(_tiles, key, {"tiles": shown, "size": size, "ticks": ticks}, "picked", heard)
 
 
 def arrow_keys(key: str, on_press: Callable[[int], None]) -> None:

@@ -23,40 +23,40 @@ def show(run: Run, images: DataSet) -> None:
 
 
 def _show(run: Run, images: DataSet) -> None:
-    of = st.segmented_control(
-        "Of the", ["test images", "training images"], default="test images", required=True, key="life_split",
-        help="A training image is called what its nearest other training images vote for.",
-    )  # fmt: skip
-    training = of == "training images"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        of = st.segmented_control("Of the", ["test images", "training images"], default="test images", required=True,
+                                  key="life_split", label_visibility="collapsed")  # fmt: skip
+        training = of == "training images"
+        st.caption("A training image is called what its nearest other training images vote for." * training)
     with st.spinner("Reading what was predicted after each epoch …"):
         told = cached.biographies(run, images, training)
     st.dataframe(counts(told, images), width="stretch")
-    st.caption(f"Epochs {told.epochs[0]} to {told.epochs[-1]}. An image is forgotten once for each epoch after which "
-               "it is wrong although it was right before (forgetting event, arXiv:1812.05159).")  # fmt: skip
     named = {f"{kind} ({told.kinds.count(kind)})": kind for kind in biography.KINDS}
     chosen = st.pills("Kind", list(named), key=f"life_kind_{training}", label_visibility="collapsed")
+    kinds = [named[chosen]] if chosen else list(biography.KINDS)
+    st.caption(
+        "  \n".join(f"**{kind}**: {biography.KINDS[kind]}" for kind in kinds)
+        + f"  \nEpochs {told.epochs[0]} to {told.epochs[-1]}. An image is forgotten once for each epoch after which it "
+        "is wrong although it was right before (forgetting event, arXiv:1812.05159)."
+    )
     if chosen:
         _images(told, images, images.train if training else images.test, named[chosen], training)
 
 
 def counts(told: Biographies, images: DataSet) -> pd.DataFrame:
-    """A row a kind with its definition, how many images are of it, and how many of each class."""
+    """A row a kind: how many images are of it, and how many of each class."""
     by_class = biography.counts_a_class(told.kinds, told.true, len(images.classes))
-    rows = {
-        kind: {"all": sum(row)} | dict(zip(images.classes, row, strict=True)) | {"definition": biography.KINDS[kind]}
-        for kind, row in by_class.items()
-    }
+    rows = {kind: {"all": sum(row)} | dict(zip(images.classes, row, strict=True)) for kind, row in by_class.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def _images(told: Biographies, images: DataSet, split: Split, kind: str, training: bool) -> None:
     rows = [row for row, each in enumerate(told.kinds) if each == kind]
-    st.caption(biography.KINDS[kind])
     shown = [
         clickable.tile(
             png_uri(split.images[row]),
             f"labelled {images.classes[told.true[row]]}",
-            " ".join(images.classes[label] for label in told.predicted[-12:, row]),
+            " · ".join(images.classes[label] for label in told.predicted[-12:, row]),
             f"{split.ids[row]}: what it was called after each of the last 12 epochs",
             name=split.ids[row],
         )

@@ -1,11 +1,15 @@
-"""Labels to doubt on the Mistakes page: training images that runs with validation take for something else."""
+"""Labels to doubt on the Mistakes page: test images whose label people dispute, and training images that runs with
+validation take for something else.
+"""
 
 import streamlit as st
 
 from app import cached, navigation, reading, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
-from app.parts.messages import plain
+from app.parts import why
+from app.parts.messages import percent, plain
+from core.analysis import disputes
 from core.dataset.loader import DataSet
 from core.runs import suspicion
 from core.runs.store import Run
@@ -15,7 +19,8 @@ _SHOWN = 48
 
 
 def show(run: Run, images: DataSet) -> None:
-    """The training images whose labels are doubted, the most doubtful first. None is removed."""
+    """Test images whose labels are disputed; training images whose labels are doubted. None is removed."""
+    _disputed(run, images)
     images = images.without(())
     asked = suspicion.with_validation(reading.all_runs(), images)
     if not asked:
@@ -50,6 +55,32 @@ def show(run: Run, images: DataSet) -> None:
         st.caption(f"The first {_SHOWN} of {count} images.")
     if not count:
         st.success(plain("No label is doubted."))
+
+
+def _disputed(run: Run, images: DataSet) -> None:
+    """The test images whose label people dispute, with their votes, and what the run called them."""
+    found = disputes.find(images)
+    if not found:
+        return
+    said = cached.embedded(run).predicted
+    labelled, without = disputes.accuracies(said, images)
+    st.markdown(
+        f"**{len(found)} of {len(images.test.ids):,} test images** have a label that people dispute "
+        f"(arXiv:2103.14749). Accuracy as labelled: {percent(labelled)}"
+        + (f"; without them: {percent(without)}." if without is not None else ".")
+    )
+    shown = [
+        clickable.tile(
+            png_uri(images.test.images[row]),
+            f"labelled {each.labelled}, called {images.classes[said[row]]}",
+            f"⚠ {each.said}",
+            f"{images.test.ids[row]}: {each.said}",
+            name=images.test.ids[row],
+        )
+        for row, each in found.items()
+    ]
+    ids = [images.test.ids[row] for row in found]
+    clickable.tiles(shown, "disputed", lambda place: why.open_image(ids[place], among=ids), 200)
 
 
 def _leave_out(doubted: list[str]) -> None:

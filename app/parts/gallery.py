@@ -64,14 +64,13 @@ def _forget_what_is_not_there(images: DataSet) -> None:
 def _matrix(predicted: np.ndarray, images: DataSet) -> None:
     names = list(images.classes)
     counts = confusion.matrix(images.test.labels, predicted, len(names))
+    st.toggle("Row %", key="mistakes_shares", persist_state="session", help="Each row in percent, not in images.")
     drawn = _cells(counts, names)
     found = [confusion.in_words(pair, names) for pair in confusion.confused(counts)]
     which = confusion.how_many_drawn(drawn, len(names))
-    st.caption(f"{which}Rows: true class, columns: predicted class. {plain('; '.join(found))}" + "." * bool(found))
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.toggle("Row %", key="mistakes_shares", persist_state="session")
-        with st.popover("Each class"):
-            st.dataframe(a_class(counts, names), hide_index=True)
+    if found:
+        st.markdown(plain("; ".join(found)) + ".")
+    st.caption(f"{which}Rows: true class, columns: predicted class. Precision, recall and F1 in %.")
 
 
 def _cells(counts: np.ndarray, names: list[str]) -> int:
@@ -84,7 +83,7 @@ def _cells(counts: np.ndarray, names: list[str]) -> int:
     chosen = [place_of.get(session.recall(f"mistakes_{name}")) for name in ("true", "called")]
     here = tuple(chosen) if None not in chosen else None
     clickable.confusion(
-        [names[each] for each in drawn], part.tolist(), shown.tolist(), here, "confusion",
+        [names[each] for each in drawn], part.tolist(), shown.tolist(), shares(counts, drawn), here, "confusion",
         on_click=lambda cell: _filter_by(*(int(drawn[place]) for place in cell)),
     )  # fmt: skip
     return len(drawn)
@@ -101,11 +100,13 @@ def _filter_by(true: int | None, called: int | None) -> None:
         session.remember("mistakes_kind", KINDS[true == called])
 
 
-def a_class(counts: np.ndarray, names: list[str]) -> pd.DataFrame:
-    """Precision, recall and F1 of each class in percent; empty where nothing is to be divided."""
-    precision, recall, f1 = confusion.of_classes(counts)
-    columns = {"class": names, "precision %": 100 * precision, "recall %": 100 * recall, "F1 %": 100 * f1}
-    return pd.DataFrame(columns).round(1)
+def shares(counts: np.ndarray, drawn: np.ndarray) -> list[tuple[str, list[str]]]:
+    """Precision, recall and F1 in percent of the classes that are `drawn`; a dash where nothing is to be divided."""
+    columns = zip(("precision", "recall", "F1"), confusion.of_classes(counts), strict=True)
+    return [
+        (name, ["–" if np.isnan(share) else f"{100 * share:.1f}" for share in values[drawn]])
+        for name, values in columns
+    ]
 
 
 def rows_of(run: Run, images: DataSet, rule: str, k: int, kind: str) -> pd.DataFrame:
@@ -164,9 +165,9 @@ def _controls(images: DataSet, noted: notes.Notes) -> tuple[str, str]:
     with more.popover(f"Filter · {count}" if count else "Filter", width="stretch"):
         for key, label in (("true", "True class"), ("called", "Predicted class")):
             st.selectbox(label, classes, format_func=lambda each: "any" if each is None else images.classes[each],
-                         key=f"mistakes_{key}", persist_state="session")  # fmt: skip
+                         key=f"mistakes_{key}", persist_state="session", placeholder="any")  # fmt: skip
         st.selectbox("Tag", [None, *tags], format_func=lambda each: each or "any", key="mistakes_tag",
-                     persist_state="session")  # fmt: skip
+                     persist_state="session", placeholder="any")  # fmt: skip
         st.text_input("Id contains", key="mistakes_id", persist_state="session")
         st.button("Clear", on_click=_clear, disabled=not count)
     return shown, chosen
@@ -188,24 +189,31 @@ def _gallery(run: Run, images: DataSet, rule: str, k: int) -> None:
         st.success("No mistakes. Is that too good to be true? Try fewer epochs, or another data set.")
     elif chosen.empty:
         st.info("No image of this kind. Clear the filter, or show all images.")
+        st.button("Clear the filter", on_click=_clear)
     else:
-        _tiles(images, chosen)
-        _below(run, images, chosen, len(table), noted)
+        other = "predicted" if kind == KINDS[0] else "another"
+        _tiles(images, chosen, len(table), other)
+        _below(run, images, chosen, other, noted)
 
 
-def _tiles(images: DataSet, chosen: pd.DataFrame) -> None:
+def _tiles(images: DataSet, chosen: pd.DataFrame, every: int, other: str) -> None:
     """One page of pictures; the arrow keys turn it."""
     pages = -(-len(chosen) // A_PAGE)
     clickable.arrow_keys("turn", on_press=_turn)
     session.clamp("mistakes_page", pages)
     page = session.recall("mistakes_page")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        turned = f", page {page} of {pages}" if pages > 1 else ""
+        st.caption(f"{len(chosen)} of {every} shown{turned}. Click: why?", width="content",
+                   help=f"Under each picture: confidence, and d({other} class) − d(true class). "
+                   "The arrow keys turn the page.")  # fmt: skip
+        if pages > 1:
+            st.pagination(pages, key="mistakes_page", max_visible_pages=5)
     rows = chosen.iloc[(page - 1) * A_PAGE : page * A_PAGE]
     most = float(chosen["margin"].abs().max()) or 1.0
     disputed = disputes.find(images)
     shown = [_tile(row, images, disputed, most) for row in rows.itertuples()]
     clickable.tiles(shown, "tiles", on_click=lambda place: why.open_image(rows["id"].iloc[place]), size=160)
-    if pages > 1:
-        st.pagination(pages, key="mistakes_page")
 
 
 def _turn(count: int) -> None:
@@ -219,7 +227,7 @@ def _tile(row, images: DataSet, disputed: dict, most: float) -> dict:
     hint += f"then the nearest {names[row.other]}. Bar and last number: d({names[row.other]}) − d({names[row.true]})"
     hint += f". The label is disputed: {disputed[row.test_index].said}" if mark else ""
     near = [
-        (png_uri(images.train.images[index]), f"{names[label]} {far:.2f}")
+        (png_uri(images.train.images[index]), f"{far:.2f} · {names[label]}")
         for index, label, far in (
             (row.nearest_true_index, row.true, row.nearest_true_distance),
             (row.nearest_predicted_index, row.other, row.nearest_predicted_distance),
@@ -231,16 +239,32 @@ def _tile(row, images: DataSet, disputed: dict, most: float) -> dict:
     return clickable.tile(src, heading, line, hint, min(1.0, abs(row.margin) / most), near=near, name=row.id)
 
 
-def _below(run: Run, images: DataSet, chosen: pd.DataFrame, every: int, noted: notes.Notes) -> None:
+def _below(run: Run, images: DataSet, chosen: pd.DataFrame, other: str, noted: notes.Notes) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{len(chosen)} of {every} shown. Confidence · d(predicted) − d(true). Click a picture: why? "
-                   "Arrow keys turn the page.")  # fmt: skip
         _downloads(run, images, chosen)
     table = st.expander("As a table", key="mistakes_table", on_change="rerun")
     if table.open:
-        table.dataframe(chosen.drop(columns=["test_index"]), hide_index=True)
+        table.dataframe(readable(chosen, images, other), hide_index=True)
     if counts := noted.tag_counts():
         st.dataframe({"tag": list(counts), "images": list(counts.values())}, hide_index=True, width="content")
+
+
+def readable(chosen: pd.DataFrame, images: DataSet, other: str) -> pd.DataFrame:
+    """The list for people: classes by their names, the neighbours' ids and their distances."""
+    names = images.name_of
+    columns = {
+        "id": chosen["id"],
+        "true": chosen["true"].map(names),
+        "predicted": chosen["predicted"].map(names),
+        "confidence %": (100 * chosen["score"]).round(1),
+        "nearest of the true class": chosen["nearest_true_id"],
+        "d(true)": chosen["nearest_true_distance"].round(2),
+        f"nearest of {'the ' * (other == 'predicted')}{other} class": chosen["nearest_predicted_id"],
+        f"d({other})": chosen["nearest_predicted_distance"].round(2),
+        "difference": chosen["margin"].round(2),
+        "times forgotten": chosen["forgotten"],
+    }
+    return pd.DataFrame(columns)
 
 
 def _downloads(run: Run, images: DataSet, chosen: pd.DataFrame) -> None:

@@ -40,7 +40,7 @@ def show(run: Run, images: DataSet) -> None:
 
 
 def _groups(found: Comparison, names: list[str]) -> None:
-    told = [f"{plain(name)} {percent(row.mean())}" for name, row in zip(names, found.right, strict=True)]
+    told = [f"{plain(name)}: {percent(row.mean())}" for name, row in zip(names, found.right, strict=True)]
     st.caption("Classified correctly: " + " · ".join(told) + ". Each run by its own rule, after its last epoch.")
     kinds = [("misclassified by all", found.all_wrong)]
     kinds += [(f"by {name} alone", rows) for name, rows in zip(names, found.alone_wrong, strict=True)]

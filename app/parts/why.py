@@ -47,8 +47,8 @@ def _show(run: Run, images: DataSet, name: str, rule: str, own_k: int) -> None:
     with side:
         _voters(run, images, found, row, k, without)
         _facts(found, images, name, without, rule)
-        _note(run, name)
         _centres(found, images)
+        _note(run, name)
 
 
 def _walk(name: str, listed: list[str]) -> None:
@@ -91,39 +91,44 @@ def _pictures(found: explain.Why, images: DataSet, row: int) -> None:
     dispute = disputes.find(images).get(row)
     labelled = f"labelled {images.classes[found.true]}, called {images.classes[found.predicted]}"
     note = f"⚠ disputed: {dispute.said}" if dispute else ""
-    parts = [_picture(pixels, labelled, note or images.test.ids[row], 280)]
-    for at, (label, near) in enumerate(((found.true, found.nearest_true), (found.predicted, found.nearest_predicted))):
+    parts = [_picture(pixels, labelled, note or images.test.ids[row], "large")]
+    right = found.true == found.predicted
+    rival = found.nearest_other if right else found.nearest_predicted
+    for at, near in enumerate((found.nearest_true, rival)):
         if near:
             other = images.train.images[near[0]]
-            title = f"nearest {images.classes[label]} · {near[1]:.2f}"
+            title = f"nearest {images.classes[images.train.labels[near[0]]]} · {near[1]:.2f}"
             difference = np.abs(pixels.astype(int) - other).astype(np.uint8)
-            both = _picture(other, title, images.train.ids[near[0]], 190) + _picture(difference, "difference", "", 90)
+            both = _picture(other, title, images.train.ids[near[0]]) + _picture(difference, "difference", "", "small")
             parts.insert(at * 2, f"<div>{both}</div>")
-    st.html(f'<div class="lab-why">{"".join(parts)}</div>{_bar(found)}')
+    st.html(f'<div class="lab-why">{"".join(parts)}</div>{_bar(found.nearest_true, rival, right)}')
 
 
-def _picture(pixels: np.ndarray, heading: str, line: str, size: int) -> str:
+def _picture(pixels: np.ndarray, heading: str, line: str, size: str = "") -> str:
     alt = html.escape(heading)
     return (
-        f'<figure><img src="{png_uri(pixels)}" alt="{alt}" style="width:{size}px"><figcaption><b>{alt}</b><br>'
+        f'<figure class="{size}"><img src="{png_uri(pixels)}" alt="{alt}"><figcaption><b>{alt}</b><br>'
         f"{html.escape(line)}</figcaption></figure>"
     )
 
 
-def _bar(found: explain.Why) -> str:
-    """d(true) and d(predicted) on one scale from 0, and their difference to both sides of 0, in the middle."""
-    if found.margin is None:
+def _bar(nearest_true: tuple[int, float] | None, rival: tuple[int, float] | None, right: bool) -> str:
+    """d(true) and d(predicted), or if that is right d(other), on one scale from 0; their difference around the middle.
+
+    Empty where one of both is not there.
+    """
+    if nearest_true is None or rival is None:
         return ""
-    true, predicted = found.nearest_true[1], found.nearest_predicted[1]
-    most = max(true, predicted, 1e-9)
-    rows = (("d(true)", true), ("d(predicted)", predicted))
+    true, far = nearest_true[1], rival[1]
+    margin, most, name = far - true, max(true, far, 1e-9), "d(other)" if right else "d(predicted)"
+    rows = (("d(true)", true), (name, far))
     bars = "".join(
         f'<span>{name}</span><i style="width:{100 * far / most:.1f}%"></i><b>{far:.2f}</b>' for name, far in rows
     )
-    side = "right" if found.margin < 0 else "left"  # of the middle, which is 0, the bar ends there
-    signed = f'<em><i style="width:{50 * abs(found.margin) / most:.1f}%;{side}:50%"></i></em>'
-    difference = f"{found.margin:+.2f}".replace("-", "−")
-    bars += f'<span title="d(predicted) − d(true)">difference</span>{signed}<b>{difference}</b>'
+    side = "right" if margin < 0 else "left"  # of the middle, which is 0, the bar ends there
+    signed = f'<em><i style="width:{50 * abs(margin) / most:.1f}%;{side}:50%"></i></em>'
+    difference = f"{margin:+.2f}".replace("-", "−")
+    bars += f'<span title="{name} − d(true)">difference</span>{signed}<b>{difference}</b>'
     return f'<div class="lab-bars">{bars}</div>'
 
 
@@ -139,7 +144,8 @@ def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, wit
         )
         for each, label, far in everyone
     ]  # fmt: skip
-    clickable.tiles(shown, "voters", lambda place: _let_vote_or_not(name, everyone[place][0]), 62)
+    size = 62 if max(map(len, images.classes)) <= 3 else 90
+    clickable.tiles(shown, "voters", lambda place: _let_vote_or_not(name, everyone[place][0]), size, ticks=True)
     votes = [label for _, label, _ in found.voters]
     said = found.rules["knn"]
     told = f"kNN says **{plain(images.classes[said])}** ({votes.count(said)} of {len(votes)} votes)"
@@ -180,26 +186,26 @@ def _facts(found: explain.Why, images: DataSet, name: str, without: list[int], r
 
 def _centres(found: explain.Why, images: DataSet) -> None:
     order = sorted(found.centre_distances.items(), key=lambda each: each[1])
-    st.caption(
-        "Distances to the class centres: "
-        + " · ".join(f"{plain(images.classes[label])} {far:.2f}" for label, far in order)
-    )
+    said = "".join(f"<span><b>{html.escape(images.classes[label])}</b> {far:.2f}</span>" for label, far in order)
+    st.html(f'<div class="lab-centres">Distances to the class centres {said}</div>')
 
 
 def _removals(found: explain.Why, images: DataSet, name: str, without: list[int]) -> None:
     """The fewest training images without which the vote turns right, as pictures, and a button that does it."""
-    if found.removals is None:
-        st.markdown("No removal of training images turns the vote right.")
-    elif found.removals:
-        count = len(found.removals)
-        st.markdown(f"To turn the vote right remove at least {count} training image{'s' * (count > 1)}:")
-        shown = found.removals[:_MOST_OUT]
-        cards.strip([images.train.images[each] for each in shown], [images.train.ids[each] for each in shown])
     with st.container(horizontal=True, vertical_alignment="center"):
-        if found.removals:
+        if found.removals is None:
+            st.markdown("No removal of training images turns the vote right.", width="content")
+        elif found.removals:
+            count = len(found.removals)
+            which = f", first {_MOST_OUT} shown" if count > _MOST_OUT else ""
+            st.markdown(f"Fewest to remove for a right vote: **{count}**{which}", width="content",
+                        help="No smaller set of training images does it.")  # fmt: skip
             st.button("Remove them", on_click=_leave_out, args=(name, [*without, *found.removals]))
         if without:
             st.button("All vote again", help=f"{len(without)} are left out", on_click=_leave_out, args=(name, []))
+    if found.removals:
+        shown = found.removals[:_MOST_OUT]
+        cards.strip([images.train.images[each] for each in shown], [images.train.ids[each] for each in shown])
 
 
 def _biography(run: Run, images: DataSet, row: int) -> None:

@@ -41,7 +41,7 @@ def show(run: Run) -> None:
             why.show(run, images, name, listed, rule, k)
             return
         st.warning(f"There is no test image {plain(name[:60])} in this run's data set.")
-    left, right = st.columns([3, 2], vertical_alignment="center")
+    left, right = st.columns(2, vertical_alignment="center")
     with left:
         view = _view()
     if view == "gallery":
@@ -88,7 +88,7 @@ def _pick_rule(run: Run, images: DataSet) -> None:
     rule, k = chosen_rule(run, images)
     session.show("mistakes_rule", rule)
     session.show("mistakes_k", k)
-    left, right = st.columns([3, 2], vertical_alignment="center")
+    left, right = st.columns([2, 1], vertical_alignment="center")
     left.selectbox(
         "Rule", _rules(run), format_func=CLASSIFIERS.get, key="mistakes_rule", label_visibility="collapsed",
         help="Softmax can be chosen where the run itself predicts by it: its logits are not stored.",
@@ -96,4 +96,5 @@ def _pick_rule(run: Run, images: DataSet) -> None:
     )  # fmt: skip
     if session.recall("mistakes_rule") in ("knn", "knn_weighted"):
         highest = highest_k(images)
-        right.slider("k", 1, highest, key="mistakes_k", label_visibility="collapsed", persist_state="session")
+        right.slider("k", 1, highest, key="mistakes_k", label_visibility="collapsed", format="k = %d",
+                     persist_state="session")  # fmt: skip

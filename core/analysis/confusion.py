@@ -10,7 +10,7 @@ import numpy as np
 
 from core.analysis.explain import COUNTS
 
-MOST_CLASSES = 40  # of a matrix that is drawn: one of a thousand classes has a million cells
+MOST_CLASSES = 50  # of a matrix that is drawn: one of a thousand classes has a million cells
 
 
 class Pair(NamedTuple):

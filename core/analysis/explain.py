@@ -24,6 +24,7 @@ class Why:
     rules: dict[str, int | None]  # what softmax, knn, centre and mean say; None: not known
     nearest_true: tuple[int, float] | None  # row and distance; None: the gallery holds no image of this class
     nearest_predicted: tuple[int, float] | None
+    nearest_other: tuple[int, float] | None  # of any class but the true one; None: the gallery holds no other
     voters: list[tuple[int, int, float]]  # row, label, distance, the nearest first
     first_true_rank: int | None  # of the nearest image of the true class, from 1
     centre_distances: dict[int, float]  # by label: to the training image that represents the class
@@ -124,8 +125,9 @@ def why(
             "centre": said["centre"],
             "mean": said["nearest_mean"],
         },
-        nearest_true=_nearest(exact, of, true, kept),
-        nearest_predicted=_nearest(exact, of, predicted, kept),
+        nearest_true=_nearest(exact, of == true, kept),
+        nearest_predicted=_nearest(exact, of == predicted, kept),
+        nearest_other=_nearest(exact, of != true, kept),
         voters=[(int(kept[row]), int(of[row]), float(exact[row])) for row in order[:k]],
         first_true_rank=int(ranks[0]) + 1 if len(ranks) else None,
         centre_distances=_to_centres(query, known, of),
@@ -133,8 +135,8 @@ def why(
     )
 
 
-def _nearest(distances: np.ndarray, labels: np.ndarray, wanted: int, rows: np.ndarray) -> tuple[int, float] | None:
-    members = np.flatnonzero(labels == wanted)
+def _nearest(distances: np.ndarray, wanted: np.ndarray, rows: np.ndarray) -> tuple[int, float] | None:
+    members = np.flatnonzero(wanted)
     if not len(members):
         return None
     first = members[distances[members].argmin()]

@@ -14,6 +14,16 @@ _TRAIN, _TEST = "#2389bd", "#c2571a"
 _LINES = ("#2389bd", "#c2571a", "#1b7f5c", "#6a4c93", "#7a6a00", "#a23b72", "#4059ad", "#7d4f50")
 
 
+_PAGE = 500  # points: an A4 page within its margins
+_CELL, _LETTER = 2.0, 0.65  # of the matrix, in its own font size: a cell's width, and about that of a letter
+_LONGEST = 16  # letters of a class's name in the matrix and on the map
+
+
+def short(name: str) -> str:
+    """A class's name for a narrow place."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip()}…"
+
+
 def text(value) -> str:
     """Any value as text that HTML shows as it is."""
     return html.escape(str(value))
@@ -21,13 +31,18 @@ def text(value) -> str:
 
 def table(names: Sequence[str], rows: Sequence[Sequence]) -> str:
     """A plain table; texts stand at the left, numbers at the right."""
-    head = "".join(f"<th>{text(name)}</th>" for name in names)
+    first = rows[0] if rows else names
+    head = "".join(f"<th{_of_text(value)}>{text(name)}</th>" for name, value in zip(names, first, strict=True))
     lines = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{lines}</table>"
 
 
 def _cell(value) -> str:
-    return f'<td class="text">{text(value)}</td>' if isinstance(value, str) else f"<td>{text(value)}</td>"
+    return f"<td{_of_text(value)}>{text(value)}</td>"
+
+
+def _of_text(value) -> str:
+    return ' class="text"' if isinstance(value, str) else ""
 
 
 def image(pixels: np.ndarray, caption: str, below: str = "") -> str:
@@ -77,9 +92,9 @@ def chart(lines: Sequence[tuple[str, str, str, np.ndarray, np.ndarray]], title: 
         return 52 + 270 * (x - first) / max(last - first, 1), 178 - 150 * (y - low) / (high - low)
 
     marks = []
-    for value in np.linspace(low, high, 5):
+    for value, written in _ticks(low, high):
         _, height = at(first, value)
-        written = f"{value:.{0 if high - low >= 8 else 2 if high - low < 1 else 1}f}{unit}"
+        written += unit
         marks.append(f'<line x1="52" x2="322" y1="{height:.1f}" y2="{height:.1f}" stroke="#ddd"/>')
         marks.append(f'<text x="47" y="{height + 4:.1f}" text-anchor="end">{written}</text>')
     for _name, colour, dash, x, y in lines:
@@ -97,6 +112,15 @@ def chart(lines: Sequence[tuple[str, str, str, np.ndarray, np.ndarray]], title: 
     return f'<div class="chart">{drawn}<div class="legend">{legend}</div></div>'
 
 
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Three to eight round values from `low` to `high`, and how they are written."""
+    power = 10.0 ** np.floor(np.log10((high - low) / 3))
+    step = next(each * power for each in (5, 2, 1) if each * power <= (high - low) / 3)
+    places = max(0, -int(np.floor(np.log10(step))))
+    values = step * np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    return [(float(value), f"{abs(value) if abs(value) < step / 2 else value:.{places}f}") for value in values]
+
+
 def _range(values: np.ndarray, limit: float) -> tuple[float, float]:
     """The lowest and highest value with a little room, up to a limit; never nothing."""
     low, high = float(values.min()), float(values.max())
@@ -107,7 +131,10 @@ def _range(values: np.ndarray, limit: float) -> tuple[float, float]:
 def matrix(counts: np.ndarray, classes: Sequence[str]) -> str:
     """The confusion matrix (C, C) as a table: the stronger the red, the more; what is right is dimmed."""
     most = max(1, int((counts * ~np.eye(len(counts), dtype=bool)).max()))
-    head = "<tr><th></th>" + "".join(f"<th>{text(name)}</th>" for name in classes) + "</tr>"
+    names = [short(name) for name in classes]
+    longest = max(map(len, names))
+    upright = ' class="upright"' * (longest > 3)
+    head = "<tr><th></th>" + "".join(f"<th><span{upright}>{text(name)}</span></th>" for name in names) + "</tr>"
     rows = []
     for true, row in enumerate(counts.tolist()):
         cells = [
@@ -118,8 +145,8 @@ def matrix(counts: np.ndarray, classes: Sequence[str]) -> str:
             else "<td></td>"
             for said, count in enumerate(row)
         ]
-        rows.append(f"<tr><th>{text(classes[true])}</th>{''.join(cells)}</tr>")
-    size = min(10.0, 330 / (len(classes) + 2))
+        rows.append(f"<tr><th>{text(names[true])}</th>{''.join(cells)}</tr>")
+    size = min(10.0, _PAGE / (_CELL * len(names) + _LETTER * longest + 1))
     return f'<table class="matrix" style="font-size:{size:.1f}pt">{head}{"".join(rows)}</table>'
 
 
@@ -143,9 +170,12 @@ def the_map(points: np.ndarray, labels: np.ndarray, train: int, wrong: np.ndarra
         f'<circle cx="{x:.0f}" cy="{y:.0f}" r="6" fill="none" stroke="{WRONG}" stroke-width="2"/>'
         for x, y in placed[wrong]
     ]
-    for label, name in enumerate(classes):
+    size = 22 if len(classes) <= 12 else 12
+    for label, name in enumerate(map(short, classes)):
         members = placed[:train][labels[:train] == label]
         x, y = np.median(members, axis=0)
-        marks.append(f'<text x="{x:.0f}" y="{y:.0f}" class="name">{text(name)}</text>')
+        half = min(300.0, len(name) * size * _LETTER / 2)  # of its width: no name leaves the picture
+        x = min(max(x, half), 600 - half)
+        marks.append(f'<text x="{x:.0f}" y="{y:.0f}" class="name" style="font-size:{size}px">{text(name)}</text>')
     height = float(placed[:, 1].max()) + 12
     return f'<svg class="map" viewBox="0 0 600 {height:.0f}" role="img" aria-label="map">{"".join(marks)}</svg>'

@@ -34,14 +34,15 @@ h1 { margin: 0 0 2mm; } h2 { margin: 8mm 0 2mm; border-bottom: 2px solid #111; }
 h2, h3, h4 { break-after: avoid; } p { margin: 1mm 0 2mm; } small { color: #444; }
 table { border-collapse: collapse; margin: 2mm 0; } tr, figure, svg, .chart, .together { break-inside: avoid; }
 td, th { border: 1px solid #bbb; padding: 0.5mm 2mm; text-align: right; } th { background: #eee; }
-td.text { text-align: left; } td.same { color: #777; background: #f4f4f4; }
+.text { text-align: left; } td.same { color: #777; background: #f4f4f4; }
 .matrix { break-inside: avoid; }
-.matrix td, .matrix th { padding: 0.25em 0.45em; min-width: 1.3em; text-align: center; }
+.matrix td, .matrix th { padding: 0.2em; min-width: 1.5em; text-align: center; white-space: nowrap; }
+.matrix .upright { writing-mode: vertical-rl; transform: rotate(180deg); }
 img { image-rendering: pixelated; width: 100%; background: #000; display: block; }
 figure { margin: 0; width: 25mm; font-size: 7.5pt; line-height: 1.25; overflow-wrap: anywhere; }
 .side { display: flex; gap: 6mm; } .chart { flex: 1; max-width: 86mm; } svg { width: 100%; }
 svg text { font: 12px system-ui, sans-serif; } .map { max-width: 140mm; max-height: 150mm; display: block; }
-.map .name { font-size: 22px; font-weight: bold; text-anchor: middle; paint-order: stroke; stroke: #fff;
+.map .name { font-weight: bold; text-anchor: middle; paint-order: stroke; stroke: #fff;
   stroke-width: 5px; }
 .legend { font-size: 8.5pt; } .legend span { margin-right: 3mm; white-space: nowrap; }
 .legend i { display: inline-block; width: 4mm; height: 1mm; margin-right: 1mm; vertical-align: middle; }

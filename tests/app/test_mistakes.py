@@ -1,13 +1,16 @@
 """The Mistakes page without a browser: every order and filter, its parts, notes and what is kept."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.parts import biographies
+from app.parts import biographies, gallery
+from app.parts.messages import percent
 from core import experiment
-from core.analysis import biography, confusion, explain
+from core.analysis import biography, confusion, disputes, explain
 from core.exchange import report
 from core.runs import explaining, notes, store, suspicion, writing
 from tests.app.conftest import ROOT
@@ -116,7 +119,54 @@ def test_biographies_count_each_class(lab_with_runs, trained, digits):
             of_kind = [label for label, each in zip(told.true, told.kinds, strict=True) if each == kind]
             assert table.loc[kind, "all"] == len(of_kind)
             assert [table.loc[kind, name] for name in digits.classes] == [of_kind.count(label) for label in range(4)]
-            assert table.loc[kind, "definition"] == biography.KINDS[kind]
+
+
+def test_the_kinds_are_defined_where_they_are_counted(lab_with_runs, trained):
+    """Not in a column, which a projector or many classes would cut off."""
+    written = texts(open_page("mistakes", run=trained.id, view="biographies"))
+    for kind, meaning in biography.KINDS.items():
+        assert f"**{kind}**: {meaning}" in written
+
+
+def test_precision_recall_and_f1_beside_the_matrix():
+    counts = np.array([[3, 1, 0], [1, 4, 0], [0, 1, 0]])
+    shown = dict(gallery.shares(counts, np.array([0, 2])))
+    assert shown == {"precision": ["75.0", "–"], "recall": ["75.0", "0.0"], "F1": ["75.0", "0.0"]}
+
+
+def test_the_table_names_classes_neighbours_and_distances(lab_with_runs, trained, digits):
+    app = open_page("mistakes")
+    shown_ids(app)
+    table, found = next(each.value for each in app.dataframe if "id" in each.value), store.mistakes(trained)
+    names = digits.name_of
+    assert table["true"].tolist() == [names[number] for number in found["true"]]
+    assert table["predicted"].tolist() == [names[number] for number in found["predicted"]]
+    assert table["nearest of the predicted class"].tolist() == found["nearest_predicted_id"].tolist()
+    assert table["d(true)"].tolist() == found["nearest_true_distance"].round(2).tolist()
+
+
+def test_an_image_classified_correctly_stands_beside_its_rival(lab_with_runs, trained, digits):
+    """Its nearest training image of the predicted class is that of the true class: shown once, beside another class."""
+    row = int(np.flatnonzero(store.embedded(trained, 2).predicted == digits.test.labels)[0])
+    found = explaining.why(trained, digits, row)
+    written = texts(at_image(trained, digits.test.ids[row]))
+    other, far = found.nearest_other
+    name = digits.classes[digits.train.labels[other]]
+    assert f"nearest {name} · {far:.2f}" in written
+    assert digits.train.ids[other] in written
+    assert written.count(f'alt="nearest {digits.classes[found.true]} ') == 1
+    assert "d(other)" in written
+
+
+def test_disputed_test_images_are_listed_with_their_votes(lab_with_runs, trained, digits, monkeypatch):
+    pixels = hashlib.sha256(digits.test.images[0].tobytes()).hexdigest()
+    dispute = disputes.Dispute(digits.classes[digits.test.labels[0]], "5 of 5 people say 6", pixels)
+    monkeypatch.setitem(disputes.DISPUTED, digits.test.ids[0], dispute)
+    labelled, without = disputes.accuracies(store.embedded(trained, 2).predicted, digits)
+    written = texts(open_page("mistakes", run=trained.id, view="labels"))
+    assert "**1 of 24 test images** have a label that people dispute" in written
+    assert f"as labelled: {percent(labelled)}; without them: {percent(without)}." in written
+    assert "⚠ disputed: 5 of 5 people say 6" in texts(at_image(trained, digits.test.ids[0]))
 
 
 def test_an_answer_is_kept_and_a_draft_is_not(lab_with_runs, trained):

@@ -95,6 +95,15 @@ def test_a_cell_opens_its_images(page, digits):
     tile_count(page, 10)
 
 
+def test_nothing_of_a_tile_or_the_matrix_is_cut(page):
+    """At the projector's size, with class names of several letters."""
+    cut = "(each) => each.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText)"
+    assert page.locator(".tile b, .tile small, .tile span").evaluate_all(cut) == []
+    assert page.locator(".scroll").evaluate("(one) => one.scrollWidth - one.clientWidth") == 0
+    heads = page.locator("th.share").all_inner_texts()
+    assert heads == ["precision", "recall", "F1"]
+
+
 def test_a_click_draws_the_page_once(page):
     """As often as the server begins to draw: counted in what it sends."""
     begun = []

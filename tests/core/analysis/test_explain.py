@@ -79,6 +79,8 @@ def test_all_facts_against_a_loop(seed, k):
     for wanted, neighbour in ((2, found.nearest_true), (found.predicted, found.nearest_predicted)):
         nearest = min((row for row in range(40) if labels[row] == wanted), key=lambda row: far[row])
         assert neighbour == (nearest, pytest.approx(far[nearest]))
+    other = min((row for row in range(40) if labels[row] != 2), key=lambda row: far[row])
+    assert found.nearest_other == (other, pytest.approx(far[other]))
     assert found.margin == pytest.approx(found.nearest_predicted[1] - found.nearest_true[1])
     assert found.first_true_rank == 1 + [labels[row] == 2 for row in order].index(True)
     assert found.rules["softmax"] is None
@@ -150,7 +152,7 @@ def test_too_many_neighbours_are_refused():
 
 def why(true: int, votes: list[int], d_true: float, d_predicted: float, predicted: int = 1) -> explain.Why:
     voters = [(row, label, 1.0) for row, label in enumerate(votes)]
-    return explain.Why(true, predicted, {}, (0, d_true), (1, d_predicted), voters, 1, {}, [])
+    return explain.Why(true, predicted, {}, (0, d_true), (1, d_predicted), (1, d_predicted), voters, 1, {}, [])
 
 
 def test_sentences():

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from core.exchange import figures
 
@@ -37,6 +38,36 @@ def test_matrix_dims_what_is_right_and_colours_what_is_wrong():
     assert drawn.count('class="same"') == 2
     assert drawn.count("background:rgba(224,0,36") == 1
     assert "<th>&lt;b&gt;</th>" in drawn
+
+
+def test_a_matrix_of_many_long_names_fits_on_a_page():
+    names = [f"sign {place} of the alphabet" for place in range(47)]
+    drawn = figures.matrix(np.eye(47, dtype=int), names)
+    (size,) = map(float, re.findall(r"font-size:([\d.]+)pt", drawn))
+    assert size * (1.5 + 2 * 0.2) * 47 + 16 * 0.6 * size < 510  # points: what its cells and the longest name take
+    assert max(map(len, re.findall(r'<span class="upright">([^<]*)', drawn))) == 16
+    assert drawn.count('class="upright"') == 47
+    assert "upright" not in figures.matrix(np.eye(2, dtype=int), ("0", "1"))
+
+
+def test_ticks_are_round_and_where_they_say():
+    for low, high in ((0.75, 1.52), (61, 80.2), (0, 1e-3), (99.2, 100), (3, 4000)):
+        ticks = figures._ticks(low, high)
+        assert 3 <= len(ticks) <= 8
+        for value, written in ticks:
+            assert float(written) == pytest.approx(value)
+            assert low <= value <= high + 1e-9
+            assert len(written.strip("0.").replace(".", "")) <= 4
+
+
+def test_no_name_leaves_the_map():
+    points, labels = np.array([[0.0, 0], [1, 1], [2, 0]]), np.arange(3)
+    names = ("Ankle boot with a heel", "b", "another long name of a class")
+    drawn = figures.the_map(points, labels, 3, np.array([], int), names)
+    for x, size, name in re.findall(r'<text x="(\d+)".*?font-size:(\d+)px">([^<]*)', drawn):
+        half = len(name) * int(size) * 0.3
+        assert int(x) - half >= 0
+        assert int(x) + half <= 600
 
 
 def test_the_map_has_a_dot_an_image_and_a_ring_a_mistake():
