@@ -198,8 +198,8 @@ def _removals(found: explain.Why, images: DataSet, name: str, without: list[int]
         elif found.removals:
             count = len(found.removals)
             which = f", first {_MOST_OUT} shown" if count > _MOST_OUT else ""
-            st.markdown(f"Fewest to remove for a right vote: **{count}**{which}", width="content",
-                        help="No smaller set of training images does it.")  # fmt: skip
+            st.markdown(f"Fewest to remove for a right kNN vote: **{count}**{which}", width="content",
+                        help="No smaller set of training images does it, with a vote each.")  # fmt: skip
             st.button("Remove them", on_click=_leave_out, args=(name, [*without, *found.removals]))
         if without:
             st.button("All vote again", help=f"{len(without)} are left out", on_click=_leave_out, args=(name, []))
