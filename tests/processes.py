@@ -54,13 +54,15 @@ class Child:
     Its `stderr` is a stream. together: standard error goes where standard output goes.
     """
 
-    def __init__(self, module: str, *arguments, env: dict[str, str] | None = None, together: bool = False):
+    def __init__(
+        self, module: str, *arguments, env: dict[str, str] | None = None, together: bool = False, cwd: Path = ROOT
+    ):
         number, out = tempfile.mkstemp(prefix="tripletlab-child-")
         os.close(number)
         self._out = Path(out)
         heard, told = (None, None) if together else _mother().Pipe(duplex=False)
         variables = dict(os.environ) | (env or {})
-        work = (module, [*map(str, arguments)], variables, str(self._out), told)
+        work = (module, [*map(str, arguments)], variables, str(cwd), str(self._out), told)
         self._process = _mother().Process(target=_run, args=work, daemon=True)
         _start(self._process)
         self.pid = self._process.pid
@@ -111,12 +113,12 @@ class Child:
         return self.said(), told
 
 
-def _run(module: str, arguments: list[str], variables: dict[str, str], out: str, told) -> None:
+def _run(module: str, arguments: list[str], variables: dict[str, str], cwd: str, out: str, told) -> None:
     """In the child: becomes `python -m module arguments`."""
     multiprocessing.current_process()._config["daemon"] = False  # it may have children
     os.environ.clear()
     os.environ.update(variables)
-    os.chdir(ROOT)
+    os.chdir(cwd)
     output = os.open(out, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(told.fileno() if told else output, 2)

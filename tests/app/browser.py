@@ -4,12 +4,11 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from tests.processes import Child
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = Path(__file__).parents[2]
+SOON = 60_000  # milliseconds that a page may take for whatever is asked, on a busy machine
 MAIN = ROOT / "app" / "main.py"
 SERVER_OPTIONS = [
     "--browser.gatherUsageStats=false",
@@ -59,39 +59,40 @@ def free_port() -> int:
 
 @contextmanager
 def start_server(
-    script: Path,
-    port: int | None = None,
-    arguments: list[str] | None = None,
-    cwd: Path = ROOT,
-    env: dict[str, str] | None = None,
-    command: list[str] | None = None,
+    script: Path, arguments: list[str] | None = None, cwd: Path = ROOT, env: dict[str, str] | None = None
 ) -> Iterator[str]:
     """Run `streamlit run script` in a process of its own; yields its URL when it answers, stops it at the end.
 
     arguments: further options, e.g. ["--theme.base=dark"].  env: variables on top of this process's.
-    command: replaces `python -m streamlit run script <options>`, e.g. [sys.executable, "-m", "app"] with its own port.
     Raises RuntimeError with the server's output when it does not answer within 90 seconds.
     """
-    port = port or free_port()
-    if command is None:
-        command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", *SERVER_OPTIONS]
-    variables = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {})
+    port = free_port()
+    command = ["run", script, f"--server.port={port}", *SERVER_OPTIONS, *(arguments or [])]
+    with forked("streamlit", *command, port=port, env=env, cwd=cwd) as url:
+        yield url
+
+
+@contextmanager
+def start_process(command: list[str], port: int, env: dict[str, str]) -> Iterator[str]:
+    """A server in a process that has imported nothing yet; yields its URL when it answers, stops it at the end.
+
+    Raises RuntimeError with the server's output when it does not answer within 90 seconds.
+    """
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | env
     with tempfile.TemporaryFile() as output:
-        server = subprocess.Popen(
-            [*command, *(arguments or [])], cwd=cwd, env=variables, stdout=output, stderr=subprocess.STDOUT
-        )
+        server = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT)
 
         def said() -> str:
             output.seek(0)
             return output.read().decode(errors="replace")
 
         try:
-            yield _served(server, port, said)
+            yield served(server, port, said)
         finally:
             _end(server)
 
 
-def _served(server, port: int, said: Callable[[], str]) -> str:
+def served(server, port: int, said: Callable[[], str]) -> str:
     """Waits until the server answers; its address. Raises RuntimeError with what it said."""
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 90
@@ -119,10 +120,17 @@ def start_dashboard(*options: str, port: int | None = None, env: dict | None = N
     Raises RuntimeError with the server's output when it does not answer within 90 seconds.
     """
     port = port or free_port()
+    with forked("app", "--no-browser", "--port", port, *options, port=port, env=env) as url:
+        yield url
+
+
+@contextmanager
+def forked(module: str, *arguments, port: int, env: dict | None = None, cwd: Path = ROOT) -> Iterator[str]:
+    """Run `python -m module arguments`, which serves at the port, as tests/processes.py does; yields its URL."""
     variables = {name: str(value) for name, value in (env or {}).items()}
-    server = Child("app", "--no-browser", "--port", port, *options, env=variables, together=True)
+    server = Child(module, *arguments, env=variables, together=True, cwd=cwd)
     try:
-        yield _served(server, port, server.said)
+        yield served(server, port, server.said)
     finally:
         _end(server)
         server.kill()
@@ -164,18 +172,43 @@ def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
     page.console_errors: error messages of the console and uncaught exceptions.
     page.foreign_requests: addresses of requests to any other machine.
     """
-    with one_browser() as browser:
-        window = browser.new_context(viewport={"width": width, "height": height})
+    with one_browser() as browser, _window(browser) as window:
         page = window.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.console_errors, page.foreign_requests = [], []
-        window.on("console", lambda message: _note_error(message, page.console_errors))
-        window.on("weberror", lambda error: page.console_errors.append(str(error.error)))
-        window.on("request", lambda request: _note_foreign(request.url, page.foreign_requests))
+        listeners = {
+            "console": lambda message: _note_error(message, page.console_errors),
+            "weberror": lambda error: page.console_errors.append(str(error.error)),
+            "request": lambda request: _note_foreign(request.url, page.foreign_requests),
+        }
+        for event, listener in listeners.items():
+            window.on(event, listener)
         try:
             page.goto(url)
             yield page
         finally:
-            window.close()
+            for event, listener in listeners.items():
+                window.remove_listener(event, listener)
+
+
+@contextmanager
+def _window(browser) -> Iterator:
+    """A window of somebody new. One that was left has read the scripts already: most of what a page costs."""
+    from playwright.sync_api import Error
+
+    left = [window for window in browser.contexts if not window.pages]
+    window = left[0] if left else browser.new_context()
+    window.set_default_timeout(SOON)
+    try:
+        yield window
+    finally:
+        for page in window.pages:
+            with suppress(Error):  # a page without a server has nothing to forget
+                page.evaluate("localStorage.clear()")
+            page.close()
+        window.clear_cookies()
+        window.clear_permissions()
+        window.set_offline(False)
 
 
 def _note_error(message, found: list[str]) -> None:

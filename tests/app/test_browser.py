@@ -7,9 +7,11 @@ import pytest
 
 from app.parts.messages import percent
 from core.runs import store
-from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+from tests.app.browser import free_port, open_page, skip_without_browser, start_process
 
 skip_without_browser()
+
+pytestmark = pytest.mark.usefixtures("chromium")
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def dashboard(lab_data, tmp_path):
     command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(lab_data)]
     command += ["--runs", str(tmp_path / "runs"), "--no-browser"]
     pictures = {"TRIPLETLAB_PICS": str(tmp_path / "pics")}
-    with start_server(ROOT / "app" / "main.py", port=port, command=command, env=pictures) as url:
+    with start_process(command, port, pictures) as url:
         yield url
 
 

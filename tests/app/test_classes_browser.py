@@ -8,7 +8,7 @@ import pytest
 from core import experiment
 from core.dataset.loader import load
 from core.runs import writing
-from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+from tests.app.browser import free_port, open_page, skip_without_browser, start_process
 
 skip_without_browser()
 
@@ -35,7 +35,7 @@ def test_runs_of_few_and_of_many_classes(class_count, tiny, tmp_path):
     command += ["--runs", str(tmp_path / "runs")]
     address = f"http://127.0.0.1:{port}"
     with (
-        start_server(ROOT / "app" / "main.py", port=port, command=command),
+        start_process(command, port, {}),
         open_page(f"{address}/embedding?run={writer.id}", 1280, 720) as page,
     ):
         page.get_by_text("PCA", exact=True).click(timeout=60_000)

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import sys
 import urllib.request
 from types import SimpleNamespace
 
@@ -14,8 +13,8 @@ from websockets.sync.client import connect
 
 from app import __main__ as server
 from app.disconnected import Kept
-from tests.app.browser import MAIN, free_port, start_server
-from tests.processes import SMALL
+from tests.app.browser import free_port, served
+from tests.processes import Child
 
 PATHS = ("", "train", "mistakes", "runs")
 
@@ -72,17 +71,16 @@ def load(url: str, path: str | None) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts the files of Linux")
-def test_two_hundred_page_loads_where_256_files_are_all(lab, tmp_path):
+def test_two_hundred_page_loads_where_256_files_are_all(lab):
     """As on macOS, and without a way to ask for more."""
-    port, own = free_port(), tmp_path / "process"
-    code = (
-        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
-        f"open({str(own)!r}, 'w').write(str(os.getpid())); from app import __main__ as app\n"
-        f"sys.argv = ['app', '--no-browser', '--port', '{port}']; sys.exit(app.main())"
-    )
-    with start_server(MAIN, port=port, command=[sys.executable, "-c", code], env=SMALL) as url:
+    port = free_port()
+    server = Child("tests.app.few_files", "--no-browser", "--port", port, together=True)
+    try:
+        url = served(server, port, server.said)
         for number in range(200):
             load(url, None if number % 25 else PATHS[number // 25 % len(PATHS)])
         assert urllib.request.urlopen(f"{url}/_stcore/health", timeout=30).status == 200
         load(url, "train")
-        assert len(os.listdir(f"/proc/{own.read_text()}/fd")) < 200
+        assert len(os.listdir(f"/proc/{server.pid}/fd")) < 200
+    finally:
+        server.kill()

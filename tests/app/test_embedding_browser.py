@@ -13,7 +13,7 @@ from core import experiment, maps
 from core.analysis.projection import Layout
 from core.learning.events import EpochDone
 from core.runs import store, writing
-from tests.app.browser import ROOT, free_port, idle, open_page, skip_without_browser, start_server
+from tests.app.browser import free_port, idle, open_page, skip_without_browser, start_process
 
 skip_without_browser()
 
@@ -40,7 +40,7 @@ def url(run, digits):
     port = free_port()
     command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(digits.folder), "--no-browser"]
     command += ["--runs", str(run.folder.parent)]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command) as address:
+    with start_process(command, port, {}) as address:
         yield address
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
@@ -14,19 +15,10 @@ import pytest
 from app.__main__ import main
 from app.guard import Guard
 from core.runs import store
-from tests.app.browser import MAIN, ROOT, free_port, start_server
-from tests.processes import SMALL
+from tests.app.browser import MAIN, ROOT, SERVER_OPTIONS, forked, free_port, start_process
+from tests.processes import SMALL, Child
 
-RECORDER = """
-import socket, sys, os
-def _note(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
-        text = repr(arguments[1:] if event in ("socket.connect", "socket.sendto") else arguments)
-        if not any(own in text for own in ("127.0.0.1", "localhost", "'::1'", "0.0.0.0")):
-            with open(os.environ["LEAKS"], "a") as file:
-                file.write(f"{event} {text}\\n")
-sys.addaudithook(_note)
-"""
+PROXY = "http://127.0.0.1:9"  # whatever would ask the internet ends here
 
 
 def request(host: str, origin: str = "", server: str = "127.0.0.1", hosts=()) -> str:
@@ -87,18 +79,29 @@ def upgrade(port: int, host: str, origin: str) -> str:
         return connection.recv(200).decode("latin-1").split("\r\n")[0]
 
 
+@pytest.fixture
+def leaks(tmp_path) -> Path:
+    """Where a process that is watched notes whom it asks elsewhere."""
+    return tmp_path / "leaks"
+
+
+def watched(leaks: Path) -> dict[str, str]:
+    """Its variables: whatever would ask the internet asks a proxy, and is noted by its name."""
+    return {"LEAKS": str(leaks), "HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY}
+
+
 @pytest.mark.parametrize("form", ["app", "streamlit run"])
-def test_a_real_server_refuses_foreign_pages_and_nothing_leaves_the_machine(lab, tmp_path, form):
+def test_a_real_server_refuses_foreign_pages_and_nothing_leaves_the_machine(lab, leaks, form):
+    """The one that imports everything while it is watched, and Streamlit's own way to begin."""
     port = free_port()
-    hook = tmp_path / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(RECORDER)
-    leaks = tmp_path / "leaks"
-    proxy = "http://127.0.0.1:9"  # whatever would ask the internet ends here and is noted by its name
-    env = {"PYTHONPATH": f"{hook}{os.pathsep}{ROOT}", "LEAKS": str(leaks), "HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
-    env |= SMALL
-    app = [sys.executable, "-m", "app", "--no-browser", "--port", str(port)]
-    with start_server(MAIN, port=port, command=app if form == "app" else None, env=env) as url:
+    words = ["app", "--no-browser", "--port", port]
+    if form == "app":
+        env = watched(leaks) | SMALL
+        server = start_process([sys.executable, "-m", "tests.recorder", *map(str, words)], port, env)
+    else:
+        words = ["streamlit", "run", MAIN, f"--server.port={port}", *SERVER_OPTIONS]
+        server = forked("tests.recorder", *words, port=port, env=watched(leaks))
+    with server as url:
         for _ in range(5):
             assert "403" in upgrade(port, f"127.0.0.1:{port}", "http://evil.example")
         assert "403" in upgrade(port, f"evil.example:{port}", f"http://evil.example:{port}")
@@ -115,23 +118,25 @@ def test_a_real_server_refuses_foreign_pages_and_nothing_leaves_the_machine(lab,
     assert not leaks.exists() or leaks.read_text() == ""
 
 
-def test_a_whole_run_asks_nobody(lab, digits, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(RECORDER)
-    leaks = tmp_path / "leaks"
-    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEAKS": str(leaks)}
+def test_a_whole_run_asks_nobody(lab, digits, leaks):
     settings = ["epochs=1", "triplets=40", "width=8"]
-    command = [sys.executable, "-m", "core", "train", "quick", "--json", "--data", str(digits.folder)]
-    command += [part for setting in settings for part in ("--set", setting)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert json.loads(done.stdout)["status"] == "done", done.stderr
+    words = ["core", "train", "quick", "--json", "--data", digits.folder]
+    words += [part for setting in settings for part in ("--set", setting)]
+    run = Child("tests.recorder", *words, env=watched(leaks))
+    try:
+        said, told = run.communicate()
+    finally:
+        run.kill()
+    assert json.loads(said)["status"] == "done", told
     assert not leaks.exists()
 
 
 def test_the_recorder_notes_what_leaves(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(RECORDER)
-    env = os.environ | {"PYTHONPATH": str(tmp_path), "LEAKS": str(tmp_path / "leaks")}
-    code = "import socket, contextlib\nwith contextlib.suppress(OSError): socket.getaddrinfo('lab.invalid', 80)"
-    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    (tmp_path / "asks.py").write_text(
+        "import socket, contextlib\nwith contextlib.suppress(OSError): socket.getaddrinfo('lab.invalid', 80)"
+    )
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEAKS": str(tmp_path / "leaks")}
+    subprocess.run([sys.executable, "-m", "tests.recorder", "asks"], env=env, check=True)
     assert "lab.invalid" in (tmp_path / "leaks").read_text()
 
 
@@ -150,32 +155,27 @@ def test_a_busy_port_is_refused_in_one_line(lab):
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "-m", "app", "--no-browser", "--port", str(port)], cwd=ROOT, capture_output=True, text=True
-        )
-    assert done.returncode == 1
-    assert done.stderr.strip() == (
-        f"error: port {port} cannot be used (Address already in use); choose another one with --port"
-    )
+        server = Child("app", "--no-browser", "--port", port)
+        try:
+            _, told = server.communicate()
+        finally:
+            server.kill()
+    assert server.returncode == 1
+    assert told.strip() == f"error: port {port} cannot be used (Address already in use); choose another one with --port"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
-def test_a_closed_terminal_saves_the_run_of_the_command_line_which_asked_nobody(lab, digits, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(RECORDER)
-    leaks = tmp_path / "leaks"
-    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEAKS": str(leaks)}
-    command = [sys.executable, "-m", "core", "train", "quick", "--data", str(digits.folder)]
-    command += ["--set", "epochs=500", "--set", "width=8"]
-    run = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_a_closed_terminal_saves_the_run_of_the_command_line_which_asked_nobody(lab, digits, leaks):
+    words = ["train", "quick", "--data", digits.folder, "--set", "epochs=500", "--set", "width=8"]
+    run = Child("tests.recorder", "core", *words, env=watched(leaks))
     try:
         for line in run.stderr:
             if line.startswith("epoch 1/"):
                 break
         run.send_signal(signal.SIGHUP)
-        run.communicate(timeout=120)
+        run.communicate()
     finally:
         run.kill()
-        run.communicate()
     (found,) = store.list_runs(lab)
     assert (run.returncode, found.status) == (130, "interrupted")
     assert (found.folder / "last.pt").exists()

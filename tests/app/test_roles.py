@@ -3,7 +3,6 @@ docs/classroom.md; if it is stale: python -m tests.app.test_roles
 """
 
 import re
-import sys
 import tempfile
 import time
 import urllib.request
@@ -26,7 +25,7 @@ from core.learning.states import Request, Status
 from core.runs import store, trash, writing
 from core.runs.store import Run
 from core.settings.config import RunConfig
-from tests.app.browser import ROOT, free_port, start_server
+from tests.app.browser import ROOT, start_dashboard
 
 DOCUMENT = ROOT / "docs" / "classroom.md"
 PATIENCE = 120.0  # seconds for one answer
@@ -241,10 +240,8 @@ def shared(digits: DataSet, tiny: RunConfig, home: Path, viewers: str) -> Iterat
     codes.read(runs)
     for name in ("Anna", "Bob"):
         codes.take_name(runs, name)
-    port = free_port()
-    env = {"TRIPLETLAB_DATA": str(digits.folder), "TRIPLETLAB_RUNS": str(runs), "TRIPLETLAB_UPLOADS": str(home / "up")}
-    command = [sys.executable, "-m", "app", "--no-browser", "--share", "--viewers", viewers, "--port", str(port)]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command, env=env) as url:
+    where = ("--data", digits.folder, "--runs", runs)
+    with start_dashboard("--share", "--viewers", viewers, *where, env={"TRIPLETLAB_UPLOADS": home / "up"}) as url:
         yield Lab(url, runs, digits, tiny)
 
 

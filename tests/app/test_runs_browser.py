@@ -1,32 +1,30 @@
 """Runs in a real browser: a race followed to its end, and the images on which two runs disagree."""
 
-import sys
-
 import pytest
 
 from core import experiment, race
 from core.dataset import loader
 from core.runs import store, writing
 from core.settings.presets import from_preset
-from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+from tests.app.browser import open_page, skip_without_browser, start_dashboard
 from tests.core.test_race import SMALL
 
 skip_without_browser()
+
+pytestmark = pytest.mark.usefixtures("chromium")
 
 
 @pytest.fixture(scope="module")
 def dashboard(digits, tmp_path_factory):
     """A lab with two finished runs; yields its address and its folder of runs."""
     home = tmp_path_factory.mktemp("browser")
-    runs, port = home / "runs", free_port()
+    runs = home / "runs"
     images = loader.load(digits.folder)
     for rule in ("all", "batch_hard"):
         config = from_preset("facenet-semi-hard", **SMALL | {"selection": rule, "epochs": 1})
         with writing.create(config, images, runs) as writer:
             list(experiment.run(writer, images))
-    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(digits.folder)]
-    command += ["--runs", str(runs), "--no-browser"]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command, env={"OMP_NUM_THREADS": "1"}) as url:
+    with start_dashboard("--data", digits.folder, "--runs", runs) as url:
         yield url, runs
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 import zipfile
 
 import numpy as np
@@ -17,12 +16,13 @@ from core.dataset import loader
 from core.networks.build import prepare
 from core.runs import store, writing
 from core.settings.config import RunConfig
-from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+from tests.app.browser import open_page, skip_without_browser, start_dashboard
 from tests.core.test_race import SMALL
 
 skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("chromium")
 SOON = 90_000  # milliseconds, on a busy machine
 LONG = "preset=facenet-semi-hard&" + "&".join(
     f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
@@ -33,7 +33,7 @@ LONG = "preset=facenet-semi-hard&" + "&".join(
 @pytest.fixture(scope="module")
 def lab(digits, tmp_path_factory):
     """A lab with a finished and a paused run: its address, its runs and both ids."""
-    runs, port = tmp_path_factory.mktemp("browser") / "runs", free_port()
+    runs = tmp_path_factory.mktemp("browser") / "runs"
     images, ids = loader.load(digits.folder), []
     config = RunConfig(blocks=(1, 1), width=8, embedding_size=8, triplets=24, batch_size=8, epochs=2, neighbours=3)
     config = config.changed(precision="float32", threads=1)
@@ -43,9 +43,7 @@ def lab(digits, tmp_path_factory):
             for event in experiment.run(writer, images, lambda: "pause" if pause and seen else None):  # noqa: B023
                 seen.append(event)
         ids.append(writer.id)
-    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(digits.folder)]
-    command += ["--runs", str(runs), "--no-browser"]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command, env={"OMP_NUM_THREADS": "1"}) as url:
+    with start_dashboard("--data", digits.folder, "--runs", runs) as url:
         yield url, runs, *ids
 
 

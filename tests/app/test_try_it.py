@@ -1,7 +1,5 @@
 """The page Try it without a browser, and in a real one: a 3 is drawn, and Quick look calls it a 3."""
 
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +8,7 @@ from core import experiment
 from core.dataset.loader import load
 from core.runs import store, writing
 from core.settings.presets import from_preset
-from tests.app.browser import ROOT, free_port, open_page, skip_without_browser, start_server
+from tests.app.browser import open_page, skip_without_browser, start_dashboard
 from tests.app.pages import open_page as open_script
 from tests.app.pages import texts
 
@@ -43,10 +41,7 @@ def runs(lab_data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(runs, lab_data):
-    port = free_port()
-    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(lab_data), "--no-browser"]
-    command += ["--runs", str(runs[0].folder.parent)]
-    with start_server(ROOT / "app" / "main.py", port=port, command=command) as address:
+    with start_dashboard("--data", lab_data, "--runs", runs[0].folder.parent) as address:
         yield address
 
 

@@ -2,8 +2,9 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.processes import Child
 
 ROOT = Path(__file__).parents[3]
 TINY = [
@@ -23,9 +24,14 @@ def last_line(out: str) -> dict:
     return json.loads(out, parse_constant=refuse)
 
 
-def command(*arguments, **options) -> subprocess.CompletedProcess:
-    line = [sys.executable, "-m", "core", *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+def command(*arguments) -> subprocess.CompletedProcess:
+    """`python -m core arguments` in a process of its own."""
+    process = Child("core", *arguments)
+    try:
+        out, err = process.communicate()
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 def check_failure(outcome: tuple[int, str, str], code: int, reason: str):
