@@ -27,7 +27,7 @@ run: setup
 	$(BIN)/python -m app --port $(PORT) $(if $(DATA),--data $(DATA))
 
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev
 	$(BIN)/ruff check .

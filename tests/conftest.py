@@ -14,23 +14,23 @@ from core.settings.config import RunConfig
 
 DIGITS = (0, 1, 7, 9)  # class numbers with a gap, so that a label and a class number are not the same
 
-# Modules that take long, the longest first: of two workers each begins with every other one
+# Modules that take long, the longest first: each of two workers takes the next one when it is free
 SLOW = [
     "test_faults",
     "test_plug",
     "test_workers",
     "test_form_browser",
+    "test_components",
+    "test_train_browser",
+    "test_embedding_browser",
+    "test_browser",
+    "test_mistakes_browser",
+    "test_class",
+    "test_roles",
     "test_commands",
     "test_guard",
-    "test_train_browser",
-    "test_browser",
-    "test_embedding_browser",
-    "test_roles",
-    "test_components",
     "test_racing",
-    "test_class",
     "test_training",
-    "test_mistakes_browser",
     "test_control",
     "test_presets",
     "test_recipes",
@@ -43,16 +43,9 @@ SLOW = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts half of the slow modules at the beginning and half in the middle, where the second of two workers begins.
-
-    The quick ones are what is left to share out, so that no worker waits for the other's last long test.
-    """
+    """Puts the slow modules first; of the quick ones the workers take what is left, so that they end together."""
     places = {name: place for place, name in enumerate(SLOW)}
-    slow = sorted((item for item in items if item.path.stem in places), key=lambda item: places[item.path.stem])
-    first, second = ([item for item in slow if places[item.path.stem] % 2 == each] for each in (0, 1))
-    quick = [item for item in items if item.path.stem not in places]
-    middle = max(len(items) // 2 - len(first), 0)
-    items[:] = first + quick[:middle] + second + quick[middle:]
+    items.sort(key=lambda item: places.get(item.path.stem, len(SLOW)))
 
 
 def write_digits(folder: Path, train: int = 12, test: int = 6) -> DataSet:

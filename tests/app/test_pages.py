@@ -85,12 +85,22 @@ def test_what_misleads_in_the_images_is_said_on_home_and_with_the_run(lab, digit
     assert note in texts(app)
 
 
+# Presets with which each field is shown and, if some preset hides it, hidden
+FORMS = ("quick", "collapse", "resnext32", "facenet-chosen-classes", "densenet52", "facenet-best", "overfit")
+
+
+def fields_of(presets) -> set[tuple[str, bool]]:
+    """The fields of forms, shown or not."""
+    return {(field.name, bool(applies(field, dict(from_preset(name))))) for field in settings() for name in presets}
+
+
 def test_the_form_shows_each_setting_with_its_help_and_bounds(lab):
+    assert fields_of(FORMS) == fields_of(PRESETS)
     app = open_page(PAGES[1])
     often = {widget.key for widget in [*app.selectbox, *app.text_input]}
     assert "set_epochs" in often
     assert "set_seed" not in often  # not drawn before its fold is opened
-    for preset in PRESETS:
+    for preset in FORMS:
         for group in GROUPS:
             app.session_state[f"fold_{group}"] = True
         app.selectbox(key="form_preset").select(preset).run()
