@@ -150,8 +150,9 @@ _browsers: list = []  # the one that is open, if any
 @contextmanager
 def one_browser() -> Iterator:
     """A Chromium for all pages that are opened within; yields Playwright's browser."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=SOON)
     if _browsers:
         yield _browsers[0]
         return

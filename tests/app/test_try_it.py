@@ -1,5 +1,7 @@
 """The page Try it without a browser, and in a real one: a 3 is drawn, and Quick look calls it a 3."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +10,7 @@ from core import experiment
 from core.dataset.loader import load
 from core.runs import store, writing
 from core.settings.presets import from_preset
-from tests.app.browser import open_page, skip_without_browser, start_dashboard
+from tests.app.browser import free_port, open_page, skip_without_browser, start_process
 from tests.app.pages import open_page as open_script
 from tests.app.pages import texts
 
@@ -41,7 +43,9 @@ def runs(lab_data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(runs, lab_data):
-    with start_dashboard("--data", lab_data, "--runs", runs[0].folder.parent) as address:
+    port = free_port()  # UMAP is compiled there
+    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(lab_data), "--no-browser"]
+    with start_process([*command, "--runs", str(runs[0].folder.parent)], port, {}) as address:
         yield address
 
 
