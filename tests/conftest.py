@@ -25,6 +25,7 @@ SLOW = [
     "test_embedding_browser",
     "test_browser",
     "test_mistakes_browser",
+    "test_classes_browser",
     "test_class",
     "test_roles",
     "test_commands",
