@@ -11,7 +11,12 @@ skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
 
 NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float) and not field.choices]
-
+# Whether what the keyboard is at stands out; the page itself, which then rolls with the arrow keys, needs no frame
+FOCUS_SEEN = """() => {
+  const element = document.activeElement, style = getComputedStyle(element);
+  const framed = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+  return framed || style.boxShadow !== 'none' || element.tagName === 'MAIN';
+}"""
 
 pytestmark = pytest.mark.usefixtures("chromium")
 
@@ -159,7 +164,12 @@ def test_the_runs_buttons_and_start_are_in_view_and_near_for_a_keyboard(dashboar
             while "Stop" not in stops and len(stops) < 15:
                 page.keyboard.press("Tab")
                 stops.append(page.evaluate("document.activeElement.innerText"))
+                assert page.evaluate(FOCUS_SEEN), stops[-1]
             assert "Stop" in stops, stops
+            page.locator('[data-testid="stMain"]').evaluate("element => element.scrollTo(0, element.scrollHeight)")
+            expect(page.get_by_text("All settings of this run")).to_be_in_viewport(ratio=1)
+            expect(start(page)).to_be_in_viewport(ratio=1)  # the form stays where it is
+            page.locator('[data-testid="stMain"]').evaluate("element => element.scrollTo(0, 0)")
             page.set_viewport_size({"width": 390, "height": 800})
             page.get_by_text("Show the settings").wait_for(timeout=30_000)
             run_at = page.get_by_role("button", name="Stop", exact=True).bounding_box()["y"]
