@@ -107,7 +107,9 @@ def embedding_map(frame: np.ndarray, points: MapPoints, classes: tuple[str, ...]
     Each point carries its index as `customdata`. UMAP's axes have one scale and no numbers: they mean nothing.
     """
     traces = _coloured(frame, points, classes, view)
-    traces += [_rings(frame, points), _stars(frame, points, len(classes))]
+    rings = _rings(frame, points)
+    rings["showlegend"] &= view.colour != "right"  # there red marks are misclassified, and the legend says so
+    traces += [rings, _stars(frame, points, len(classes))]
     traces += _chosen(frame, view)
     return go.Figure(traces, _layout(view) | {"annotations": _names(frame, points.labels, classes)})
 
@@ -148,9 +150,15 @@ def _scaled(frame, points, view, shown) -> list[dict]:
         traces.append(_dots(frame, rows, _marker(test, len(frame)) | {"color": _GREY}, "", showlegend=False))
         rows = np.flatnonzero(known & (points.is_test == test))
         scale = {"color": values[rows].astype(np.float32), "colorscale": "Viridis", "cmin": 0, "cmax": top}
-        bar = {"showscale": test, "colorbar": {"title": {"text": COLOURS[view.colour], "side": "right"}, "y": 0.45}}
+        bar = {"showscale": test, "colorbar": _colour_bar(view.colour, top)}
         traces.append(_dots(frame, rows, _marker(test, len(frame)) | scale | bar, "", showlegend=False))
     return traces
+
+
+def _colour_bar(colour: str, top: float) -> dict:
+    """The scale from 0 to `top`, below the two lines of the legend; what is counted has whole numbers."""
+    bar = {"title": {"text": COLOURS[colour], "side": "right"}, "y": 0, "yanchor": "bottom", "len": 0.78}
+    return bar | ({"dtick": max(1, round(top / 5))} if colour in ("learnt", "forgotten") else {})
 
 
 def _marker(test: bool, count: int, look: int = 0) -> dict:

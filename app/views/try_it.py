@@ -97,7 +97,7 @@ def answered(run: Run, picture: np.ndarray, inverted: bool | None, wide: bool) -
             st.html(text)
             st.html(voters)
         with right:
-            placed(run, images, answer, 400)
+            placed(run, images, answer, 330)
             why(images, classifier, answer)
     else:
         left, right = st.columns(2, gap="small")

@@ -167,3 +167,28 @@ def test_no_class_is_red():
     for _, a, b in lab_colours([*CLASS_COLOURS], EYES["most"]):
         assert not (np.hypot(a, b) > 30 and -25 < np.degrees(np.arctan2(b, a)) < 45)
     assert not set(CLASS_COLOURS) & set(RUN_COLOURS)
+
+
+def test_a_scale_leaves_room_for_the_legend_and_counts_in_whole_numbers(digits, points, frame):
+    told = points._replace(
+        learnt=np.where(points.is_test, 3.0, np.nan), forgotten=np.where(points.is_test, 1.0, np.nan)
+    )
+    for colour in ("score", "distance", "learnt", "forgotten"):
+        figure = maps.embedding_map(frame, told, digits.classes, View(colour=colour))
+        (bar,) = [trace.marker.colorbar for trace in figure.data if trace.marker.showscale]
+        assert (bar.y, bar.yanchor) == (0, "bottom")
+        assert bar.len <= 0.8
+        assert (bar.dtick == 1) == (colour in ("learnt", "forgotten"))
+
+
+def test_misclassified_stands_in_the_legend_once(digits, points, frame):
+    for colour in ("true", "right"):
+        figure = maps.embedding_map(frame, points, digits.classes, View(colour=colour))
+        assert [trace.name for trace in figure.data if trace.showlegend].count("misclassified") == 1
+
+
+def test_the_plane_of_two_centres_has_its_own_reach(digits, points, frame):
+    view = View(axes=("along", "across"), extent=10, reach=(np.array([1.0, 5.0]), 8.0))
+    layout = maps.embedding_map(frame, points, digits.classes, view).layout
+    assert layout.xaxis.range == (-7, 9)
+    assert layout.yaxis.range == (-3, 13)
