@@ -32,7 +32,7 @@ _STYLE = """
          background: color-mix(in srgb, var(--st-text-color) 15%, transparent); }
   .bar i { position: absolute; height: 100%; background: var(--st-text-color); border-radius: 2px; }
   table { border-collapse: collapse; font-family: var(--st-font); color: var(--st-text-color); font-size: 14px; }
-  th { font-weight: 600; padding: 2px 4px; max-width: 120px; }
+  th { font-weight: 600; padding: 2px 4px; max-width: 84px; }
   th.upright span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 120px; }
   th, th span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
   .scroll { max-height: 70vh; overflow: auto; container-type: inline-size; }
@@ -40,7 +40,7 @@ _STYLE = """
   td.share { padding: 0 0 0 10px; text-align: right; }
   th.share { font-size: 12px; font-weight: 400; padding: 0 0 0 10px; }
   /* as large as the column allows beside three numbers a row */
-  td button { --side: clamp(26px, calc((100cqw - var(--beside)) / var(--classes) - 2px), 40px);
+  td button { --side: clamp(22px, calc((100cqw - var(--beside)) / var(--classes) - 2px), 40px);
               width: var(--side); height: var(--side); padding: 0; border: 0; border-radius: 3px; color: inherit;
               font: inherit; cursor: pointer; background: color-mix(in srgb, #d62728 var(--much), transparent); }
   td button.same { opacity: 0.45; background: color-mix(in srgb, var(--st-text-color) 12%, transparent); }
