@@ -33,6 +33,7 @@ _STYLE = """
   .bar i { position: absolute; height: 100%; background: var(--st-text-color); border-radius: 2px; }
   table { border-collapse: collapse; font-family: var(--st-font); color: var(--st-text-color); font-size: 14px; }
   th { font-weight: 600; padding: 2px 4px; max-width: 84px; }
+  th.upright { padding: 2px 0; }
   th.upright span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 120px; }
   th, th span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
   .scroll { max-height: 70vh; overflow: auto; container-type: inline-size; }
