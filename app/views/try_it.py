@@ -153,6 +153,8 @@ def desk(run: Run, runs: list[Run]) -> None:
             st.html(
                 answers.seen(pixels, f"As the network sees it: {width}x{height}", max(1, 112 // max(width, height)))
             )
+            if digit.is_blank(pixels):
+                st.warning("No ink is found here, so what it is called means nothing. **Invert** may help.")
             question(images)
     with right:
         if picture is None:

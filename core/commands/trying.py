@@ -41,6 +41,8 @@ def classify(options) -> Result:
         answers = classifying.Classifier(run, data).classify(np.stack([pixels for pixels, _ in seen.values()]), k)
         drawn = {method: maps.known(run, method) for method in maps.METHODS}
         for file, answer in zip(seen, answers, strict=True):
+            if digit.is_blank(seen[file][0]):
+                say(f"note: {file}: no ink is found on it, so what it is called means nothing; --invert may help")
             if not options.json:
                 votes = ", ".join(f"{count} × {data.classes[label]}" for label, count in answer.votes.items())
                 print(f"{file}: {data.classes[answer.label]} ({answer.score:.0%}), its neighbours: {votes}")

@@ -7,6 +7,7 @@ from PIL import Image
 
 FIELD, BOX = 28, 20  # pixels of MNIST
 _BLOCKS = 8  # a side, into which a photograph is divided to find its paper: each wider than a stroke
+_LEAST = 16  # grey levels between ink and paper
 _FAINT = 0.35  # share of the darkest ink below which something is paper, a shadow or a line of the exercise book
 
 
@@ -49,7 +50,7 @@ def ink_of(picture: np.ndarray, *, inverted: bool = False) -> np.ndarray:
     paper = _paper(bright)
     strength = (paper - bright).clip(0)
     most = strength.max()
-    if most < 16:  # an empty sheet
+    if most < _LEAST:  # an empty sheet
         return np.zeros_like(picture)
     return np.where(strength < _FAINT * most, 0, strength * 255 / most).round().astype(np.uint8)
 
@@ -85,3 +86,8 @@ def seen(picture: np.ndarray, examples: np.ndarray, *, inverted: bool = False) -
     if picture.shape == examples.shape[1:] and not inverted:
         return picture, True
     return prepared(ink_of(picture, inverted=inverted), examples), False
+
+
+def is_blank(image: np.ndarray) -> bool:
+    """Whether nothing can be seen on an image (H, W) uint8: whatever a network calls it says nothing."""
+    return int(image.max()) - int(image.min()) < _LEAST

@@ -129,6 +129,10 @@ def test_the_command(run, digits, classifier, capsys, tmp_path):
     assert first["map"]["umap"] is None  # not drawn yet
     np.testing.assert_allclose(first["map"]["pca"], answer.place(maps.known(run, "pca")))
     assert main([*command[:2], str(files[0]), *command[-5:]]) == 0
+    assert "no ink" not in capsys.readouterr().err
+    Image.new("L", (60, 60), 250).save(tmp_path / "empty.png")
+    assert main([*command[:2], str(tmp_path / "empty.png"), *command[-5:]]) == 0
+    assert "empty.png: no ink is found on it" in capsys.readouterr().err
 
 
 def test_softmax_runs_answer_with_probabilities(tiny, digits, folder):

@@ -85,6 +85,8 @@ def test_a_photograph_of_paper_under_a_lamp(dark_paper):
 
 def test_an_empty_sheet_has_no_ink():
     assert not digit.ink_of(np.full((100, 100), 240, np.uint8)).any()
+    assert [digit.is_blank(np.full((28, 28), grey, np.uint8)) for grey in (0, 240)] == [True, True]
+    assert not digit.is_blank(digit.as_mnist(np.eye(30, dtype=np.uint8)))
 
 
 def test_inverted_where_the_border_shows_more_ink_than_paper():
