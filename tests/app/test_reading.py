@@ -13,9 +13,9 @@ def test_a_run_is_drawn_more_rarely_later_on_and_not_at_all_when_it_has_ended(ti
             return reading.pace(store.read(writer.folder))
 
         assert pace() == 2
-        writer.steps.add(step(1), 19.9)
+        writer.steps.add(step(1), 9.9)
         assert pace() == 2
-        writer.steps.add(step(2), 20.1)
+        writer.steps.add(step(2), 10.1)
         assert pace() == 5
         writer.update(status="pausing")
         assert pace() == 2
