@@ -8,7 +8,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -194,22 +194,13 @@ def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
 
 @contextmanager
 def _window(browser) -> Iterator:
-    """A window of somebody new. One that was left has read the scripts already: most of what a page costs."""
-    from playwright.sync_api import Error
-
-    left = [window for window in browser.contexts if not window.pages]
-    window = left[0] if left else browser.new_context()
+    """A window of somebody new, who has nothing from the one before."""
+    window = browser.new_context()
     window.set_default_timeout(SOON)
     try:
         yield window
     finally:
-        for page in window.pages:
-            with suppress(Error):  # a page without a server has nothing to forget
-                page.evaluate("localStorage.clear()")
-            page.close()
-        window.clear_cookies()
-        window.clear_permissions()
-        window.set_offline(False)
+        window.close()
 
 
 def _note_error(message, found: list[str]) -> None:
