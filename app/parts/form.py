@@ -23,6 +23,7 @@ def preset_picker() -> None:
     st.selectbox(
         "Preset",
         PRESETS,
+        list(PRESETS).index(form.preset),
         format_func=lambda name: PRESETS[name].title,
         key="form_preset",
         on_change=lambda: take(from_preset(session.recall("form_preset"))),
@@ -129,14 +130,16 @@ def _field(field: Setting, wrong: dict[str, str]) -> None:
     options = {"key": key, "help": _help(field), "disabled": disabled, "on_change": _typed, "args": (name, key)}
     if field.choices:
         session.show(key, field.type(form.texts[name]))
-        st.selectbox(field.label, field.choices, format_func=field.choices.get, **options)
+        place = list(field.choices).index(session.recall(key))
+        st.selectbox(field.label, field.choices, place, format_func=field.choices.get, **options)
         return
     session.show(key, form.texts[name])
     example = "numbers, e.g. 3, 5" if field.default == () else None
     longest = 80
     if field.type == IDS:
         example, longest = "ids, as Mistakes shows them", None
-    st.text_input(field.label, max_chars=longest, placeholder=example, **options)
+    # Its text is its default as well: what `show` sends is lost where this drawing gives way to the next one
+    st.text_input(field.label, form.texts[name], max_chars=longest, placeholder=example, **options)
     if name in wrong:
         st.caption(f":red[{messages.plain(f'{label(name)}: {wrong[name]}')}]")
 

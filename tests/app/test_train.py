@@ -10,7 +10,7 @@ from app.views import train
 from core.learning.states import Status
 from core.runs import latest_step, store
 from core.runs.store import Run
-from core.settings.presets import from_preset
+from core.settings.presets import PRESETS, from_preset
 from tests.app.conftest import ROOT
 from tests.app.pages import PAGES, go, open_page, texts
 
@@ -117,3 +117,13 @@ def test_a_data_set_in_the_address_that_is_not_there_is_named(lab):
     assert said in texts(go(app, PAGES[1]))  # until it has been read
     next(button for button in app.button if button.label == "Understood").click().run()
     assert said not in texts(app)
+
+
+def test_a_field_holds_what_is_asked_for_even_if_what_sets_it_gets_lost(lab):
+    """Streamlit drops what a drawing sends to set a field where the drawing gives way to the next one."""
+    app = open_page("train", preset="collapse", margin="0.5")
+    assert app.text_input(key="set_margin").proto.default == "0.5"
+    picker = app.selectbox(key="form_preset").proto
+    assert picker.options[picker.default] == PRESETS["collapse"].title
+    app.text_input(key="set_margin").set_value("0.7").run()
+    assert app.text_input(key="set_margin").proto.default == "0.7"

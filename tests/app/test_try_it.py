@@ -115,3 +115,6 @@ def test_a_photograph(page, lab_data, tmp_path):
     assert verdicts(page) == ["3"]
     page.locator("input[type=file]").set_input_files(tmp_path / "text.png")
     page.get_by_text("not an image that can be read").wait_for(timeout=30_000)
+    Image.new("L", (60, 60), 240).save(tmp_path / "empty.png")
+    page.locator("input[type=file]").set_input_files(tmp_path / "empty.png")
+    page.get_by_text("No ink is found here").wait_for(timeout=30_000)
