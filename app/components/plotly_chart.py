@@ -6,6 +6,7 @@ takes font, text, grid and background colours from Streamlit's theme, so figures
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,6 @@ from app import session
 
 BROWSER_FOLDER = Path(__file__).parent / "browser"
 PLOTLY_FOLDER = Path(plotly.__file__).parent / "package_data"
-SCRIPT_VERSION = hashlib.sha256((BROWSER_FOLDER / "plotly_chart.js").read_bytes()).hexdigest()[:12]
 
 # Streamlit sends a component's script with every update, so this is only the line that fetches the real one.
 _mount = st.components.v2.component(
@@ -37,8 +37,14 @@ _mount = st.components.v2.component(
 )
 
 
-def _addresses() -> dict[str, str]:
-    """The paths of the two scripts on this server; each carries a version, so that a browser may keep its copy.
+@functools.cache
+def _version(script: str) -> str:
+    return hashlib.sha256((BROWSER_FOLDER / script).read_bytes()).hexdigest()[:12]
+
+
+def addresses(*more: str) -> dict[str, str]:
+    """The paths on this server of the chart's script, of plotly.js, and of `more` scripts of this folder, each under
+    its stem; they carry a version, so that a browser may keep its copy.
 
     Declaring a component folder (components v1) is the one public way to serve files from any folder: it needs no
     copy of plotly.js and no setting. It is repeated at every call because it holds only for the running server.
@@ -46,9 +52,11 @@ def _addresses() -> dict[str, str]:
     declare = streamlit.components.v1.declare_component
     base = "/" + st.get_option("server.baseUrlPath").strip("/")
     root = base.rstrip("/") + "/component"
+    ours = f"{root}/{declare('browser', BROWSER_FOLDER).name}"
     return {
-        "script": f"{root}/{declare('browser', BROWSER_FOLDER).name}/plotly_chart.js?v={SCRIPT_VERSION}",
+        "script": f"{ours}/plotly_chart.js?v={_version('plotly_chart.js')}",
         "plotly": f"{root}/{declare('plotly', PLOTLY_FOLDER).name}/plotly.min.js?v={plotly.__version__}",
+        **{Path(name).stem: f"{ours}/{name}?v={_version(name)}" for name in more},
     }
 
 
@@ -71,7 +79,7 @@ def live_chart(
     Curves are recognised by their names. Numpy arrays travel in binary form: float32 takes 40 % of the bytes of a list.
     """
     drawn = figure if isinstance(figure, str) else figure_json(figure)
-    data = {"key": key, "figure": drawn, "height": height, "alt": alt, "scale": scale, **_addresses()}
+    data = {"key": key, "figure": drawn, "height": height, "alt": alt, "scale": scale, **addresses()}
     _mount(key=key, data=data)
 
 
@@ -132,8 +140,8 @@ def embedding_map(
     """
     with st.container(gap=None):  # without it the invisible first element would leave a gap above the chart
         image = "data:image/png;base64," + base64.b64encode(sprite).decode() if sprite else ""
-        _mount(key=f"{key}_sprite", data={"key": key, "sprite": image, **_addresses()})
-        _mount(key=f"{key}_film", data={"key": key, "film": film and film.data(), **_addresses()})
+        _mount(key=f"{key}_sprite", data={"key": key, "sprite": image, **addresses()})
+        _mount(key=f"{key}_film", data={"key": key, "film": film and film.data(), **addresses()})
         data = {
             "key": key,
             "figure": figure_json(figure),
@@ -142,7 +150,7 @@ def embedding_map(
             "tile": list(tile),
             "columns": columns,
             "captions": list(captions),
-            **_addresses(),
+            **addresses(),
         }
         _mount(
             key=key,
@@ -159,7 +167,7 @@ def map_guest(key: str, place: np.ndarray | None, linked: np.ndarray | None) -> 
     The map itself is not sent again.
     """
     guest = None if place is None else {"place": place.tolist(), "linked": linked.tolist()}
-    _mount(key=f"{key}_guest", data={"key": key, "guest": guest, **_addresses()})
+    _mount(key=f"{key}_guest", data={"key": key, "guest": guest, **addresses()})
 
 
 # What a browser answers may be anything

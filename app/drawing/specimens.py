@@ -12,15 +12,17 @@ _SIZE = 52  # CSS pixels of a picture
 
 def drawn(told: dict, pixels: np.ndarray) -> str:
     """What core/runs/latest_step.py describes; `pixels` (S, M, H, W) are its pictures."""
-    draw = _triplet if told["what"] == "triplets" else _image
+    of_triplets = told["what"] == "triplets"
+    draw = _triplet if of_triplets else _image
     cards = "".join(draw(item, pictures, told) for item, pictures in zip(told["items"], pixels, strict=True))
-    what = "triplets learnt from" if told["what"] == "triplets" else "the images with the highest loss"
+    what = "triplets learnt from" if of_triplets else "the images with the highest loss"
     when = f"epoch {told['epoch']}, step {told['step']}"
     heading = f"Microscope: {when} · loss of the batch {change(told['loss'])}"
     nothing = "" if cards else "<p>No triplet was mined in this step: none of the batch is semi-hard.</p>"
     return (
         f'<section class="lab-scope" aria-label="Microscope, {when}"><b>{heading}</b>'
-        f"<small>{what}, as the network saw them</small>{nothing}<div>{cards}</div></section>"
+        f"<small>{what}, as the network saw them</small>{nothing}"
+        f'<div class="{told["what"]}">{cards}</div></section>'
     )
 
 

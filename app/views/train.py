@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import access, actions, crowd, exercise, navigation, reading, session
+from app.components.board import Part
 from app.parts import curves, form, header, members, messages, outlook, run_bar
 from app.parts.messages import duration, percent
 from core.runs import store
@@ -99,13 +100,18 @@ def _best(history: pd.DataFrame, column: str, written) -> str:
     return f"{written(values[place])} at {history['epoch'][place]:.0f}"
 
 
-def numbers(run: Run, history: pd.DataFrame) -> None:
-    """The results in figures, side by side."""
-    parts = [
+def summary(run: Run, history: pd.DataFrame, share: float, told: str) -> list[Part]:
+    """How far the run is, as a bar and as it is `told`, and the results in figures, side by side."""
+    over = f"{100 * min(share, 1):.1f}"
+    bar = f'<div role="progressbar" aria-label="Training" aria-valuenow="{over}"><i style="width:{over}%"></i></div>'
+    numbers = "".join(
         f"<div><span>{html.escape(name)}</span><b>{html.escape(value)}</b><small>{html.escape(of)}</small></div>"
         for name, value, of in figures(run, history)
+    )
+    return [
+        Part("progress", 6, f'<div class="lab-progress">{html.escape(told)}{bar}</div>'),
+        Part("numbers", 6, f'<div class="lab-numbers">{numbers}</div>'),
     ]
-    st.html(f'<div class="lab-numbers">{"".join(parts)}</div>')
 
 
 def going_on(run: Run) -> str | None:
@@ -225,16 +231,8 @@ def live(run_id: str, pace: float | None, before: tuple) -> None:
     history, steps = store.history(run), store.steps(run)
     if (said(run), reading.pace(run, steps)) != (before, pace):
         st.rerun()  # the whole page: another run, other words, or another clock
-    # All of it is made before any of it is drawn: the browser goes over the whole page for each part that comes later
-    share, words = progress(run, steps, reading.age_of_steps(run))
-    made = curves.made(run, history, steps, share)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        with st.container(width="stretch"):
-            st.progress(min(share, 1.0), text=words)
-        with st.container(width=170):
-            curves.smoothing()
-    numbers(run, history)
-    curves.draw(run, history, *made)
+    share, told = progress(run, steps, reading.age_of_steps(run))
+    curves.draw(run, history, steps, share, summary(run, history, share, told))
 
 
 def own_settings(run: Run, name: str) -> None:
@@ -306,7 +304,8 @@ def this_run(waits: bool) -> None:
         with st.container(), messages.errors_explained():
             told(run, going_on(run))
         before, pace = said(run), reading.pace(run)
-        with st.container(key="live", gap="small"):  # style.css: nothing moves between two drawings
+        with st.container(key="live"):
+            curves.smoothing()
             crowd.fragment(live, run_every=pace)(run.id, pace, before)
         if run.result and not run.active:
             with st.container(horizontal=True):
