@@ -181,7 +181,10 @@ def keep_form() -> None:
 
 
 def show(key: str, value) -> None:
-    """Makes a widget that is about to be drawn show this; what it shows already is not sent again."""
+    """Makes a widget that is about to be drawn show this; what it shows already is not sent again.
+
+    Give it to the widget as its default as well: what this sends is lost where the drawing gives way to the next one.
+    """
     if st.session_state.get(key) != value or key not in st.session_state:
         st.session_state[key] = value
 

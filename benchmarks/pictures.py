@@ -1,7 +1,7 @@
 """The pictures in README.md and docs/, taken anew: python -m benchmarks.pictures [--data DIR]
 
-A `quick` run is trained at the command line; then Chromium opens each page of a real lab over it. To be called after a
-change of a page.
+A `facenet-semi-hard` run is trained at the command line; then Chromium opens pages of a real lab over
+it. To be called after a change of one of them.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from benchmarks.browser import ROOT, open_page, serve
 from core import places
 from core.runs import store
 
+PRESET = "facenet-semi-hard"  # its run has triplets to show
 PATIENCE = 120_000  # milliseconds until a page is drawn: UMAP is compiled once
 # Each page, and what stands on it when it is complete
 PAGES = {
-    "home": ("", "text=Quick look"),
     "train": ("train?run={run}", ".js-plotly-plot .scatterlayer .point"),
     "mistakes": ("mistakes?run={run}", "img"),
     "embedding": ("embedding?run={run}", ".js-plotly-plot"),
@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tripletlab-pictures-") as name:
         runs = Path(name) / "runs"
-        command = [sys.executable, "-m", "core", "train", "quick", "--data", str(options.data), "--runs", str(runs)]
+        command = [sys.executable, "-m", "core", "train", PRESET, "--data", str(options.data), "--runs", str(runs)]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         (run,) = store.list_runs(runs)
         with serve(options.data, runs) as url:

@@ -29,13 +29,14 @@ class Part(NamedTuple):
     width: int  # sixths of the board, where that is wide
     html: str = ""  # trusted: who writes it escapes what comes from elsewhere
     figure: str = ""  # see plotly_chart.figure_json
+    height: int = 0  # of a chart, in CSS pixels
     alt: str = ""  # what the chart shows, for screen readers
 
 
-def board(parts: list[Part], key: str, height: int, scale: float) -> None:
+def board(parts: list[Part], key: str, scale: float) -> None:
     """Draws the parts, and later ones with the same key in their place; what has not changed is left alone.
 
-    height: of a chart, in CSS pixels.  scale: see plotly_chart.live_chart.
+    scale: of charts, see plotly_chart.live_chart.
     """
-    data = {"key": key, "parts": [part._asdict() for part in parts], "height": height, "scale": scale}
+    data = {"key": key, "parts": [part._asdict() for part in parts], "scale": scale}
     _mount(key=key, data=data | addresses("board.js"))

@@ -9,7 +9,8 @@ from app.parts import microscope
 from core.runs.store import Run
 
 SMOOTHINGS = {0: "No smoothing", 5: "Mean of 5", 20: "Mean of 20", 50: "Mean of 50"}
-_NORMAL, _PROJECTED = 1.0, 1.5  # size of type
+# Height of charts where two rows of them fit a window of 720 pixels, where one row does, and size of type
+_ON_A_DESK, _PROJECTED = (215, 300, 1.0), (330, 330, 1.5)
 _KINDS = (
     "Easy: right by the margin. Semi-hard: right, but not by the margin. Hard: wrong. All valid: every triplet that a "
     "batch can form. Mined: those learnt from. Active: those that still change the network."
@@ -33,19 +34,19 @@ def draw(run: Run, history: pd.DataFrame, steps: pd.DataFrame, done: float, word
     `done` is the share of the training that is over.
     """
     charts = cached.live_charts(run, reading.moment(run), session.recall("smoothing") or 0, history, steps, done)
+    low, high, scale = _PROJECTED if session.projected() else _ON_A_DESK
 
-    def chart(name: str, width: int = 3) -> Part:
+    def chart(name: str, width: int = 3, height: int = low) -> Part:
         figure, alt = charts[name]
-        return Part(name, width, figure=figure, alt=alt)
+        return Part(name, width, figure=figure, alt=alt, height=height)
 
-    parts = [*words, chart("loss"), chart("accuracy")]
+    first = low if "triplets" in charts else high
+    parts = [*words, chart("loss", height=first), chart("accuracy", height=first)]
     if "triplets" in charts:
         parts += [chart("triplets"), chart("distances")]
         parts += [_caption("kinds", _KINDS + left_out(history)), _caption("about_distances", _DISTANCES)]
     parts += [chart("rate", 2), Part("microscope", 4, microscope.drawn(run))]
-    projected = session.projected()
-    height = 330 if projected else 215  # two rows fit a projector of 1280x720
-    board(parts, f"curves_{run.id}", height, _PROJECTED if projected else _NORMAL)
+    board(parts, f"curves_{run.id}", scale)
 
 
 def _caption(name: str, text: str) -> Part:

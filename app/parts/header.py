@@ -74,7 +74,7 @@ def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None]
             buttons(chosen)
         else:
             st.caption(headline(chosen), width="stretch", help=_data(chosen))
-        with st.container(width=170 if buttons else 260):
+        with st.container(width=170 if buttons else 260, key="run_picker"):
             _picker(chosen, runs, called, key)
         projected = session.projected()
         words = "Back to the form" if projected else "For a projector: large type, thick lines, no form"

@@ -55,10 +55,12 @@ def show(run: Run) -> None:
 def _view() -> str:
     """The part of the page that the address names."""
     wanted = session.in_address("view")
-    session.show("mistakes_view", wanted if wanted in VIEWS else "gallery")
+    view = wanted if wanted in VIEWS else "gallery"
+    session.show("mistakes_view", view)
     return st.segmented_control(
         "Show",
         list(VIEWS),
+        default=view,
         format_func=lambda view: VIEWS[view][0],
         key="mistakes_view",
         required=True,
@@ -89,12 +91,13 @@ def _pick_rule(run: Run, images: DataSet) -> None:
     session.show("mistakes_rule", rule)
     session.show("mistakes_k", k)
     left, right = st.columns([2, 1], vertical_alignment="center")
+    rules = _rules(run)
     left.selectbox(
-        "Rule", _rules(run), format_func=CLASSIFIERS.get, key="mistakes_rule", label_visibility="collapsed",
+        "Rule", rules, rules.index(rule), format_func=CLASSIFIERS.get, label_visibility="collapsed",
         help="Softmax can be chosen where the run itself predicts by it: its logits are not stored.",
-        persist_state="session",
+        key="mistakes_rule", persist_state="session",
     )  # fmt: skip
     if session.recall("mistakes_rule") in ("knn", "knn_weighted"):
         highest = highest_k(images)
-        right.slider("k", 1, highest, key="mistakes_k", label_visibility="collapsed", format="k = %d",
+        right.slider("k", 1, highest, k, key="mistakes_k", label_visibility="collapsed", format="k = %d",
                      persist_state="session")  # fmt: skip

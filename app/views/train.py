@@ -176,8 +176,9 @@ def more_epochs(run: Run, button) -> None:
     if room < 1 or ended_early(run):  # see `told`
         return
     with st.container(width=70):
-        session.show("more_epochs", session.recall("more_epochs") or str(min(5, room)))
-        typed = st.text_input("More epochs", key="more_epochs", label_visibility="collapsed", max_chars=4)
+        text = session.recall("more_epochs") or str(min(5, room))
+        session.show("more_epochs", text)
+        typed = st.text_input("More epochs", text, key="more_epochs", label_visibility="collapsed", max_chars=4)
     more = exercise.whole_number(typed, 1, room)
     button(
         f"Continue by {more} epoch{'s' * (more > 1)}" if more else f"More epochs: 1 to {room}",

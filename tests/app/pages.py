@@ -1,5 +1,6 @@
 """What tests of the pages without a browser share."""
 
+import json
 import re
 
 from streamlit.testing.v1 import AppTest
@@ -33,5 +34,7 @@ def texts(app: AppTest) -> str:
     """All that is written on the page, without the labels of widgets and the signs that guard text from Markdown."""
     kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.success, app.title, app.subheader)
     html = [element.proto.body for element in app.get("html")]
+    drawn = [json.loads(element.proto.json or "{}") for element in app.get("bidi_component")]
+    html += [part["html"] for board in drawn for part in board.get("parts", ())]  # of a board
     written = "\n".join(element.value for kind in kinds for element in kind)
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", written) + "\n" + "\n".join(html)

@@ -1,9 +1,15 @@
 """The live curves: what they show, and that they never exaggerate or fall over."""
 
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import app
+from app.components.plotly_chart import figure_json
 from app.drawing import charts, rates
 from core.learning.schedule import learning_rate
 from core.runs import store
@@ -84,3 +90,15 @@ def test_the_curve_of_a_range_test_marks_its_suggestion_and_does_not_follow_the_
     assert low < 1.0 < 2.0 < high < 5
     assert tuple(figure.layout.xaxis.range) == (-5, 1)
     assert not rates.range_curve([], [], [], None).layout.shapes
+
+
+def test_the_board_of_a_long_run_is_smaller_than_what_streamlit_caches(trained):
+    """Larger ones are sent as a name only, which a browser may not know: see config.toml."""
+    config = trained.config.changed(epochs=1000, validation_share=0.2)
+    history = pd.concat([store.history(trained)] * 500, ignore_index=True).assign(epoch=range(1, 1001))
+    steps = pd.concat([store.steps(trained)] * 1000, ignore_index=True)
+    made = charts.figures(replace(trained, config=config), history, steps, 1.0, 20)
+    settings = tomllib.loads((Path(app.__file__).parent / ".streamlit" / "config.toml").read_text())
+    microscope = 50_000
+    total = sum(len(figure_json(figure)) for figure, _ in made.values())
+    assert 200_000 < total + microscope < settings["global"]["minCachedMessageSize"]

@@ -16,8 +16,8 @@ export default async function ({ parentElement, data, setTriggerValue }) {
     if (state.frame.children[place] !== slot.node) state.frame.insertBefore(slot.node, state.frame.children[place] ?? null);
     slot.node.style.setProperty("--sixths", part.width);
     if (part.figure) {
-      const { key, height, scale, plotly } = data;
-      const chart = { ...part, key: `${part.name}_${key}`, height, scale, plotly };
+      const { key, scale, plotly } = data;
+      const chart = { ...part, key: `${part.name}_${key}`, scale, plotly };
       slot.cleanup = drawChart({ parentElement: slot.node, data: chart, setTriggerValue });
     } else if (slot.html !== part.html) {
       slot.html = slot.node.innerHTML = part.html;
