@@ -273,7 +273,7 @@ def _curves(lines: list[dict], title: str, epochs: int, y_axis: dict) -> go.Figu
     layout = dict(
         title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}}
         | {"y": 1, "yanchor": "top", "pad": {"t": 4}},  # above the legend, which a long title would reach
-        margin={"l": 62, "r": 12, "t": 52, "b": 44},  # above the legend there is room for the browser's buttons
+        margin={"l": 50, "r": 12, "t": 52, "b": 44},  # above the legend there is room for the browser's buttons
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
         | {"traceorder": "normal"},
         hovermode="x unified",

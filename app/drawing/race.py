@@ -50,12 +50,13 @@ def curves(shown: Sequence[Lane], column: str, title: str) -> go.Figure:
             for lane in shown
         ]
     )
+    nothing = all(lane.history.empty for lane in shown)  # Plotly would count from -1 to 4 %
     figure.update_layout(
         margin={"l": 62, "r": 12, "t": 34, "b": 48},
         showlegend=column == "images_seen",
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 14}},
-        xaxis={"title": title, "rangemode": "tozero"},
-        yaxis={"title": "test accuracy", "ticksuffix": "%"},
+        xaxis={"title": title, "rangemode": "tozero", "showticklabels": not nothing},
+        yaxis={"title": "test accuracy", "ticksuffix": "%", "range": [0, 100] if nothing else None},
         font={"size": 16},
         hovermode="x unified",
         uirevision="race",

@@ -174,7 +174,7 @@ def lane_of(held: race.Race, run: Run) -> drawing.Lane:
     """One run as it is drawn."""
     table = race.history(run)
     epochs = float(table["epoch"].iloc[-1]) if len(table) else 0.0
-    share = (epochs if not len(table) else table["images_seen"].iloc[-1] / max(_images(run), 1)) / 1.0
+    share = table["images_seen"].iloc[-1] / max(_images(run), 1) if len(table) else 0.0
     if run.status == "running":
         share = max(share, _within(run))
     told = f"epoch {epochs:.0f} of {run.config.epochs}"
@@ -222,14 +222,8 @@ def ended(held: race.Race, runs: list[Run]) -> None:
     rows = race.standing(held, runs)
     table = pd.DataFrame(rows)
     names = {run.id: lane_name(held, run) for run in runs}
-    if (common := rows[0]["to_common"]) is not None:
-        first = min(rows, key=lambda row: (row["images_to"], row["seconds_to"]))
-        quickest = min(rows, key=lambda row: row["seconds_to"])
-        st.markdown(
-            f"All reached {messages.percent(common)} on the test images. **{messages.plain(names[first['run']])}** "
-            f"needed the fewest images, {first['images_to']:,}; **{messages.plain(names[quickest['run']])}** "
-            f"the least time, {messages.duration(quickest['seconds_to'])}."
-        )
+    if rows[0]["to_common"] is not None:
+        st.markdown(first_there(rows, names))
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads.button("Table (CSV)", lambda: safe_csv(table), f"{held.race}.csv", "text/csv", key="race_csv")
         lanes = [lane_of(held, run) for run in runs]
@@ -245,6 +239,21 @@ def ended(held: race.Race, runs: list[Run]) -> None:
         if 2 <= len(runs) <= 8:
             st.button("Compare these runs", on_click=_compare, args=([run.id for run in runs],), key="race_compare")
     _table(rows, runs, names)
+
+
+def first_there(rows: list[dict], names: dict[str, str]) -> str:
+    """Which lanes reached the common accuracy with the fewest images, and which in the least time, as a sentence."""
+
+    def least(column: str) -> tuple[float, str]:
+        value = min(row[column] for row in rows)
+        first = [f"**{messages.plain(names[row['run']])}**" for row in rows if row[column] == value]
+        return value, " and ".join(first)
+
+    (images, sparing), (seconds, quick) = least("images_to"), least("seconds_to")
+    return (
+        f"All reached {messages.percent(rows[0]['to_common'])} on the test images: {sparing} with the fewest images, "
+        f"{images:,}; {quick} in the least time, {messages.duration(seconds)}."
+    )
 
 
 def _compare(ids: list[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from app import actions
 from app.drawing import comparison as drawing
+from app.parts import racing
 from app.parts.messages import percent
 from core import race, replay
 from core.runs import store, writing
@@ -196,3 +197,14 @@ def test_colours_are_those_of_the_run_everywhere(two):
     app = open_page("train", two[0].id)
     assert colours[0] in texts(app)
     assert colours[1] not in texts(app)
+
+
+def test_lanes_that_needed_as_few_images_are_both_named():
+    shared = {"to_common": 0.8, "images_to": 4000}
+    rows = [{"run": "a", "seconds_to": 24.2} | shared, {"run": "b", "seconds_to": 23.8} | shared]
+    rows.append({"run": "c", "seconds_to": 30.0} | shared | {"images_to": 8000})
+    told = racing.first_there(rows, {"a": "All valid", "b": "Semi-hard", "c": "Batch-hard"})
+    assert "80.0 %" in told
+    assert "**All valid** and **Semi-hard** with the fewest images, 4,000" in told
+    assert "**Semi-hard** in the least time, 24 s" in told
+    assert "Batch-hard" not in told
