@@ -111,12 +111,12 @@ class Entrance:
         address = request.client.host if request.client else ""
         if wait := self._tries.pause(address):
             said = f"{MOST_TRIES} wrong codes came from your computer. Try again in {wait:.0f} seconds"
-            return page(None, said, 429, {"retry-after": f"{wait:.0f}"})
+            return page(access.of({}), said, 429, {"retry-after": f"{wait:.0f}"})
         group = codes.read(places.runs_folder())
         role = group.role_of(code)
         if role is None:
             self._tries.note(address)
-            return page(None, "this is not a code of this class; ask your teacher for it", 403)
+            return page(access.of({}), "this is not a code of this class; ask your teacher for it", 403)
         known = group.actor({**request.cookies, codes.ROLE_COOKIE: group.role_ticket(role)})
         response = lead(LANDS_ON if known.takes_part else PATH)
         return _with_cookie(request, response, codes.ROLE_COOKIE, group.role_ticket(role))

@@ -193,6 +193,8 @@ def test_who_has_no_code(app, viewers, monkeypatch):
     assert browser.ask("/_stcore/upload_file/a/b", "PUT")[0] == 403
     assert browser.ask("/enter", headers=PAGE)[0] == 200
     assert ("Only look on" in browser.ask("/enter")[2]) == let_in
+    wrong = browser.ask("/enter", "POST", {"code": "wrong"})
+    assert (wrong[0], "Only look on" in wrong[2]) == (403, let_in)
 
 
 def test_only_who_takes_part_uploads(app, group):
