@@ -61,6 +61,7 @@ class Recorder:
         try:
             self.training.load_state_dict(checkpoint["training"])
             self.progress = Progress.from_state(checkpoint["progress"])
+            self.progress.seconds = max(self.progress.seconds, run.seconds or 0.0)  # saving took time as well
             self.writer.steps.restore(self.progress.steps)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise StoreError(

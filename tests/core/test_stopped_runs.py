@@ -67,6 +67,15 @@ def test_progress_is_on_the_disk_when_the_event_is_told(tiny, digits, tmp_path):
 # Resumed
 
 
+def test_the_clock_of_a_resumed_run_never_goes_back(tiny, digits, tmp_path):
+    paused, _ = train(tiny, digits, tmp_path, 2, "pause")
+    with RunWriter(paused.folder) as writer:
+        writer.update(seconds=1000.0)  # the last seconds were those in which it was saved
+    again, _ = drain(RunWriter(paused.folder), digits, 1, "pause")
+    assert again.seconds > 1000
+    assert store.steps(again).seconds.iloc[-1] > 1000
+
+
 @pytest.mark.parametrize("wish", ["stop", "pause", "leave"])
 @pytest.mark.parametrize("steps", range(9))
 def test_interrupted_after_any_step_and_again_two_later(done, digits, tmp_path, steps, wish):
