@@ -119,7 +119,7 @@ def share_curves(history: pd.DataFrame, steps: pd.DataFrame, steps_per_epoch: in
     figure = _curves(lines, "Triplets", epochs, {"ticksuffix": "%", "range": [0, 100]})
     if counted:
         second = {
-            "range": [0, epochs * 1.02],
+            "range": figure.layout.xaxis.range,
             "hoverformat": ".3~f",
             "domain": [0.54, 1],
             "matches": "x",
@@ -268,6 +268,16 @@ def _positions(epoch: pd.Series, step: pd.Series, steps_per_epoch: int) -> np.nd
     return (epoch - 1 + step / max(steps_per_epoch, 1)).to_numpy(float)
 
 
+def _span(lines: list[dict], epochs: int) -> int:
+    """Epochs for which the axis has room: all of a short training; of a long one 10, 20, 40 … as it goes on, or its
+    first hour would be a strip at the left."""
+    reached = max((line["x"].max() for line in lines if len(line["x"])), default=0)
+    shown = 10
+    while shown < reached:
+        shown *= 2
+    return min(shown, epochs)
+
+
 def _curves(lines: list[dict], title: str, epochs: int, y_axis: dict) -> go.Figure:
     """The figure, made in one go: line by line takes three times as long, from a network in training."""
     layout = dict(
@@ -277,7 +287,7 @@ def _curves(lines: list[dict], title: str, epochs: int, y_axis: dict) -> go.Figu
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
         | {"traceorder": "normal"},
         hovermode="x unified",
-        xaxis={"title": "epoch", "range": [0, epochs * 1.02], "hoverformat": ".3~f"},
+        xaxis={"title": "epoch", "range": [0, _span(lines, epochs) * 1.02], "hoverformat": ".3~f"},
         yaxis=y_axis,
         uirevision="keep",
     )

@@ -54,6 +54,13 @@ def test_the_raw_line_stays_beside_the_smoothed_one(trained):
     assert "mean of 5" not in [line.name for line in charts.loss_curves(NOTHING, steps, 3, 2).data]
 
 
+@pytest.mark.parametrize(("done", "epochs", "shown"), [(0, 5, 5), (1, 100, 10), (11, 100, 20), (99, 100, 100)])
+def test_the_axis_of_a_long_run_grows_with_it(trained, done, epochs, shown):
+    history = pd.concat([store.history(trained)] * 50, ignore_index=True).assign(epoch=range(1, 101))[:done]
+    for figure in (charts.accuracy_curves(history, 3, epochs), charts.loss_curves(history, NOTHING, 3, epochs)):
+        assert figure.layout.xaxis.range == (0, pytest.approx(1.02 * shown))
+
+
 def test_the_sheets_own_curve_is_dotted():
     sheet = published("facenet")
     line = next(each for each in charts.accuracy_curves(NOTHING, 0, 5, sheet).data if each.name == "sheet, test")

@@ -29,7 +29,8 @@ def curve():
     y[2] = np.nan
     names = ["earlier run", "train", "test"] if st.session_state.more else ["train", "test"]
     traces = [go.Scatter(x=np.arange(points), y=y + 0.1 * len(name), name=name) for name in names]
-    live_chart(go.Figure(traces), key="curve")
+    axes = {"xaxis_range": [0, points], "yaxis_range": [0, 1.5 + points / 1000]}  # they grow as those of a long run
+    live_chart(go.Figure(traces, axes), key="curve")
 
 
 @st.fragment

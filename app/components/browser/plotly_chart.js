@@ -105,6 +105,18 @@ function narrow(names, layout) {
   return { legend, showlegend: new Set(names).size <= 18, margin: { ...layout.margin, l: 4, r: 4 } };
 }
 
+// Plotly keeps a zoom only as long as the figure asks for the same range as when it was made.
+function keepZoom(state, layout) {
+  const shown = state.graph.layout;
+  if (shown?.uirevision !== layout.uirevision) state.asked = {};
+  for (const [name, axis] of Object.entries(layout).filter(([name]) => /^[xy]axis\d*$/.test(name))) {
+    const asked = state.asked[name];
+    const isZoomed = asked && shown[name]?.range?.some((end, i) => end !== asked[i]);
+    if (isZoomed) axis.range = asked;
+    state.asked[name] = axis.range?.slice();
+  }
+}
+
 function prepare(state) {
   const { data, layout } = JSON.parse(state.data.figure); // parsed anew every time: Plotly writes into what it gets
   const isMap = Boolean(state.data.captions);
@@ -133,6 +145,7 @@ function prepare(state) {
   delete layout.height;
   layout.autosize = true;
   layout.uirevision ??= "kept";
+  keepZoom(state, layout);
   layout.template = template(state.frame, isMap, scale);
   const config = {
     displayModeBar: "hover",
@@ -480,7 +493,7 @@ function create(parentElement) {
   thumbnail.hidden = true;
   const picture = element("canvas", "picture", thumbnail);
   const caption = element("div", "caption", thumbnail);
-  const state = { frame, graph, message, bar, thumbnail, picture, caption, drawn: Promise.resolve(), position: 0 };
+  const state = { frame, graph, message, bar, thumbnail, picture, caption, drawn: Promise.resolve(), position: 0, asked: {} };
   createFilmBar(state);
 
   const resized = new ResizeObserver(() => {
