@@ -16,6 +16,7 @@ from core.runs import store
 
 PRESET = "facenet-semi-hard"  # its run has triplets to show
 PATIENCE = 120_000  # milliseconds until a page is drawn: UMAP is compiled once
+BUSY = "being drawn|measuring an epoch|Counting the layers"  # what a page says of work in the background
 # Each page, and what stands on it when it is complete
 PAGES = {
     "train": ("train?run={run}", ".js-plotly-plot .scatterlayer .point"),
@@ -44,7 +45,7 @@ def take(url: str, complete: str, file: Path) -> None:
     with open_page(url) as page:
         page.locator(complete).first.wait_for(timeout=PATIENCE)
         page.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=PATIENCE)
-        page.get_by_text("Computing").wait_for(state="detached", timeout=PATIENCE)
+        page.wait_for_function(f"!/{BUSY}/.test(document.body.innerText)", timeout=PATIENCE)
         page.mouse.move(2, 450)
         page.wait_for_timeout(1500)  # figures fade in
         page.screenshot(path=file)
