@@ -94,3 +94,10 @@ def test_command(run, digits, tmp_path, kind):
 def test_another_kind_of_file_is_refused(run, tmp_path, capsys):
     assert main(["report", run.id, "--runs", str(run.folder.parent), "--out", str(tmp_path / "a.pdf")]) == 2
     assert ".html or a .zip" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_folder_that_is_not_there_is_named_before_any_work(command, run, tmp_path, capsys):
+    file = tmp_path / "nowhere/a.zip"
+    assert main([command, run.id, "--runs", str(run.folder.parent), "--out", str(file)]) == 1
+    assert f"there is no folder {file.parent}; make it" in capsys.readouterr().err
