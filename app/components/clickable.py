@@ -11,12 +11,12 @@ _STYLE = """
           align-items: start; font-family: var(--st-font); color: var(--st-text-color); }
   .grid.filled { grid-template-columns: repeat(auto-fill, minmax(var(--size), 1fr)); }
   .tile { width: 100%; padding: 4px; border: 1px solid transparent; border-radius: 6px; background: none;
-          color: inherit; font: inherit; font-size: 13px; line-height: 1.3; cursor: pointer; text-align: center; }
+          color: inherit; font: inherit; font-size: 0.8125rem; line-height: 1.3; cursor: pointer; text-align: center; }
   .tile:hover { border-color: var(--st-primary-color); }
   .tile:focus-visible, td button:focus-visible { outline: 2px solid var(--st-primary-color); }
   .tile img { width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; background: #000; }
-  .tile b { display: block; font-size: 15px; overflow-wrap: anywhere; }
-  .tile small { display: block; font-size: 12px; opacity: 0.75; overflow-wrap: anywhere; }
+  .tile b { display: block; font-size: 0.9375rem; overflow-wrap: anywhere; }
+  .tile small { display: block; font-size: 0.75rem; opacity: 0.75; overflow-wrap: anywhere; }
   .tile.wide { display: grid; grid-template: "pictures pictures" "heading line" "bar bar" "id id" / 1fr auto;
                column-gap: 6px; align-content: start; }
   .tile.wide > .with { grid-area: pictures; }
@@ -25,28 +25,29 @@ _STYLE = """
   .tile.wide > .bar { grid-area: bar; }
   .tile.wide > small { grid-area: id; text-align: left; }
   .with { display: grid; grid-template-columns: 1fr 30%; gap: 4px; }
-  .with div { font-size: 12px; line-height: 1.2; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+  .with div { font-size: 0.75rem; line-height: 1.2; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
   .tile.picked b::before { content: "✓ "; }
   .tile.off { opacity: 0.35; text-decoration: line-through; }
   .bar { height: 5px; margin: 2px 0; position: relative; border-radius: 2px;
          background: color-mix(in srgb, var(--st-text-color) 15%, transparent); }
   .bar i { position: absolute; height: 100%; background: var(--st-text-color); border-radius: 2px; }
-  table { border-collapse: collapse; font-family: var(--st-font); color: var(--st-text-color); font-size: 14px; }
+  table { border-collapse: collapse; font-family: var(--st-font); color: var(--st-text-color); font-size: 0.875rem; }
   th { font-weight: 600; padding: 2px 4px; max-width: 84px; }
   th.upright { padding: 2px 0; }
   th.upright span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 120px; }
   th, th span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
   .scroll { max-height: 70vh; overflow: auto; container-type: inline-size; }
   td { padding: 1px; }
+  .share { display: var(--lab-shares, table-cell); }
   td.share { padding: 0 0 0 10px; text-align: right; }
-  th.share { font-size: 12px; font-weight: 400; padding: 0 0 0 10px; }
+  th.share { font-size: 0.75rem; font-weight: 400; padding: 0 0 0 10px; }
   /* as large as the column allows beside three numbers a row */
-  td button { --side: clamp(22px, calc((100cqw - var(--beside)) / var(--classes) - 2px), 40px);
+  td button { --side: clamp(1.375rem, calc((100cqw - var(--lab-beside, var(--beside))) / var(--classes) - 2px), 2.5rem);
               width: var(--side); height: var(--side); padding: 0; border: 0; border-radius: 3px; color: inherit;
               font: inherit; cursor: pointer; background: color-mix(in srgb, #d62728 var(--much), transparent); }
-  td button.same { opacity: 0.45; background: color-mix(in srgb, var(--st-text-color) 12%, transparent); }
+  td button.same { opacity: 0.7; background: color-mix(in srgb, var(--st-text-color) 12%, transparent); }
   td button.chosen { outline: 2px solid var(--st-primary-color); }
-  td button.none { opacity: 0.25; }
+  td button.none { opacity: 0.35; }
 """
 
 _matrix = st.components.v2.component(
@@ -60,7 +61,7 @@ _matrix = st.components.v2.component(
       const make = (name, text) => Object.assign(document.createElement(name), { textContent: text });
       const head = document.createElement("tr");
       const long = Math.max(...data.names.map((name) => name.length)) > 3;
-      table.style.setProperty("--beside", long ? "310px" : "210px");
+      table.style.setProperty("--beside", long ? "19.4rem" : "13.1rem");
       head.append(make("th", ""), ...data.names.map((name) => {
         const label = Object.assign(make("th", ""), { title: name, className: long ? "upright" : "" });
         label.append(make("span", name));
@@ -101,7 +102,7 @@ _tiles = st.components.v2.component(
     js="""
     export default ({ parentElement, data, setTriggerValue }) => {
       const grid = parentElement.querySelector(".grid");
-      grid.style.setProperty("--size", data.size + "px");
+      grid.style.setProperty("--size", `calc(${data.size / 2}px + ${data.size / 32}rem)`);  // for large letters wider
       grid.classList.toggle("filled", data.tiles.some((tile) => tile.near.length));
       const focused = [...grid.children].indexOf(grid.getRootNode().activeElement);
       grid.replaceChildren(...data.tiles.map((tile, place) => {

@@ -8,7 +8,7 @@ from app import cached, navigation, reading, session
 from app.components import clickable
 from app.drawing.pictures import png_uri
 from app.parts import why
-from app.parts.messages import percent, plain
+from app.parts.messages import confidence, percent, plain
 from core.analysis import disputes
 from core.dataset.loader import DataSet
 from core.runs import suspicion
@@ -44,7 +44,7 @@ def show(run: Run, images: DataSet) -> None:
         clickable.tile(
             png_uri(images.train.images[each.row]),
             f"{images.classes[each.labelled]}, or {images.classes[each.looks_like]}?",
-            f"{each.self_confidence:.0%} for {images.classes[each.labelled]}",
+            f"{confidence(each.self_confidence)} for {images.classes[each.labelled]}",
             f"{images.train.ids[each.row]}: labelled {images.classes[each.labelled]}",
             name=images.train.ids[each.row],
         )

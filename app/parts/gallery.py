@@ -44,7 +44,9 @@ def _show(run: Run, images: DataSet, rule: str, k: int) -> None:
         st.markdown(_summary(said, images))
         _matrix(said[0], images)
     with right:
-        _gallery(run, images, rule, k)
+        shown = _gallery(run, images, rule, k)
+    if shown:
+        _table(images, *shown)
 
 
 def _summary(said: tuple, images: DataSet) -> str:
@@ -179,7 +181,8 @@ def _clear() -> None:
     session.remember("mistakes_id", "")
 
 
-def _gallery(run: Run, images: DataSet, rule: str, k: int) -> None:
+def _gallery(run: Run, images: DataSet, rule: str, k: int) -> tuple[pd.DataFrame, str] | None:
+    """The images; returns their list and the name of the class that rivals the true one, if there are any."""
     noted = notes.read(run)
     kind, order = _controls(images, noted)
     table = rows_of(run, images, rule, k, kind)
@@ -193,7 +196,9 @@ def _gallery(run: Run, images: DataSet, rule: str, k: int) -> None:
     else:
         other = "predicted" if kind == KINDS[0] else "another"
         _tiles(images, chosen, len(table), other)
-        _below(run, images, chosen, other, noted)
+        _below(run, images, chosen, noted)
+        return chosen, other
+    return None
 
 
 def _tiles(images: DataSet, chosen: pd.DataFrame, every: int, other: str) -> None:
@@ -234,19 +239,26 @@ def _tile(row, images: DataSet, disputed: dict, most: float) -> dict:
         )
     ]
     heading = f"{names[row.true]} → {names[row.predicted]}{mark}"
-    line = f"{row.score:.0%} · {row.margin:+.2f}".replace("-", "−")
+    line = f"{messages.confidence(row.score)} · {row.margin:+.2f}".replace("-", "−")
     src = png_uri(images.test.images[row.test_index])
     return clickable.tile(src, heading, line, hint, min(1.0, abs(row.margin) / most), near=near, name=row.id)
 
 
-def _below(run: Run, images: DataSet, chosen: pd.DataFrame, other: str, noted: notes.Notes) -> None:
+def _below(run: Run, images: DataSet, chosen: pd.DataFrame, noted: notes.Notes) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _downloads(run, images, chosen)
-    table = st.expander("As a table", key="mistakes_table", on_change="rerun")
-    if table.open:
-        table.dataframe(readable(chosen, images, other), hide_index=True)
     if counts := noted.tag_counts():
         st.dataframe({"tag": list(counts), "images": list(counts.values())}, hide_index=True, width="content")
+
+
+def _table(images: DataSet, chosen: pd.DataFrame, other: str) -> None:
+    """The list over the width of the page: its columns are many."""
+    table = st.expander("As a table", key="mistakes_table", on_change="rerun")
+    if table.open:
+        shown = readable(chosen, images, other)
+        places = {name: "%.1f" if name.endswith("%") else "%.2f" for name in shown.select_dtypes("float")}
+        formats = {name: st.column_config.NumberColumn(format=each) for name, each in places.items()}
+        table.dataframe(shown, hide_index=True, column_config=formats)
 
 
 def readable(chosen: pd.DataFrame, images: DataSet, other: str) -> pd.DataFrame:

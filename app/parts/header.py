@@ -33,7 +33,7 @@ def run_name(run: Run, name: str = "") -> str:
         return f"{name} (damaged)"
     when = run.created.strftime("%d %b %H:%M")
     accuracy = run.result and run.result.test_accuracy
-    outcome = run.status if accuracy is None else f"{accuracy:.1%} test"
+    outcome = run.status if accuracy is None else f"{percent(accuracy)} test"
     # The end of the id keeps apart what was started in the same minute: Streamlit knows an option by its label
     return f"{name} · {when} · {'in progress' if run.active else outcome} · {run.id[-4:]}"
 

@@ -39,6 +39,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def confidence(share: float) -> str:
+    """A score for people, e.g. "60 %": of five neighbours, a decimal would say nothing."""
+    return f"{100 * share:.0f}\u00a0%"
+
+
 def worded(error: Exception) -> str:
     """Why something was refused, with the label of the setting that it is about, if it is about one."""
     if isinstance(error, ConfigError) and error.setting:

@@ -44,7 +44,7 @@ def _show(run: Run, images: DataSet, name: str, rule: str, own_k: int) -> None:
         _pictures(found, images, row)
         st.markdown(f"**{plain(explain.sentence(found, images.classes))}**")
         _biography(run, images, row)
-    with side:
+    with side, st.container(gap="xsmall"):
         _voters(run, images, found, row, k, without)
         _facts(found, images, name, without, rule)
         _centres(found, images)
@@ -150,7 +150,11 @@ def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, wit
     said = found.rules["knn"]
     told = f"kNN says **{plain(images.classes[said])}** ({votes.count(said)} of {len(votes)} votes)"
     first = found.first_true_rank
-    st.markdown(told + (f" · first {plain(images.classes[found.true])} at rank {first}" if first else ""))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        rank = f" · first {plain(images.classes[found.true])} at rank {first}" if first else ""
+        st.markdown(told + rank, width="content")
+        if without:
+            st.button("All vote again", help=f"{len(without)} are left out", on_click=_leave_out, args=(name, []))
 
 
 def _let_vote_or_not(name: str, each: int) -> None:
@@ -197,12 +201,10 @@ def _removals(found: explain.Why, images: DataSet, name: str, without: list[int]
             st.markdown("No removal of training images turns the vote right.", width="content")
         elif found.removals:
             count = len(found.removals)
-            which = f", first {_MOST_OUT} shown" if count > _MOST_OUT else ""
-            st.markdown(f"Fewest to remove for a right kNN vote: **{count}**{which}", width="content",
-                        help="No smaller set of training images does it, with a vote each.")  # fmt: skip
+            which = f" The first {_MOST_OUT} are shown." if count > _MOST_OUT else ""
+            st.markdown(f"Fewest to remove for a right kNN vote: **{count}**", width="content",
+                        help=f"No smaller set of training images does it, with a vote each.{which}")  # fmt: skip
             st.button("Remove them", on_click=_leave_out, args=(name, [*without, *found.removals]))
-        if without:
-            st.button("All vote again", help=f"{len(without)} are left out", on_click=_leave_out, args=(name, []))
     if found.removals:
         shown = found.removals[:_MOST_OUT]
         cards.strip([images.train.images[each] for each in shown], [images.train.ids[each] for each in shown])
@@ -212,7 +214,7 @@ def _biography(run: Run, images: DataSet, row: int) -> None:
     told = cached.biographies(run, images)
     cells = "".join(
         f'<span class="{"" if label == told.true[row] else "wrong"}" title="epoch {epoch}">'
-        f"{html.escape(images.classes[label])}<small>{score:.0%}</small></span>"
+        f"{html.escape(images.classes[label])}<small>{messages.confidence(score)}</small></span>"
         for epoch, label, score in zip(told.epochs, told.predicted[:, row], told.scores[:, row], strict=True)
     )
     kind = told.kinds[row]

@@ -41,7 +41,7 @@ def show(run: Run) -> None:
             why.show(run, images, name, listed, rule, k)
             return
         st.warning(f"There is no test image {plain(name[:60])} in this run's data set.")
-    left, right = st.columns(2, vertical_alignment="center")
+    left, right = st.columns([5, 3] if session.projected() else 2, vertical_alignment="center")
     with left:
         view = _view()
     if view == "gallery":

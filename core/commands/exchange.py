@@ -5,7 +5,7 @@ from pathlib import Path
 from core.commands import Commands, Result, Wrong, find_run, images_of, one_of, runs_folder
 from core.commands.data import about
 from core.exchange import downloads
-from core.runs.files import replacing
+from core.runs.files import StoreError, replacing
 
 
 def add(commands: Commands) -> None:
@@ -32,6 +32,7 @@ def add(commands: Commands) -> None:
 def export(options) -> Result:
     run = find_run(options)
     file = options.out or Path(downloads.file_name(run, options.kind))
+    _check_folder_of(file)
     content = downloads.content(run, options.kind)
     with replacing(file) as stream:
         stream.write(content)
@@ -46,6 +47,7 @@ def report(options) -> Result:
 
     if options.out.suffix.lower() not in (".html", ".zip"):
         raise Wrong(f"--out {options.out}: a report is a .html or a .zip file")
+    _check_folder_of(options.out)
     runs = [find_run(options, name) for name in dict.fromkeys(options.run)]
     images = [images_of(run, options) for run in runs]
     packed = options.out.suffix.lower() == ".zip"
@@ -55,6 +57,12 @@ def report(options) -> Result:
     if not options.json:
         print(f"the report on {', '.join(run.id for run in runs)} is in {options.out}")
     return {"runs": [run.id for run in runs], "file": str(options.out)}, 0
+
+
+def _check_folder_of(file: Path) -> None:
+    """Said at once, and not after the work."""
+    if not file.parent.is_dir():
+        raise StoreError(f"--out {file}: there is no folder {file.parent}; make it, or name another")
 
 
 def bring_in(options) -> Result:

@@ -146,7 +146,7 @@ def matrix(counts: np.ndarray, classes: Sequence[str]) -> str:
             for said, count in enumerate(row)
         ]
         rows.append(f"<tr><th>{text(names[true])}</th>{''.join(cells)}</tr>")
-    size = min(10.0, _PAGE / (_CELL * len(names) + _LETTER * longest + 1))
+    size = min(9.0, _PAGE / (_CELL * len(names) + _LETTER * longest + 1))
     return f'<table class="matrix" style="font-size:{size:.1f}pt">{head}{"".join(rows)}</table>'
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from core.dataset.loader import DataSet
 from core.exchange.tables import safe_csv
 from core.runs.files import StoreError
 
 _NO_FILE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in a file name of Windows
+_LETTERS, _GAP = 14, 12  # pixels of a contact sheet: the size of its letters, the space between pictures
 _LONGEST = 60  # characters: with 4 bytes each still a file name
 _EXPORTED = re.compile(r"img\d+_(origin|near_tgt|near_pdc)_\(.*\)\.png")
 
@@ -74,18 +75,30 @@ def files(mistakes: pd.DataFrame, data: DataSet) -> dict[str, bytes]:
 
 
 def contact_sheet(mistakes: pd.DataFrame, data: DataSet, scale: int = 3, columns: int = 6) -> bytes:
-    """A PNG of all mistakes in their order, `columns` a row: the image, nearest of the true, of the predicted class."""
-    triples = [
-        np.concatenate([data.test.images[r.test_index], *(data.train.images[each] for each in _neighbours(r))], axis=1)
-        for r in mistakes.itertuples()
-    ]
-    height, width = triples[0].shape
-    gap = 4
-    sheet = np.full((-(-len(triples) // columns) * (height + gap), columns * (width + gap)), 128, np.uint8)
-    for place, triple in enumerate(triples):
-        top, left = place // columns * (height + gap), place % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = triple
-    return png(sheet.repeat(scale, axis=0).repeat(scale, axis=1))
+    """A PNG of all mistakes in their order, `columns` a row: the image, nearest of the true, of the predicted class.
+
+    Under each stands its number in the export, the two classes and the id.
+    """
+    columns, font = min(columns, len(mistakes)), ImageFont.load_default(_LETTERS)
+    height, width = (scale * side for side in data.test.images.shape[1:])
+    wide, high = 3 * width, height + 2 * _LETTERS
+    rows = -(-len(mistakes) // columns)
+    sheet = Image.new("L", (columns * (wide + _GAP) - _GAP, rows * (high + _GAP) - _GAP), 255)
+    for place, row in enumerate(mistakes.itertuples()):
+        parts = [data.test.images[row.test_index], *(data.train.images[each] for each in _neighbours(row))]
+        triple = np.concatenate(parts, axis=1).repeat(scale, axis=0).repeat(scale, axis=1)
+        tile = Image.new("L", (wide, high), 255)  # what is too long for it is cut
+        tile.paste(Image.fromarray(triple), (0, 0))
+        ImageDraw.Draw(tile).text((0, height + 2), _caption(place + 1, row, data), fill=0, font=font)
+        sheet.paste(tile, (place % columns * (wide + _GAP), place // columns * (high + _GAP)))
+    return _png(sheet)
+
+
+def _caption(number: int, row, data: DataSet) -> str:
+    """A class by its number, as in the table, where its name has letters that Pillow's own font lacks."""
+    names = {label: data.name_of[label] for label in (row.true, row.predicted)}
+    true, said = (names[each] if names[each].isascii() else f"class {each}" for each in (row.true, row.predicted))
+    return f"{number}. {true} > {said}  {row.id if row.id.isascii() else ''}"
 
 
 def _neighbours(row) -> tuple[int, int]:
@@ -94,6 +107,10 @@ def _neighbours(row) -> tuple[int, int]:
 
 def png(pixels: np.ndarray) -> bytes:
     """An 8-bit grey image (H, W) as the bytes of a PNG file."""
+    return _png(Image.fromarray(pixels))
+
+
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
+    image.save(buffer, format="PNG")
     return buffer.getvalue()

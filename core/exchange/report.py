@@ -29,31 +29,31 @@ QUESTIONS = (
 )
 _STYLE = """
 body { font: 11pt/1.4 system-ui, sans-serif; max-width: 180mm; margin: 8mm auto; padding: 0 4mm; color: #111;
-  background: #fff; }
+  background: #fff; overflow-wrap: break-word; } /* a word wider than the page has all of it printed smaller */
 h1 { margin: 0 0 2mm; } h2 { margin: 8mm 0 2mm; border-bottom: 2px solid #111; } h3 { margin: 6mm 0 1mm; }
-h2, h3, h4 { break-after: avoid; } p { margin: 1mm 0 2mm; } small { color: #444; }
-table { border-collapse: collapse; margin: 2mm 0; } tr, figure, svg, .chart, .together { break-inside: avoid; }
+h2, h3, h4, .tags { break-after: avoid; } p { margin: 1mm 0 2mm; } small { color: #444; }
+table { border-collapse: collapse; margin: 2mm 0; } tr, figure, svg, .chart, .tags, .together { break-inside: avoid; }
 td, th { border: 1px solid #bbb; padding: 0.5mm 2mm; text-align: right; } th { background: #eee; }
-.text { text-align: left; } td.same { color: #777; background: #f4f4f4; }
-.matrix { break-inside: avoid; }
+.text { text-align: left; overflow-wrap: anywhere; } td.same { color: #777; background: #f4f4f4; }
+.matrix { break-inside: avoid; } .side .of-classes { font-size: 8pt; }
 .matrix td, .matrix th { padding: 0.2em; min-width: 1.5em; text-align: center; white-space: nowrap; }
 .matrix .upright { writing-mode: vertical-rl; transform: rotate(180deg); }
-img { image-rendering: pixelated; width: 100%; background: #000; display: block; }
-figure { margin: 0; width: 25mm; font-size: 7.5pt; line-height: 1.25; overflow-wrap: anywhere; }
-.side { display: flex; gap: 6mm; } .chart { flex: 1; max-width: 86mm; } svg { width: 100%; }
+img { image-rendering: pixelated; width: 25mm; background: #000; display: block; }
+figure { margin: 0; width: 27.6mm; font-size: 7.5pt; line-height: 1.25; overflow-wrap: anywhere; }
+.side { display: flex; flex-wrap: wrap; gap: 0 6mm; } .chart { flex: 1; max-width: 86mm; } svg { width: 100%; }
 svg text { font: 12px system-ui, sans-serif; } .map { max-width: 140mm; max-height: 150mm; display: block; }
 .map .name { font-weight: bold; text-anchor: middle; paint-order: stroke; stroke: #fff;
   stroke-width: 5px; }
 .legend { font-size: 8.5pt; } .legend span { margin-right: 3mm; white-space: nowrap; }
 .legend i { display: inline-block; width: 4mm; height: 1mm; margin-right: 1mm; vertical-align: middle; }
-.mistakes { display: grid; grid-template-columns: 1fr 1fr; gap: 3mm 6mm; }
+.mistakes { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 3mm 6mm; }
 .mistake { break-inside: avoid; border-top: 1px solid #ccc; padding-top: 1mm; }
-.mistake > div { display: flex; gap: 2mm; } .mistake p { font-size: 9pt; }
+.mistake > div { display: flex; gap: 1mm; } .mistake p { font-size: 9pt; }
 p.answer { white-space: pre-wrap; } .settings { columns: 2; font-size: 8.5pt; }
 section + section { break-before: page; }
 @page { size: A4; margin: 15mm; }
-@media print { body { margin: 0; padding: 0; max-width: none; } * { print-color-adjust: exact;
-  -webkit-print-color-adjust: exact; } }
+@media print { body { font-size: 10pt; margin: 0; padding: 0; max-width: none; } .side .chart { max-width: 69mm; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 
 
@@ -128,7 +128,7 @@ def _run(run: Run, images: DataSet) -> str:
     parts = [
         f"<h2>{text(run.title)}</h2>{_result(run, embedded, images)}",
         f"<h3>Curves</h3>{figures.curves(store.history(run))}<p><small>Training images dashed.</small></p>",
-        _together(f"<h3>Confusion matrix</h3>{_matrix(counts, images)}{_pairs(counts, images)}"),
+        _together(f"<h3>Confusion matrix</h3>{_matrix(counts, images)}"),
         _together(f"<h3>Map of the embeddings</h3>{_map(run, embedded, images)}"),
         f"<h3>{ANALYSIS}</h3>{_answer(noted.answers.get(ANALYSIS) or draft.analysis(embedded, wrong, images, noted))}",
         *(
@@ -137,8 +137,8 @@ def _run(run: Run, images: DataSet) -> str:
             if question != ANALYSIS
         ),
         f"<h3>Misclassified test images ({len(wrong)})</h3>",
-        figures.table(("tag", "images"), list(tags.items())) if tags else "",
-        f'<div class="mistakes">{"".join(_mistakes(wrong, images, noted))}</div>',
+        f'<div class="tags">{figures.table(("tag", "images"), list(tags.items()))}</div>' if tags else "",
+        f'<div class="mistakes">{"".join(_mistakes(wrong, images, noted))}</div>' if len(wrong) else "<p>None.</p>",
         _together(f"<h3>Settings</h3>{_settings(run)}"),
     ]
     return f"<section>{''.join(parts)}</section>"
@@ -169,10 +169,16 @@ def _result(run: Run, embedded: Embedded, images: DataSet) -> str:
 
 
 def _matrix(counts: np.ndarray, images: DataSet) -> str:
+    """The confusion matrix, and at its side how good each class is; the most confused pairs in words."""
     drawn = confusion.most_confused(counts)
-    table = figures.matrix(counts[np.ix_(drawn, drawn)], [images.classes[label] for label in drawn])
+    names = [images.classes[label] for label in drawn]
+    table = figures.matrix(counts[np.ix_(drawn, drawn)], names)
+    found = zip(names, *(share[drawn] for share in confusion.of_classes(counts)), strict=True)
+    rows = [(name, *("–" if np.isnan(each) else _percent(each) for each in shares)) for name, *shares in found]
+    beside = figures.table(("class", "precision", "recall", "F1"), rows)
     which = confusion.how_many_drawn(len(drawn), len(counts))
-    return f"<p><small>{which}Rows: true class. Columns: predicted class.</small></p>{table}"
+    words = f"<p><small>{which}Rows: true class. Columns: predicted class.</small></p>"
+    return f'{words}<div class="side">{table}<div class="of-classes">{beside}</div></div>{_pairs(counts, images)}'
 
 
 def _pairs(counts: np.ndarray, images: DataSet) -> str:
@@ -202,7 +208,9 @@ def _mistakes(wrong: pd.DataFrame, images: DataSet, noted: notes.Notes) -> list[
         true, said = name_of[row.true], name_of[row.predicted]
         shown = [
             _near(images, true, row.nearest_true_index, row.nearest_true_distance),
-            figures.image(images.test.images[row.test_index], f"{number}. {true} → {said} ({row.score:.0%})", row.id),
+            figures.image(
+                images.test.images[row.test_index], f"{number}. {true} → {said}, {100 * row.score:.0f} %", row.id
+            ),
             _near(images, said, row.nearest_predicted_index, row.nearest_predicted_distance),
         ]
         note = noted.images.get(row.id, notes.Note())

@@ -148,11 +148,13 @@ def biographies(run: Run, images: DataSet, *, training: bool = False) -> Biograp
     """The biographies of all test images by the run's own rule, as stored; or of all training images.
 
     A training image is called what its k nearest other training images vote for (leave one out), in the embeddings of
-    that epoch. Raises StoreError if there is no epoch, or one cannot be read.
+    that epoch. Raises StoreError if there is no epoch, or one cannot be read; the last must be among them.
     """
     epochs = stored_epochs(run)
     if not epochs:
         raise StoreError(f"run {run.id} keeps no embeddings of its epochs")
+    if epochs[-1] != last_epoch(run):
+        store.embedded(run, last_epoch(run))
     found = [_of_training(run, images, epoch) if training else _of_test(run, epoch) for epoch in epochs]
     predicted, scores = (np.stack(each) for each in zip(*found, strict=True))
     true = (images.train if training else images.test).labels

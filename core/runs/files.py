@@ -55,6 +55,14 @@ def why(error: OSError) -> str:
     return f"{error.strerror or error}" + f": {_MORE_HANDLES}" * (error.errno in TOO_MANY_OPEN)
 
 
+def not_read(file: Path, error: Exception) -> StoreError:
+    """What to say about a file of a run that cannot be read; numpy and zipfile raise many kinds for a damaged one."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        reason = "it is not there; put it back from a copy of the run, or train the run again"
+    return StoreError(f"{file} cannot be read: {reason}")
+
+
 def not_written(file: Path, error: OSError) -> StoreError:
     """What to say about a file that cannot be written, with the remedy."""
     remedy = {

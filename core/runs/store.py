@@ -33,7 +33,7 @@ from core.dataset.loader import DataError, DataSet, NoSet, load
 from core.learning.states import OF_OTHERS, Request, Status
 from core.runs import growing, trash
 from core.runs.checks import check, checked_mistakes, checked_name
-from core.runs.files import StoreError, destroy, not_written, replacing, why
+from core.runs.files import StoreError, destroy, not_read, not_written, replacing, why
 from core.runs.locks import is_locked, locked
 from core.runs.record import COLOURS, FORMAT, DataFacts, Label, MachineFacts, Result, RunRecord
 from core.settings.config import RunConfig
@@ -269,7 +269,7 @@ def _file_named(file: Path) -> Iterator[Path]:
     try:
         yield file
     except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+        raise not_read(file, error) from error
 
 
 def embedded(run: Run, epoch: int) -> Embedded:
@@ -289,8 +289,7 @@ def embedded(run: Run, epoch: int) -> Embedded:
         check(all(np.isfinite(array).all() for array in (train, test, found.scores)), "it holds infinite numbers")
         return found
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise StoreError(f"{file} cannot be read: {reason}") from error
+        raise not_read(file, error) from error
 
 
 def embeddings_file(run: Run, epoch: int) -> Path:

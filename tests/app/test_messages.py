@@ -19,3 +19,8 @@ from app.parts import messages
 )
 def test_a_duration_is_not_rounded_up_to_the_next_minute(seconds, words):
     assert messages.duration(seconds) == words
+
+
+def test_a_confidence_is_a_whole_number_of_percent_kept_together():
+    assert messages.confidence(0.6) == "60\u00a0%"
+    assert messages.confidence(1.0) == "100\u00a0%"

@@ -157,6 +157,18 @@ def test_a_zip_holds_the_pictures_a_list_and_a_contact_sheet(data):
     assert len(names) == 9 + 2
 
 
+def test_a_contact_sheet_numbers_its_pictures_as_the_export_does(data, monkeypatch):
+    table = find(data, [1, 1, 0, 2])
+    written = []
+    monkeypatch.setattr(
+        "PIL.ImageDraw.ImageDraw.text", lambda self, at, text, **how: written.append(text), raising=True
+    )
+    pictures.contact_sheet(table, data)
+    names = data.name_of
+    expected = [f"{n}. {names[r.true]} > {names[r.predicted]}  {r.id}" for n, r in enumerate(table.itertuples(), 1)]
+    assert written == expected
+
+
 def test_right_ones_against_a_loop(data):
     draw = np.random.default_rng(4)
     train, test = draw.normal(size=(6, 5)).astype(np.float32), draw.normal(size=(4, 5)).astype(np.float32)

@@ -1,6 +1,7 @@
 """The commands why and biography, against what the run's folder holds."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,20 @@ def test_biography_of_all_test_images(run, told, digits):
         assert (image["id"], image["true"], image["predicted"]) == (digits.test.ids[row], true, said)
         assert image["forgotten"] == (said[0] == true and said[1] != true)
     assert sum(found["counts"].values()) == len(found["images"]) == 24
+
+
+@pytest.mark.parametrize(
+    "words", [["why", "{run}", "{id}"], ["biography", "{run}"], ["report", "{run}", "--out", "{out}"]]
+)
+def test_a_lost_last_epoch_is_named_with_a_remedy(run, digits, tmp_path, capsys, words):
+    copy = tmp_path / run.id
+    shutil.copytree(run.folder, copy)
+    (copy / "embeddings/epoch_0002.npz").unlink()
+    into = {"{run}": run.id, "{id}": digits.test.ids[0], "{out}": str(tmp_path / "report.html")}
+    assert main([*(into.get(each, each) for each in words), "--runs", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert "epoch_0002.npz cannot be read: it is not there; put it back from a copy of the run" in err
+    assert err.count("\n") == 1
 
 
 def test_biography_of_one(run, told, digits):

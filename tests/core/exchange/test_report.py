@@ -9,6 +9,7 @@ import pytest
 
 from core import experiment, replay
 from core.__main__ import main
+from core.analysis import confusion
 from core.exchange import pictures, report
 from core.runs import map_file, notes, store, writing
 from core.runs.notes import Note
@@ -50,6 +51,23 @@ def test_receipt_curves_map_and_settings(run, digits):
     assert "Triplet mining compared" not in text
     map_file.keep(run, 2, np.random.default_rng(0).normal(size=(72, 2)))
     assert "UMAP" in report.page([run], [digits])
+
+
+def test_how_good_each_class_is_stands_beside_the_matrix(run, digits):
+    text = report.page([run], [digits])
+    predicted = store.embedded(run, 2).predicted
+    counts = confusion.matrix(digits.test.labels, predicted, len(digits.classes))
+    for label, name in enumerate(digits.classes):
+        right, called = counts[label, label], counts[:, label].sum()
+        assert f"<td>{name}</td>" in text.replace(' class="text"', "")
+        precision = f"{100 * right / called:.1f} %" if called else "–"
+        recall = f"{100 * right / counts[label].sum():.1f} %"
+        assert f"<td>{name}</td><td>{precision}</td><td>{recall}</td>" in text.replace(' class="text"', "")
+
+
+def test_a_run_without_mistakes_says_so(run, digits, monkeypatch):
+    monkeypatch.setattr(report.mistakes, "find", lambda *_: store.mistakes(run)[:0])
+    assert re.search(r"Misclassified test images \(0\)</h3>.*<p>None.</p>", report.page([run], [digits]))
 
 
 def test_the_analysis_is_drafted_until_it_is_written(run, digits):
@@ -94,3 +112,10 @@ def test_command(run, digits, tmp_path, kind):
 def test_another_kind_of_file_is_refused(run, tmp_path, capsys):
     assert main(["report", run.id, "--runs", str(run.folder.parent), "--out", str(tmp_path / "a.pdf")]) == 2
     assert ".html or a .zip" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_folder_that_is_not_there_is_named_before_any_work(command, run, tmp_path, capsys):
+    file = tmp_path / "nowhere/a.zip"
+    assert main([command, run.id, "--runs", str(run.folder.parent), "--out", str(file)]) == 1
+    assert f"there is no folder {file.parent}; make it" in capsys.readouterr().err
