@@ -253,6 +253,7 @@ def test_a_chart_that_left_the_page_gives_its_memory_back(page):
     page.locator(".st-key-map .thumbnail").get_by_text("image_3 · true <b>3</b>", exact=True).wait_for()
 
 
+@pytest.mark.usefixtures("afresh")  # or that page would be drawn on beside it
 def test_dark_theme_from_the_start(script, chromium):
     dark = start_server(script, arguments=["--theme.base=dark"], cwd=script.parent)
     with dark as url, open_page(url) as page:
@@ -264,6 +265,7 @@ def test_dark_theme_from_the_start(script, chromium):
         assert page.console_errors == []
 
 
+@pytest.mark.usefixtures("afresh")  # or that page would be drawn on beside it
 def test_a_plain_sentence_when_the_library_does_not_load(url, chromium):
     with open_page("about:blank") as page:
         page.route("**/plotly.min.js*", lambda route: route.abort())
