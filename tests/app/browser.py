@@ -216,6 +216,15 @@ def _note_foreign(url: str, found: list[str]) -> None:
         found.append(url)
 
 
+def be_at(page, url: str) -> bool:
+    """Opens the address, except where the page is there already: a load costs seconds. Whether it was opened."""
+    page.mouse.move(0, 0)
+    if page.url == url:
+        return False
+    page.goto(url)
+    return True
+
+
 def idle(page) -> None:
     """Waits until the page is not being drawn."""
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)

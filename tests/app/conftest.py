@@ -62,6 +62,12 @@ def chromium():
         yield browser
 
 
+@pytest.fixture
+def afresh(window):
+    """What the tests before have done to the window of the module is gone."""
+    window.goto("about:blank")
+
+
 @pytest.fixture(scope="module")
 def server(digits, tmp_path_factory) -> tuple[str, Path]:
     """A dashboard for all tests of a module, on the small digits: its address and its folder of runs."""

@@ -7,7 +7,7 @@ import pytest
 
 from app.parts.messages import percent
 from core.runs import store
-from tests.app.browser import free_port, open_page, skip_without_browser, start_process
+from tests.app.browser import free_port, open_page, skip_without_browser, start_dashboard, start_process
 
 skip_without_browser()
 
@@ -91,8 +91,10 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         assert page.foreign_requests == []
 
 
-def test_stop_keeps_the_model_so_far(dashboard, tmp_path):
-    with open_page(f"{dashboard}/train", 1280, 720) as page:
+def test_stop_keeps_the_model_so_far(lab_data, tmp_path):
+    pictures = {"TRIPLETLAB_PICS": tmp_path / "pics"}
+    where = ("--data", lab_data, "--runs", tmp_path / "runs")
+    with start_dashboard(*where, env=pictures) as url, open_page(f"{url}/train", 1280, 720) as page:
         page.get_by_role("button", name="Start").wait_for()
         for name, value in {"width": 8, "epochs": 50}.items():
             set_number(page, name, value)

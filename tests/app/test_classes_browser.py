@@ -1,14 +1,12 @@
 """Runs of few and of many classes in a real browser."""
 
-import sys
-
 import numpy as np
 import pytest
 
 from core import experiment
 from core.dataset.loader import load
 from core.runs import writing
-from tests.app.browser import free_port, open_page, skip_without_browser, start_process
+from tests.app.browser import open_page, skip_without_browser, start_dashboard
 
 skip_without_browser()
 
@@ -16,7 +14,7 @@ GRAPH = ".lab-chart .graph"
 
 
 @pytest.mark.parametrize("class_count", [2, 47])
-def test_runs_of_few_and_of_many_classes(class_count, tiny, tmp_path):
+def test_runs_of_few_and_of_many_classes(class_count, tiny, tmp_path, chromium):
     """Their maps and their mistakes open without an error, with every class in the legend."""
     draw = np.random.default_rng(0)
     arrays = {}
@@ -30,12 +28,8 @@ def test_runs_of_few_and_of_many_classes(class_count, tiny, tmp_path):
     with writing.create(tiny.changed(epochs=1), images, tmp_path / "runs") as writer:
         for _ in experiment.run(writer, images):
             pass
-    port = free_port()
-    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(tmp_path / "set"), "--no-browser"]
-    command += ["--runs", str(tmp_path / "runs")]
-    address = f"http://127.0.0.1:{port}"
     with (
-        start_process(command, port, {}),
+        start_dashboard("--data", tmp_path / "set", "--runs", tmp_path / "runs") as address,
         open_page(f"{address}/embedding?run={writer.id}", 1280, 720) as page,
     ):
         page.get_by_text("PCA", exact=True).click(timeout=60_000)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.app.browser import open_page, skip_without_browser, start_server
+from tests.app.browser import be_at, open_page, skip_without_browser, start_server
 
 skip_without_browser()
 
@@ -83,10 +83,10 @@ def window(url, chromium):
 
 @pytest.fixture
 def page(window, url):
+    """The page as the test before it left it: what is zoomed or picked there is no matter to the next one."""
     window.set_viewport_size({"width": 1000, "height": 1000})
     window.emulate_media(color_scheme="light")
-    window.mouse.move(0, 0)
-    window.goto(url)
+    be_at(window, f"{url}/")
     window.wait_for_selector(f"{CURVE} .nsewdrag")
     window.wait_for_selector(f"{MAP} .nsewdrag")
     yield window
@@ -177,6 +177,19 @@ def test_the_image_of_a_point_is_whole_in_a_low_window(page):
     assert box["y"] + box["height"] <= height
 
 
+def test_a_lasso_reaches_python(page):
+    page.hover(f"{MAP} .nsewdrag")
+    page.locator(f"{MAP} .modebar-btn[data-val=select]").click()
+    (x, top), (_, bottom) = map_position(page, 1, 1), map_position(page, 1, 0)
+    page.mouse.move(x - 30, min(top, bottom) - 25)
+    page.mouse.down()
+    page.mouse.move(x, (top + bottom) / 2)
+    page.mouse.move(x + 25, max(top, bottom) + 20)
+    page.mouse.up()
+    page.get_by_text("lasso: [1, 3]", exact=True).wait_for()
+
+
+@pytest.mark.usefixtures("afresh")
 def test_click_reaches_python_and_keeps_the_maps_zoom(page):
     page.mouse.move(*map_position(page, 0.9, 0.9))
     before = axis_range(page, MAP)
@@ -188,18 +201,6 @@ def test_click_reaches_python_and_keeps_the_maps_zoom(page):
     page.get_by_text("picked: 3", exact=True).wait_for()
     page.wait_for_function(f"document.querySelector('{MAP}').layout.meta === 3")
     assert axis_range(page, MAP) == zoomed
-
-
-def test_a_lasso_reaches_python(page):
-    page.hover(f"{MAP} .nsewdrag")
-    page.locator(f"{MAP} .modebar-btn[data-val=select]").click()
-    (x, top), (_, bottom) = map_position(page, 1, 1), map_position(page, 1, 0)
-    page.mouse.move(x - 30, min(top, bottom) - 25)
-    page.mouse.down()
-    page.mouse.move(x, (top + bottom) / 2)
-    page.mouse.move(x + 25, max(top, bottom) + 20)
-    page.mouse.up()
-    page.get_by_text("lasso: [1, 3]", exact=True).wait_for()
 
 
 def test_nothing_is_offered_that_would_leave_the_machine(page):
@@ -253,6 +254,7 @@ def test_a_chart_that_left_the_page_gives_its_memory_back(page):
     page.locator(".st-key-map .thumbnail").get_by_text("image_3 · true <b>3</b>", exact=True).wait_for()
 
 
+@pytest.mark.usefixtures("afresh")  # or that page would be drawn on beside it
 def test_dark_theme_from_the_start(script, chromium):
     dark = start_server(script, arguments=["--theme.base=dark"], cwd=script.parent)
     with dark as url, open_page(url) as page:
@@ -264,6 +266,7 @@ def test_dark_theme_from_the_start(script, chromium):
         assert page.console_errors == []
 
 
+@pytest.mark.usefixtures("afresh")  # or that page would be drawn on beside it
 def test_a_plain_sentence_when_the_library_does_not_load(url, chromium):
     with open_page("about:blank") as page:
         page.route("**/plotly.min.js*", lambda route: route.abort())

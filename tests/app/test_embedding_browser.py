@@ -2,7 +2,6 @@
 
 import base64
 import re
-import sys
 import time
 
 import numpy as np
@@ -13,7 +12,7 @@ from core import experiment, maps
 from core.analysis.projection import Layout
 from core.learning.events import EpochDone
 from core.runs import store, writing
-from tests.app.browser import free_port, idle, open_page, skip_without_browser, start_process
+from tests.app.browser import be_at, idle, open_page, skip_without_browser, start_dashboard
 
 skip_without_browser()
 
@@ -38,21 +37,27 @@ def run(tiny, digits, runs):
 
 @pytest.fixture(scope="module")
 def url(run, digits):
-    port = free_port()
-    command = [sys.executable, "-m", "app", "--port", str(port), "--data", str(digits.folder), "--no-browser"]
-    command += ["--runs", str(run.folder.parent)]
-    with start_process(command, port, {}) as address:
+    with start_dashboard("--data", digits.folder, "--runs", run.folder.parent) as address:
         yield address
 
 
-@pytest.fixture
-def page(url, run):
-    with open_page(f"{url}/embedding?run={run.id}", 1280, 720) as page:
-        page.locator(".lab-chart .bar:not([hidden])").first.wait_for(timeout=120_000)
-        page.get_by_text("Trustworthiness").wait_for(timeout=60_000)
+@pytest.fixture(scope="module")
+def window(chromium):
+    """One window for all tests: it fetches and reads the scripts once."""
+    with open_page("about:blank") as page:
         yield page
-        assert page.console_errors == []
-        assert page.foreign_requests == []
+
+
+@pytest.fixture
+def page(window, url, run):
+    """The run's map; as the test before left it, if that is still at the run's address."""
+    window.set_viewport_size({"width": 1280, "height": 720})
+    be_at(window, f"{url}/embedding?run={run.id}")
+    window.locator(".lab-chart .bar:not([hidden])").first.wait_for(timeout=120_000)
+    window.get_by_text("Trustworthiness").wait_for(timeout=60_000)
+    yield window
+    assert window.console_errors == []
+    assert window.foreign_requests == []
 
 
 def position(page, index: int) -> list[float]:
@@ -120,12 +125,14 @@ def test_one_image_is_looked_at_on_this_page_and_on_mistakes(page, digits, run, 
     page.wait_for_url(re.compile(f"embedding.*image={wanted}"), timeout=60_000)
 
 
-def test_foreign_values_in_the_address_are_named(page, url, run):
-    page.goto(f"{url}/embedding?run={run.id}&epoch=77&image=mnist_test_none")
-    page.get_by_text("There is no map of epoch 77").wait_for(timeout=60_000)
-    page.get_by_text("There is no image mnist_test_none in this data set").wait_for(timeout=60_000)
+def test_foreign_values_in_the_address_are_named(window, url, run):
+    window.goto(f"{url}/embedding?run={run.id}&epoch=77&image=mnist_test_none")
+    window.get_by_text("There is no map of epoch 77").wait_for(timeout=60_000)
+    window.get_by_text("There is no image mnist_test_none in this data set").wait_for(timeout=60_000)
+    assert window.console_errors == []
 
 
+@pytest.mark.usefixtures("afresh")
 def test_a_class_is_hidden_by_its_legend_and_comes_back_with_all_its_marks(page, digits):
     """Its points, the rings around those that are misclassified, its star and its name."""
     labels = [*digits.train.labels, *digits.test.labels]
@@ -206,6 +213,12 @@ def test_the_film_plays_without_the_server_and_ends_where_it_shall(page, run):
         np.testing.assert_allclose(place, last[index], atol=2e-3)
 
 
+def test_a_phone_shows_a_map_as_wide_as_itself(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("graph => document.querySelector(graph)._fullLayout._size.w > 250", arg=GRAPH)
+    page.wait_for_function("graph => document.querySelector(graph)._fullLayout._size.h > 200", arg=GRAPH)
+
+
 def test_the_slider_chooses_an_epoch_and_the_points_are_where_its_map_has_them(page, run):
     first = maps.epochs(run)[0]
     assert first == 0
@@ -221,6 +234,7 @@ def test_the_slider_chooses_an_epoch_and_the_points_are_where_its_map_has_them(p
         np.testing.assert_allclose(place, frame[int(index)], atol=2e-3)
 
 
+@pytest.mark.usefixtures("afresh")
 def test_other_colours_and_the_plane_of_two_classes(page):
     page.get_by_text("Two classes", exact=True).click()
     page.get_by_text("from one centre to the other").wait_for(timeout=30_000)
@@ -235,6 +249,35 @@ def test_other_colours_and_the_plane_of_two_classes(page):
         page.locator(f"{GRAPH} .cbtitle, {GRAPH} .infolayer .colorbar").first.wait_for(timeout=30_000)
 
 
+def test_the_film_of_two_classes_plays(page, run):
+    """Every epoch's map on the plane of the two centres, to the last one."""
+    page.get_by_text("Two classes", exact=True).click()
+    page.get_by_text("from one centre to the other").wait_for(timeout=60_000)
+    last = maps.epochs(run)[-1]
+    page.wait_for_function("epochs => document.querySelector('.lab-chart .epochs').max === epochs", arg=str(last))
+    page.locator(".lab-chart .epochs").first.focus()
+    page.keyboard.press("Home")
+    page.locator(".lab-chart .told", has_text=f"epoch 0 of {last}").first.wait_for(timeout=60_000)
+    first = places(page)
+    page.evaluate(
+        """() => {
+          window.seen = [];
+          const told = document.querySelector('.lab-chart .told');
+          new MutationObserver(() => window.seen.push(parseInt(told.textContent.split(' ')[1])))
+            .observe(told, { childList: true });
+        }"""
+    )
+    page.get_by_role("button", name="Play").first.click()
+    page.locator(".lab-chart .told", has_text=f"epoch {last} of {last}").first.wait_for(timeout=60_000)
+    page.get_by_role("button", name="Play").first.wait_for(timeout=60_000)
+    page.wait_for_url(lambda url: "epoch=" not in url, timeout=60_000)
+    idle(page)
+    seen = page.evaluate("window.seen")
+    assert seen == sorted(seen), "what the server answered to the epoch before came in between"
+    assert places(page) != first
+
+
+@pytest.mark.usefixtures("afresh")
 def test_umap_with_settings_of_ones_own(page, run):
     own, epochs = places(page), maps.epochs(run)
     drawn = [frame.points for frame in maps.frames(run, "umap", epochs, layout=Layout(4, 0.15, 7))][-1]
@@ -254,6 +297,7 @@ def test_umap_with_settings_of_ones_own(page, run):
     assert places(page) != own
 
 
+@pytest.mark.usefixtures("afresh")
 def test_a_digit_drawn_beside_the_map_is_a_star_on_it(page, run):
     page.get_by_text("Draw a digit", exact=True).click()
     sheet = page.locator(".sheet canvas")
@@ -286,41 +330,7 @@ def test_a_digit_drawn_beside_the_map_is_a_star_on_it(page, run):
     page.wait_for_function(f"({star})().length === 0", timeout=60_000)
 
 
-def test_the_film_of_two_classes_plays(page, run):
-    """Every epoch's map on the plane of the two centres, to the last one."""
-    page.get_by_text("Two classes", exact=True).click()
-    page.get_by_text("from one centre to the other").wait_for(timeout=60_000)
-    last = maps.epochs(run)[-1]
-    page.wait_for_function("epochs => document.querySelector('.lab-chart .epochs').max === epochs", arg=str(last))
-    page.locator(".lab-chart .epochs").first.focus()
-    page.keyboard.press("Home")
-    page.locator(".lab-chart .told", has_text=f"epoch 0 of {last}").first.wait_for(timeout=60_000)
-    first = places(page)
-    page.evaluate(
-        """() => {
-          window.seen = [];
-          const told = document.querySelector('.lab-chart .told');
-          new MutationObserver(() => window.seen.push(parseInt(told.textContent.split(' ')[1])))
-            .observe(told, { childList: true });
-        }"""
-    )
-    page.get_by_role("button", name="Play").first.click()
-    page.locator(".lab-chart .told", has_text=f"epoch {last} of {last}").first.wait_for(timeout=60_000)
-    page.get_by_role("button", name="Play").first.wait_for(timeout=60_000)
-    page.wait_for_url(lambda url: "epoch=" not in url, timeout=60_000)
-    idle(page)
-    seen = page.evaluate("window.seen")
-    assert seen == sorted(seen), "what the server answered to the epoch before came in between"
-    assert places(page) != first
-
-
-def test_a_phone_shows_a_map_as_wide_as_itself(page):
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function("graph => document.querySelector(graph)._fullLayout._size.w > 250", arg=GRAPH)
-    page.wait_for_function("graph => document.querySelector(graph)._fullLayout._size.h > 200", arg=GRAPH)
-
-
-def test_a_run_in_training_is_followed_over_two_epochs(url, tiny, digits, runs):
+def test_a_run_in_training_is_followed_over_two_epochs(url, chromium, tiny, digits, runs):
     with writing.create(tiny.changed(epochs=3, seed=5), digits, runs) as writer:
         events = experiment.run(writer, digits)
 

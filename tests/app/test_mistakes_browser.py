@@ -16,7 +16,7 @@ from core.analysis import explain
 from core.dataset.loader import DataSet
 from core.runs import explaining, notes, store
 from core.runs.store import Run
-from tests.app.browser import idle, open_page, skip_without_browser, start_dashboard
+from tests.app.browser import be_at, idle, open_page, skip_without_browser, start_dashboard
 
 skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
@@ -59,8 +59,9 @@ def window(chromium):
 
 @pytest.fixture
 def page(window, dashboard, wrong_run):
-    window.goto(f"{dashboard}/mistakes?run={wrong_run.id}")
-    window.locator(".tile").first.wait_for()
+    """The gallery of all ten, where the test before it left it."""
+    be_at(window, f"{dashboard}/mistakes?run={wrong_run.id}")
+    tile_count(window, 10)
     yield window
     assert window.console_errors == []
     assert window.foreign_requests == []
@@ -136,6 +137,7 @@ def _new_sessions(frame: bytes) -> list[str]:
     return [found] if found == "new_session" else []
 
 
+@pytest.mark.usefixtures("afresh")
 def test_five_mistakes_by_keyboard(page, digits):
     page.locator(".tile").first.focus()
     page.keyboard.press("Enter")

@@ -22,7 +22,7 @@ from tests.processes import Child
 skip_without_browser()
 
 pytestmark = pytest.mark.usefixtures("chromium")
-SETTINGS = {"triplets": 400, "epochs": 8}  # 400 steps of a few milliseconds each
+SETTINGS = {"triplets": 400, "epochs": 5}  # 250 steps of a few milliseconds each
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def long(tiny):
 @pytest.fixture
 def endless(tiny):
     """A run that ends only when it is told to."""
-    return tiny.changed(triplets=800, epochs=1000)
+    return tiny.changed(triplets=400, epochs=1000)
 
 
 @pytest.fixture

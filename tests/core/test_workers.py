@@ -53,7 +53,7 @@ def processes(run: Run) -> list[psutil.Process]:
 
 def test_killed_in_mid_run_it_is_interrupted_and_the_other_goes_on(two_workers, digits, tiny, tmp_path):
     """... and both come out as if they had been trained alone."""
-    config = tiny.changed(triplets=800, epochs=2)
+    config = tiny.changed(triplets=400, epochs=2)
     names = [control.begin(config.changed(seed=seed), digits, tmp_path) for seed in (1, 2)]
     first, second = (store.read(tmp_path / name) for name in names)
     until((first.folder / "steps.csv").exists)
@@ -86,24 +86,18 @@ def test_asked_and_refused(two_workers, digits, tiny, tmp_path):
     assert not list(tmp_path.glob(".queue-*"))
 
 
-def test_the_end_of_the_lab_interrupts_them(two_workers, digits, tiny, tmp_path):
-    run = store.read(tmp_path / control.begin(tiny.changed(triplets=4000, epochs=500), digits, tmp_path))
-    until(lambda: (run.folder / "steps.csv").exists())
-    assert two_workers.shutdown(SOON)
-    assert store.read(run.folder).status == "interrupted"
-    assert not processes(run)
-
-
-def test_a_failure_is_the_runs_own(two_workers, digits, tiny, tmp_path):
+def test_a_failure_is_the_runs_own_and_the_end_of_the_lab_interrupts_the_other(two_workers, digits, tiny, tmp_path):
     (tmp_path / "images").mkdir()
     moved = digits.__class__(**vars(digits) | {"folder": tmp_path / "images"})  # where the worker finds none
     name = control.begin(tiny, moved, tmp_path / "runs")
-    good = control.begin(tiny, digits, tmp_path / "runs")
-    assert two_workers.join(SOON)
-    failed = store.read(tmp_path / "runs" / name)
-    assert failed.status == "failed"
-    assert "images" in failed.error
-    assert store.read(tmp_path / "runs" / good).status == "done"
+    good = control.begin(tiny.changed(triplets=4000, epochs=500), digits, tmp_path / "runs")
+    run = store.read(tmp_path / "runs" / good)
+    until(lambda: store.read(tmp_path / "runs" / name).status == "failed" and (run.folder / "steps.csv").exists())
+    assert "images" in store.read(tmp_path / "runs" / name).error
+    assert store.read(run.folder).status == "running"
+    assert two_workers.shutdown(SOON)
+    assert store.read(run.folder).status == "interrupted"
+    assert not processes(run)
 
 
 def test_a_long_turn_of_a_student_ends(two_workers, digits, tiny, tmp_path, monkeypatch):
