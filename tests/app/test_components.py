@@ -1,9 +1,12 @@
 """The two Plotly components in a real browser: what must survive an update, thumbnails, clicks, the dark theme."""
 
+import base64
 import re
 
+import numpy as np
 import pytest
 
+from app.components.plotly_chart import Film
 from tests.app.browser import be_at, open_page, skip_without_browser, start_server
 
 skip_without_browser()
@@ -272,6 +275,14 @@ def test_a_plain_sentence_when_the_library_does_not_load(url, chromium):
         page.route("**/plotly.min.js*", lambda route: route.abort())
         page.goto(url)
         page.get_by_text("This chart could not be drawn").first.wait_for()
+
+
+def test_places_travel_as_whole_numbers():
+    frames = np.random.default_rng(0).normal(size=(3, 500, 2)).astype(np.float32)
+    film = Film([1, 2, 3], frames, np.zeros((3, 0, 2)), [[], [], []], ["", "", ""], 3)
+    data = film.data()
+    places = np.frombuffer(base64.b64decode(data["places"]), "<i2").reshape(3, 500, 2)
+    np.testing.assert_allclose(places * data["scale"] + data["shift"], frames, atol=1e-4)
 
 
 def brightness(colour: str) -> float:

@@ -1,13 +1,11 @@
 """The Embedding page in a real browser: hover, click, lasso, the film of the epochs, and a run in training."""
 
-import base64
 import re
 import time
 
 import numpy as np
 import pytest
 
-from app.components.plotly_chart import Film
 from core import experiment, maps
 from core.analysis.projection import Layout
 from core.learning.events import EpochDone
@@ -347,11 +345,3 @@ def test_a_run_in_training_is_followed_over_two_epochs(url, chromium, tiny, digi
             for _ in events:
                 pass
             assert page.console_errors == []
-
-
-def test_places_travel_as_whole_numbers():
-    frames = np.random.default_rng(0).normal(size=(3, 500, 2)).astype(np.float32)
-    film = Film([1, 2, 3], frames, np.zeros((3, 0, 2)), [[], [], []], ["", "", ""], 3)
-    data = film.data()
-    places = np.frombuffer(base64.b64decode(data["places"]), "<i2").reshape(3, 500, 2)
-    np.testing.assert_allclose(places * data["scale"] + data["shift"], frames, atol=1e-4)
