@@ -147,17 +147,23 @@ _keys = st.components.v2.component(
     js="""
     export default ({ parentElement, setTriggerValue }) => {
       // What was pressed in all since this is on the page: of presses that follow faster than they are answered, only
-      // the last one arrives
+      // the last one arrives. One listener for all calls: between the clean-up of a call and the next one keys are lost
       const kept = (parentElement.__pressed ??= { since: Date.now(), total: 0 });
+      kept.tell = setTriggerValue;
+      if (kept.listener) return;
       const answers = "input, textarea, [contenteditable], [role=slider], [role=combobox], [role=radiogroup]";
-      const pressed = (event) => {
+      kept.listener = (event) => {
+        if (!parentElement.isConnected) {
+          document.removeEventListener("keydown", kept.listener);
+          kept.listener = undefined;
+          return;
+        }
         const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
         if (!step || event.altKey || event.ctrlKey || event.metaKey || event.target.closest?.(answers)) return;
         kept.total += step;
-        setTriggerValue("pressed", [kept.since, kept.total]);
+        kept.tell("pressed", [kept.since, kept.total]);
       };
-      document.addEventListener("keydown", pressed);
-      return () => document.removeEventListener("keydown", pressed);
+      document.addEventListener("keydown", kept.listener);
     };
     """,
 )

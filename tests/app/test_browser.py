@@ -73,7 +73,7 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         assert page.get_by_text(percent(run.result.test_accuracy)).count() >= 1
         assert f"run={run.id}" in page.url
         picked = page.get_by_role("combobox", name="Run", exact=True).input_value()  # no longer "in progress"
-        assert picked.endswith(f"{run.result.test_accuracy:.1%} test · {run.id[-4:]}")
+        assert picked.endswith(f"{percent(run.result.test_accuracy)} test · {run.id[-4:]}")
 
         page.get_by_role("link", name=f"See the {len(wrong)} mistakes").click()
         tile = page.locator(".tile").first
