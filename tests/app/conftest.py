@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
+from app import crowd
 from core import experiment
 from core.runs import store, writing
 from core.runs.queue import queue
@@ -16,8 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def clean_caches():
+def clean_caches(monkeypatch):
+    """What tests before this one have drawn is forgotten, and who looked at it."""
     st.cache_data.clear()
+    monkeypatch.setattr(crowd, "_looking", {})
     yield
     assert queue().join(60), "a test left a run behind"
 

@@ -72,7 +72,6 @@ def test_a_part_within_a_page_waits_for_nothing_and_an_error_gives_the_place_bac
 
 
 def test_many_are_those_who_looked_within_the_last_minute(monkeypatch):
-    monkeypatch.setattr(crowd, "_looking", {})
     now = 100.0
     monkeypatch.setattr("app.crowd.time.monotonic", lambda: now)
     for number in range(crowd.MANY):
