@@ -64,7 +64,8 @@ def loss_curves(
     _epoch_line(lines, history, steps_per_epoch, "train_loss", TRAIN, "%{y:.4f}")
     _validation_line(lines, history, steps_per_epoch, "validation_loss", "%{y:.4f}")
     _epoch_line(lines, history, steps_per_epoch, "test_loss", TEST, "%{y:.4f}")
-    return _curves(lines, "Loss", epochs, {"rangemode": "tozero", "range": [0, 1] if steps.empty else None})
+    nothing = steps.empty and not sheet
+    return _curves(lines, "Loss", epochs, {"rangemode": "tozero", "range": [0, 1] if nothing else None})
 
 
 def accuracy_curves(
