@@ -79,7 +79,7 @@ class Client(threading.Thread):
                 return fragment, interval  # else the page begins anew, and its answer is still to come
 
 
-def measure(clients: int, seconds: float, folder: Path, workers: int = 0) -> dict:
+def measure(clients: int, seconds: float, folder: Path, workers: int = 0, settling: float = SETTLING) -> dict:
     """A row of the table; without workers the run is trained in a thread of the server."""
     with tempfile.TemporaryDirectory(prefix="tripletlab-clients-") as name:
         runs = Path(name) / "runs"
@@ -95,7 +95,7 @@ def measure(clients: int, seconds: float, folder: Path, workers: int = 0) -> dic
                 time.sleep(APART)
             for browser in browsers:
                 browser.looks.wait(PATIENCE)
-            time.sleep(SETTLING)
+            time.sleep(settling)
             for browser in browsers:
                 browser.redraws.clear()
             watched = _speed(run, seconds)

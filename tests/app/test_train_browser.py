@@ -16,7 +16,7 @@ from core.dataset import loader
 from core.networks.build import prepare
 from core.runs import store, writing
 from core.settings.config import RunConfig
-from tests.app.browser import open_page, skip_without_browser, start_dashboard
+from tests.app.browser import idle, open_page, skip_without_browser, start_dashboard
 from tests.core.test_race import SMALL
 
 skip_without_browser()
@@ -185,6 +185,8 @@ def test_every_file_can_be_taken_away_and_is_read_by_what_it_is_for(lab, digits,
     url, runs, done, _ = lab
     run = store.read(runs / done)
     with open_page(f"{url}/train?run={done}", 1280, 900) as page:
+        page.locator(".js-plotly-plot").first.wait_for()
+        idle(page)
 
         def taken(kind: str) -> bytes:
             page.keyboard.press("Escape")  # the box may still be open, or have been closed by a new drawing

@@ -35,7 +35,7 @@ def test_pages_and_the_other_run_go_on_when_a_worker_is_killed(digits, tmp_path)
             page.locator(".st-key-start button").click()
             until(lambda wanted=seed: len(store.list_runs(runs)) == wanted)
         until(lambda: all(run.status == "running" for run in store.list_runs(runs)))
-        other, killed = started = [run.id for run in store.list_runs(runs)]
+        other, killed = [run.id for run in store.list_runs(runs)]
 
         page.goto(f"{url}/train?run={killed}")
         page.get_by_text(re.compile(r"Epoch \d+/500")).wait_for(timeout=SOON)
@@ -53,8 +53,4 @@ def test_pages_and_the_other_run_go_on_when_a_worker_is_killed(digits, tmp_path)
         page.goto(f"{url}/train?run={killed}")
         page.locator(".st-key-resume button").first.click(timeout=SOON)
         page.get_by_text("running", exact=True).first.wait_for(timeout=SOON)
-        for each in started:
-            page.goto(f"{url}/train?run={each}")
-            page.locator(".st-key-stop button").first.click(timeout=SOON)
-            page.get_by_text("stopped", exact=True).first.wait_for(timeout=SOON)
         assert page.console_errors == []
