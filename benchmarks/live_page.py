@@ -88,14 +88,14 @@ def _press_start(page, runs: Path, config: RunConfig) -> Run:
     page.wait_for_timeout(1000)
     before = _ids(runs)
     page.locator(".st-key-start button").first.click()
-    return _new_run(runs, before)
+    return new_run(runs, before)
 
 
 def _ids(runs: Path) -> set[str]:
     return {run.id for run in store.list_runs(runs)}
 
 
-def _new_run(runs: Path, before: set[str]) -> Run:
+def new_run(runs: Path, before: set[str]) -> Run:
     """The run that is not among those of `before`, once it is there."""
     while not (new := [run for run in store.list_runs(runs) if run.id not in before]):
         time.sleep(POLL)
@@ -113,7 +113,7 @@ def _side_by_side(url: str, lab: Path, folder: Path, config: RunConfig) -> tuple
         ours, before = _epochs(run, server_and_browser), _ids(lab / "command line")
         next(ours)
         with subprocess.Popen(command, cwd=browser.ROOT, **silent) as process:
-            other = _new_run(lab / "command line", before)
+            other = new_run(lab / "command line", before)
             theirs = _epochs(other, [psutil.Process(process.pid)])
             next(theirs)
             sides = pairs.in_turns(ours, theirs)

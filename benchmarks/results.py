@@ -232,6 +232,17 @@ def lesson() -> list[str]:
     return markdown(list(rows.columns), rows.to_numpy().tolist())
 
 
+def starts() -> list[str]:
+    """How soon runs learnt after Start, in a thread and in a worker: medians, with the least and the most."""
+    rows, figures, cells = read("starts"), ["first step s", "later epochs s", "end s"], []
+    if rows.empty:
+        return []
+    for (workers, date, processor), kept in rows.groupby(["workers", "date", "processor"], sort=False):
+        told = [f"{kept[each].median():.1f} ({kept[each].min():.1f} to {kept[each].max():.1f})" for each in figures]
+        cells.append([workers, len(kept), *told, date, processor])
+    return markdown(["workers", "runs", *figures, "date", "processor"], cells)
+
+
 # The documents
 
 TABLES: dict[str, Callable[[], list[str]]] = {
@@ -244,6 +255,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "pages": pages,
     "maps": maps,
     "lesson": lesson,
+    "starts": starts,
 }
 
 

@@ -122,6 +122,14 @@ def test_the_table_of_the_clients(measured):
     assert results.clients()[2:] == ["| 40 | 0 | 3.0 |", "| 40 | 0 | 4.5 |"]
 
 
+def test_the_table_of_starts(measured):
+    assert results.starts() == []
+    times = {"later epochs s": 2.0, "end s": 9.0, "date": "today", "processor": "a laptop"}
+    results.append("starts", [{"workers": "thread", "first step s": first} | times for first in (1.0, 5.0, 2.0)])
+    told = "| thread | 3 | 2.0 (1.0 to 5.0) | 2.0 (2.0 to 2.0) | 9.0 (9.0 to 9.0) | today | a laptop |"
+    assert results.starts()[2:] == [told]
+
+
 def test_clients_look_at_a_live_run_without_an_error(digits):
     row = clients.measure(2, 2.0, digits.folder, settling=1.0)
     assert (row["clients"], row["errors"]) == (2, 0)
