@@ -8,23 +8,17 @@ visible and is named, and no field ever stands for another value than the one th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.settings.config import RunConfig, applies, settings
+from core.settings.config import RunConfig, applies
+from core.settings.in_words import FIELDS, label, tidy
 from core.settings.presets import NEUTRAL, PRESETS, from_preset
 from core.settings.setting import IDS, ConfigError
 from core.settings.text import parse_value, written
 from core.settings.training import MOST_LEFT_OUT
 
 FIRST = next(iter(PRESETS))
-FIELDS = {each.name: each for each in settings()}
 OWN = ("preset", "lock", "hide", *FIELDS)  # names in the address that are the form's
 _LONGEST = 200  # characters of a value in the address that are looked at
 _LONGEST_IDS = 60 * MOST_LEFT_OUT  # of one that names images
-_NAMED = 2  # images of a list that are named in a sentence
-
-
-def label(name: str) -> str:
-    """What a setting is called in the form."""
-    return FIELDS[name].label if name in FIELDS else name.capitalize()
 
 
 def texts_of(config: RunConfig) -> dict[str, str]:
@@ -36,13 +30,6 @@ def whole_number(text: str, lowest: int, highest: int) -> int | None:
     """A number from `lowest` to `highest` in the digits 0 to 9, or None for any other text."""
     plain = text.strip()
     return int(plain) if plain.isascii() and plain.isdigit() and lowest <= int(plain) <= highest else None
-
-
-def tidy(value) -> str:
-    """A setting's value as a field shows it: 3 for 3.0, and never rounded."""
-    if isinstance(value, float) and float(text := f"{value:.12g}") == value:
-        return text
-    return written(value)
 
 
 @dataclass
@@ -146,26 +133,3 @@ def from_address(given: dict[str, str]) -> tuple[Form, list[str]]:
 def short(text: str) -> str:
     """A value of the address in a sentence."""
     return f"“{text[:40]}{'…' * (len(text) > 40)}”"
-
-
-def differences(config: RunConfig) -> list[tuple[str, str, str]]:
-    """Label, value and the preset's value of each setting in which a configuration differs from its preset, where it
-    has an effect."""
-    now = dict(config)
-    before = dict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
-    return [
-        (label(name), shown(name, now[name]), shown(name, before[name]))
-        for name, each in FIELDS.items()
-        if applies(each, now) and now[name] != before[name]
-    ]
-
-
-def shown(name: str, value) -> str:
-    """A setting's value as people read it: the title of a choice, a number with the unit that its label lacks."""
-    setting = FIELDS[name]
-    if setting.choices:
-        return setting.choices[value]
-    if setting.type == IDS and len(value) > _NAMED:
-        return f"{len(value)} images"
-    unit = "" if setting.unit in setting.label.lower() else f" {setting.unit}"
-    return (tidy(value) or "none") + (unit.removesuffix("s") if value == 1 else unit)

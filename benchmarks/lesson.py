@@ -60,12 +60,19 @@ class Watch(threading.Thread):
                 if run.active:
                     busy.add(run.owner)
             self.busy = busy
-            with_children = [each.memory_info().rss for each in me.children(recursive=True)]
-            self.megabytes = max(self.megabytes, sum(with_children) / 1e6)
+            self.megabytes = max(self.megabytes, sum(map(_memory, me.children(recursive=True))) / 1e6)
 
     def unfair(self) -> int:
         """How many runs waited while another student had two turns."""
         return unfair(self.begun, self.trained, time.monotonic())
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes; none of a process that has just ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def unfair(begun: dict[str, tuple[str, float]], trained: dict[str, float], end: float) -> int:

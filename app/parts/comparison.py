@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import cached, downloads, exercise, navigation, reading, session
+from app import cached, downloads, navigation, reading, session
 from app.components import clickable
 from app.components.plotly_chart import live_chart
 from app.drawing import comparison as drawing
@@ -20,6 +20,7 @@ from core.analysis import compare
 from core.runs import store
 from core.runs.comparison import MOST_RUNS, Comparison, images_an_epoch
 from core.runs.store import Run
+from core.settings import in_words
 from core.settings.presets import PRESETS
 
 _SHOWN = 60  # images of a group at once
@@ -158,15 +159,15 @@ def differences(found: Comparison) -> None:
     st.markdown("**They differ in**")
     letters = {run.id: ascii_uppercase[place] for place, run in enumerate(found.runs)}
     rows = {
-        exercise.label(name): {letters[run.id]: _shown(name, getattr(run.config, name)) for run in found.runs}
+        in_words.label(name): {letters[run.id]: _shown(name, getattr(run.config, name)) for run in found.runs}
         for name in found.differing_settings
     }
     st.dataframe(pd.DataFrame(rows).T, width="stretch", height=min(38 + 35 * len(rows), 215))
 
 
 def _shown(name: str, value) -> str:
-    if name in exercise.FIELDS:
-        return exercise.shown(name, value)
+    if name in in_words.FIELDS:
+        return in_words.shown(name, value)
     return PRESETS[value].title if value in PRESETS else str(value)
 
 

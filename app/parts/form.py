@@ -4,10 +4,10 @@ import streamlit as st
 
 from app import session
 from app.components.copy_link import copy_link
-from app.exercise import FIELDS, label, shown, tidy
 from app.parts import messages, rate_test
 from core.settings.choices import ARCHITECTURES
 from core.settings.config import GROUPS, RunConfig, applies
+from core.settings.in_words import FIELDS, label, shown, tidy
 from core.settings.presets import PRESETS, changes, from_preset
 from core.settings.setting import IDS, LIST, Setting
 

@@ -57,6 +57,12 @@ def pick_run(runs: list[Run], key: str, buttons: Callable[[Run], None] | None = 
     return chosen
 
 
+def alarm_of(run: Run) -> str:
+    """What is wrong with a run in a word, or nothing."""
+    result = run.result
+    return (result.alarm_kind or "alarm") if result and result.alarm else ""  # older runs kept the sentence alone
+
+
 def about_images(notes: tuple[str, ...], of: str = "") -> None:
     """What is wrong with a set, a line each in one box; nothing for most."""
     if notes:

@@ -15,6 +15,7 @@ from core.exchange.tables import safe_csv
 from core.runs import store
 from core.runs.files import StoreError
 from core.runs.store import Run
+from core.settings import in_words
 from core.settings.choices import OBJECTIVES, SELECTIONS
 from core.settings.config import settings
 from core.settings.presets import PRESETS, from_preset
@@ -210,8 +211,8 @@ def lane_name(held: race.Race, run: Run) -> str:
     """What a lane is called: what it differs in."""
     parts = []
     for name in held.vary:
-        told = exercise.shown(name, getattr(run.config, name))
-        parts.append(told if exercise.FIELDS[name].choices else f"{exercise.label(name)} {told}")
+        told = in_words.shown(name, getattr(run.config, name))
+        parts.append(told if in_words.FIELDS[name].choices else f"{in_words.label(name)} {told}")
     if len({each.config.seed for each in reading.runs_of(held)}) > 1 and "seed" not in held.vary:
         parts.append(f"seed {run.config.seed}")
     return ", ".join(parts)

@@ -7,11 +7,11 @@ import streamlit as st
 from app import access, actions, crowd, reading, session
 from app.components.plotly_chart import live_chart
 from app.drawing import rates
-from app.exercise import tidy
 from app.parts import messages
 from core.learning.rate_curve import STEPS
 from core.rate_finding import Told
 from core.settings.config import RunConfig
+from core.settings.in_words import tidy
 
 _DIALOG = "rate_test"
 _PACE = 1.0  # seconds between two drawings

@@ -29,6 +29,8 @@ def latest_runs() -> None:
             st.html(dot, width="content")
             navigation.link("train", messages.plain(names[run.id]), run=run.id)
             header.status_badge(run)
+            if alarm := header.alarm_of(run):
+                st.badge(alarm, icon="⚠️", color="orange")
             whose = f"{messages.plain(run.owner or 'teacher')} · " if access.shared() else ""
             st.caption(whose + (header.headline(run) if run.config else ""), width="stretch")
     navigation.link("runs", f"→ All {len(every)} runs: compare, name, export, delete" if len(every) > 1 else "→ Runs")

@@ -101,12 +101,14 @@ def rows_of(runs: list[Run]) -> pd.DataFrame:
     configs = [run.config for run in runs]
     best = [reading.best_epoch(run) for run in runs]
     called = header.names(reading.all_runs())
+    alarms = [header.alarm_of(run) or None for run in runs]
     return pd.DataFrame(
         {
             "": ["●"] * len(runs),
             "Run": [called.get(run.id, run.title) for run in runs],
             **({"Owner": [run.owner or "teacher" for run in runs]} if any(run.owner for run in runs) else {}),
             "Status": [reading.status(run) for run in runs],
+            **({"Alarm": alarms} if any(alarms) else {}),  # before the accuracy, which may look high all the same
             "Preset": [preset_of(run) or None for run in runs],
             "Test accuracy": pd.array([each and each.test_accuracy for each in results], dtype="Float64") * 100,
             "Best on test": [f"{100 * found[0]:.1f} % ({found[1]})" if found else None for found in best],
@@ -116,7 +118,6 @@ def rows_of(runs: list[Run]) -> pd.DataFrame:
             "Seed": pd.array([config.seed if config else None for config in configs], dtype="Int64"),
             "Images": [run.data and run.data.source for run in runs],
             "Mistakes": pd.array([each and each.mistakes for each in results], dtype="Int64"),
-            "Alarm": [(each and each.alarm.partition(":")[0]) or None for each in results],
             "Id": [run.id for run in runs],
         }
     )

@@ -14,8 +14,8 @@ from core.runs import store
 from core.runs.files import StoreError
 from core.runs.record import ended_early
 from core.runs.store import Run
-from core.settings.config import applies, settings
-from core.settings.presets import PRESETS
+from core.settings import in_words
+from core.settings.config import settings
 
 _RECENT = 20  # rows of steps
 WAITING = 5.0  # seconds between two looks at whether somebody else has begun or changed something
@@ -238,16 +238,11 @@ def live(run_id: str, pace: float | None, before: tuple) -> None:
 
 def own_settings(run: Run, name: str) -> None:
     """The settings that the run was begun with, those that differ from its preset first."""
-    preset = PRESETS[run.config.preset].title if run.config.preset in PRESETS else run.config.preset
-    different = exercise.differences(run.config)
-    told = ", ".join(f"{label} {now} (instead of {before})" for label, now, before in different)
-    st.caption(f"**{messages.plain(name)}**: preset {messages.plain(preset)}, {messages.plain(told) or 'unchanged'}.")
+    st.caption(f"**{messages.plain(name)}**: {messages.plain(in_words.in_short(run.config))}.")
     with st.expander("All settings of this run"):
-        values = vars(run.config)
         rows = [
-            f"<dt>{html.escape(field.label)}</dt><dd>{html.escape(exercise.shown(field.name, values[field.name]))}</dd>"
-            for field in settings()
-            if applies(field, values)
+            f"<dt>{html.escape(label)}</dt><dd>{html.escape(value)}</dd>"
+            for label, value in in_words.in_effect(run.config)
         ]
         st.html(f'<dl class="lab-settings">{"".join(rows)}</dl>')
         use = partial(form.take, run.config)
@@ -281,7 +276,7 @@ def next_run() -> bool:
         if name := reading.chosen_data():
             st.caption(f"New runs use the images brought in as {messages.plain(name)}.")
         if wrong:
-            st.error("  \n".join(messages.plain(f"{exercise.label(each)}: {reason}") for each, reason in wrong.items()))
+            st.error("  \n".join(messages.plain(f"{in_words.label(each)}: {reason}") for each, reason in wrong.items()))
         elif clash:
             st.error(messages.worded(clash))
         messages.refused("form")

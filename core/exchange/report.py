@@ -18,8 +18,7 @@ from core.exchange.tables import safe_csv
 from core.runs import comparison, explaining, map_file, notes, store, strategies
 from core.runs.files import StoreError
 from core.runs.store import Run
-from core.settings.config import settings
-from core.settings.text import written
+from core.settings import in_words
 
 ANALYSIS = "Short analysis"
 QUESTIONS = (
@@ -226,10 +225,9 @@ def _near(images: DataSet, name: str, row: int, distance: float) -> str:
 
 
 def _settings(run: Run) -> str:
-    values = run.config.plain()
-    rows = [f"{field.label}: {written(getattr(run.config, field.name)) or 'none'}" for field in settings()]
-    preset = f"preset: {values['preset']}"
-    return f'<div class="settings">{"<br>".join(map(text, [preset, *rows]))}</div>'
+    """What differs from the preset, and every setting that has an effect."""
+    rows = "<br>".join(f"{text(label)}: {text(value)}" for label, value in in_words.in_effect(run.config))
+    return f'<p>Trained with {text(in_words.in_short(run.config))}.</p><div class="settings">{rows}</div>'
 
 
 def _mining(runs: Sequence[Run], images: Sequence[DataSet]) -> str:

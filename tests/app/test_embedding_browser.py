@@ -10,7 +10,7 @@ from core import experiment, maps
 from core.learning.events import EpochDone
 from core.runs import store, writing
 from tests.app.browser import be_at, idle, open_page, skip_without_browser, start_dashboard
-from tests.processes import Child
+from tests.core.whole_runs import drawn_maps
 
 skip_without_browser()
 
@@ -29,20 +29,8 @@ def run(tiny, digits, runs):
         for _ in experiment.run(writer, digits):
             pass
     found = store.read(writer.folder)
-    draw_all(found)
+    drawn_maps(found)
     return found
-
-
-def draw_all(run, *options) -> list[np.ndarray]:
-    """The UMAP of each epoch, which are kept with the run: drawn in another process, where nothing is compiled."""
-    drawing = Child(
-        "core", "map", run.id, "--runs", run.folder.parent, "--epochs", "all", "--out", run.folder / "maps", *options
-    )
-    _, errors = drawing.communicate()
-    assert drawing.returncode == 0, errors
-    drawing.kill()
-    files = [np.load(file) for file in sorted((run.folder / "maps").glob("umap_*.npz"))]
-    return [np.concatenate([file["train"], file["test"]]) for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +278,7 @@ def test_the_film_of_two_classes_plays(page, run):
 @pytest.mark.usefixtures("afresh")
 def test_umap_with_settings_of_ones_own(page, run):
     own = places(page)
-    drawn = draw_all(run, "--neighbours", "4", "--min-dist", "0.15", "--seed", "7")[-1]
+    drawn = drawn_maps(run, "--neighbours", "4", "--min-dist", "0.15", "--seed", "7")[-1]
     page.locator('[data-testid="stPopover"] button').first.click()
     for name, presses in (("Neighbours", 4 - 15), ("Minimum distance", 5)):
         page.locator(f'input[type=range][aria-label="{name}"]').focus()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.exercise import FIELDS, FIRST, Form, differences, from_address, shown, whole_number
-from core.settings.config import RunConfig
+from app.exercise import FIRST, Form, from_address, whole_number
+from core.settings.in_words import FIELDS, differences
 from core.settings.presets import PRESETS, from_preset
 
 WHOLE = [name for name, field in FIELDS.items() if field.type is int and not field.choices]
@@ -117,19 +117,6 @@ def test_what_is_locked_or_hidden_is_filled_by_the_link_only():
     assert (config.preset, config.margin, config.epochs) == ("facenet-semi-hard", 0.5, 10)
     assert config.learning_rate == 0.3
     assert form.address()["lock"] == "margin"
-
-
-def test_differences_are_those_with_an_effect():
-    config = from_preset("quick").changed(epochs=3, margin=0.5)
-    assert differences(config) == [("Epochs", "3", "9")]
-    assert differences(RunConfig()) == []
-
-
-def test_a_unit_is_said_once_and_of_one_in_the_singular():
-    assert shown("epochs", 3) == "3"
-    assert [shown("all_first", number) for number in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]
-    assert shown("width", 16) == "16 channels"
-    assert shown("margin", 1.0) == "1 distance"
 
 
 def test_images_left_out_survive_the_address_and_are_counted():

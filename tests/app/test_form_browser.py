@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.exercise import FIELDS
 from core.runs import store, writing
+from core.settings.in_words import FIELDS
 from core.settings.presets import from_preset
 from tests.app.browser import open_page, skip_without_browser
 

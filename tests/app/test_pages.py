@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.exercise import tidy
 from app.parts.messages import percent
 from core import experiment, places
 from core.dataset import loader
@@ -20,6 +19,7 @@ from core.learning.events import StepDone
 from core.runs import store, writing
 from core.runs.queue import queue
 from core.settings.config import GROUPS, applies, settings
+from core.settings.in_words import tidy
 from core.settings.presets import PRESETS, from_preset
 from tests.app.conftest import ROOT
 from tests.app.pages import PAGES, go, open_page, texts
@@ -199,11 +199,15 @@ def test_a_failed_run_shows_its_reason(lab_with_runs):
     assert "the loss is not finite" in texts(app)
 
 
-def test_an_alarm_is_shown(lab_with_runs, trained):
+@pytest.mark.parametrize(("kind", "word"), [("collapsed", "collapsed"), ("", "alarm")])  # older runs have no kind
+def test_an_alarm_is_shown(lab_with_runs, trained, kind, word):
     file = lab_with_runs / trained.id / "run.json"
     facts = json.loads(file.read_text())
-    facts["result"]["alarm"] = "collapsed: all images lie at one point"
+    facts["result"] |= {"alarm": "collapsed: all images lie at one point", "alarm_kind": kind}
     file.write_text(json.dumps(facts))
+    assert f"{word}]" in texts(open_page(PAGES[0]))  # a badge among the latest runs
+    listed = open_page("runs").dataframe[0].value.set_index("Id")
+    assert listed.loc[trained.id, "Alarm"] == word
     app = open_page(PAGES[1], trained.id)
     assert len(app.warning) == 1
     assert "After epoch 2: collapsed: all images lie at one point" in texts(app)

@@ -13,6 +13,7 @@ from core.runs import store, writing
 from core.runs.store import Run
 from core.runs.writing import RunWriter
 from core.settings.config import RunConfig
+from tests.processes import Child
 
 
 def train(
@@ -75,3 +76,15 @@ def check_resumed(whole: Run, run: Run):
     seconds = store.steps(run).seconds
     assert (seconds.diff().dropna() >= 0).all()  # the clock goes on where it stood
     assert run.seconds >= store.history(run).seconds.iloc[-1] >= seconds.iloc[-1]
+
+
+def drawn_maps(run: Run, *options) -> list[np.ndarray]:
+    """The UMAP of each epoch, which are kept with the run: drawn in another process, where nothing is compiled."""
+    drawing = Child(
+        "core", "map", run.id, "--runs", run.folder.parent, "--epochs", "all", "--out", run.folder / "maps", *options
+    )
+    _, errors = drawing.communicate()
+    assert drawing.returncode == 0, errors
+    drawing.kill()
+    files = [np.load(file) for file in sorted((run.folder / "maps").glob("umap_*.npz"))]
+    return [np.concatenate([file["train"], file["test"]]) for file in files]
