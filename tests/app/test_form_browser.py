@@ -58,7 +58,8 @@ def test_a_wrong_number_is_named_and_nothing_starts(dashboard, lab):
     with open_page(f"{dashboard}/train?preset=facenet-semi-hard", 1280, 720) as page:
         shown(page)
         unfold(page)
-        assert len([name for name in NUMBERS if field(page, name).count()]) > 10
+        drawn = page.locator(", ".join(f".st-key-set_{name} input" for name in NUMBERS))
+        drawn.nth(10).wait_for(timeout=30_000)  # more than ten
         for name in ("learning_rate", "seed"):  # one that is folded away; test_exercise.py has them all
             before = field(page, name).input_value()
             enter(page, name, "12x")
