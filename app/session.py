@@ -3,13 +3,38 @@
 import secrets
 import time
 from collections.abc import Callable
+from functools import wraps
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunException
 
 from app.exercise import OWN, Form, from_address
 from core.runs.store import Run
 
 _DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
+
+
+def whole(callback: Callable[..., None]) -> Callable[..., None]:
+    """The callback of a widget, carried out to its end; every callback that is given to Streamlit is one.
+
+    Streamlit breaks a callback off where it looks into the session while the browser has already asked for the next
+    drawing, as a click does that leaves a text field, and never calls it again: what was typed would be gone. The
+    callback therefore begins anew, so it must not do twice what counts, and the browser's request is passed on.
+    """
+
+    @wraps(callback)
+    def carried_out(*args) -> None:
+        request = None
+        for _ in range(2):  # the second one is not broken off; a callback that asks for a drawing itself ends here too
+            try:
+                callback(*args)
+                break
+            except RerunException as asked:
+                request = asked
+        if request:
+            raise request
+
+    return carried_out
 
 
 def recall(name: str):
@@ -154,12 +179,12 @@ def once(what: tuple, action: Callable[[], str | None]) -> None:
 
     The run whose id `action` returns is then the one that the pages look at.
     """
-    last, chosen, ended = st.session_state.get("last_act", (None, None, 0.0))
-    if what != last or time.monotonic() > ended + _DOUBLE_CLICK:
+    last = st.session_state.setdefault("last_act", {"what": None, "ended": 0.0})
+    if what != last["what"] or time.monotonic() > last["ended"] + _DOUBLE_CLICK:
         chosen = action()
-        # Counted from the end: clicks wait for one another
-        st.session_state["last_act"] = what, chosen, time.monotonic()
-    choose_run(chosen)
+        # Counted from the end: clicks wait for one another. Not put into the session, where it could be broken off
+        last.update(what=what, chosen=chosen, ended=time.monotonic())
+    choose_run(last["chosen"])
 
 
 def form() -> Form:

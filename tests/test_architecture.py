@@ -284,3 +284,18 @@ def test_architectures_and_objectives_are_known_by_their_entries_only():
 
     assert not found([file for file in (*CORE, *APP) if file.parent.name != "settings"], named)
     assert named(ROOT / "core" / "settings" / "choices.py") == {*ARCHITECTURES, *OBJECTIVES}
+
+
+def test_callbacks_are_carried_out_to_their_end():
+    """Whatever is given to Streamlit as a callback goes through session.whole, see there."""
+    bare = []
+    for file in APP:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not ast.unparse(node.func).startswith("st."):
+                continue
+            given = {each.arg: ast.unparse(each.value) for each in node.keywords if (each.arg or "").startswith("on_")}
+            whole = ("session.whole(", "'")  # or "rerun", "ignore"
+            bare += [
+                f"{name(file)}:{node.lineno}: {key}" for key, value in given.items() if not value.startswith(whole)
+            ]
+    assert not bare

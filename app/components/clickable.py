@@ -245,4 +245,4 @@ def _two_numbers(answer) -> bool:
 
 
 def _mount(component, key: str, data: dict, name: str, heard: Callable) -> None:
-    component(key=key, data=data, **{f"on_{name}_change": lambda: heard(session.answered(key, name))})
+    component(key=key, data=data, **{f"on_{name}_change": session.whole(lambda: heard(session.answered(key, name)))})

@@ -155,9 +155,9 @@ def embedding_map(
         _mount(
             key=key,
             data=data,
-            on_picked_change=lambda: _point(session.answered(key, "picked"), len(captions), on_point),
-            on_lasso_change=lambda: _lasso(session.answered(key, "lasso"), len(captions), on_lasso),
-            on_epoch_change=lambda: _epoch(session.answered(key, "epoch"), film, on_epoch),
+            on_picked_change=session.whole(lambda: _point(session.answered(key, "picked"), len(captions), on_point)),
+            on_lasso_change=session.whole(lambda: _lasso(session.answered(key, "lasso"), len(captions), on_lasso)),
+            on_epoch_change=session.whole(lambda: _epoch(session.answered(key, "epoch"), film, on_epoch)),
         )
 
 

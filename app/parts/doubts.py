@@ -92,13 +92,18 @@ def _leave_out(doubted: list[str]) -> None:
         if new:
             these = f"these {len(new)}" if len(new) > 1 else "this one"
             st.button(
-                f"Leave {these} out of the next run", on_click=form.leave_out, args=(new,),
+                f"Leave {these} out of the next run", on_click=session.whole(form.leave_out), args=(new,),
                 disabled=form.fixed("exclude"), type="primary",
                 help="Puts their ids into the form on Train, as “Images left out”. It is part of the run's settings "
                 "and of its receipt.",
             )  # fmt: skip
         if left_out:
-            st.button("Take them back", on_click=form.typed, args=("exclude", ""), disabled=form.fixed("exclude"))
+            st.button(
+                "Take them back",
+                on_click=session.whole(form.typed),
+                args=("exclude", ""),
+                disabled=form.fixed("exclude"),
+            )
             count = f"{len(left_out)} training image{'s' * (len(left_out) > 1)}"
             st.markdown(f"The next run leaves out **{count}**.", width="content")
             navigation.link("train", "→ Train")

@@ -149,7 +149,7 @@ def _offer(said: str, words: str, action, *arguments) -> None:
     """Says why something was not drawn, with a button that draws it after all."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.warning(said)
-        st.button(words, on_click=action, args=arguments)
+        st.button(words, on_click=session.whole(action), args=arguments)
 
 
 def for_browser(run: Run, images: DataSet, shown: Shown) -> Film | None:

@@ -26,7 +26,7 @@ def preset_picker() -> None:
         list(PRESETS).index(form.preset),
         format_func=lambda name: PRESETS[name].title,
         key="form_preset",
-        on_change=lambda: take(from_preset(session.recall("form_preset"))),
+        on_change=session.whole(lambda: take(from_preset(session.recall("form_preset")))),
         disabled="preset" in form.lock,
         help="A recipe that fills in all settings below. Change what you like.",
     )
@@ -76,13 +76,19 @@ def changed(config: RunConfig | None) -> None:
                     options = {"type": "tertiary", "help": messages.plain(back), "disabled": form.fixed(name)}
                     text = tidy(getattr(before, name))
                     st.button(
-                        messages.plain(told), key=f"back_{name}", on_click=form.typed, args=(name, text), **options
+                        messages.plain(told),
+                        key=f"back_{name}",
+                        on_click=session.whole(form.typed),
+                        args=(name, text),
+                        **options,
                     )
     with st.container(horizontal=True, vertical_alignment="center"):
         copy_link({"preset": form.preset} | form.address())
         rate_test.button(config)
         if different:
-            st.button("Back to the preset", on_click=take, args=(from_preset(form.preset),), type="tertiary")
+            st.button(
+                "Back to the preset", on_click=session.whole(take), args=(from_preset(form.preset),), type="tertiary"
+            )
 
 
 def _marks(different: dict[str, object]) -> None:
@@ -127,7 +133,13 @@ def _side_by_side(here: list[Setting], wrong: dict[str, str]) -> None:
 def _field(field: Setting, wrong: dict[str, str]) -> None:
     name, form = field.name, session.form()
     key, disabled = f"set_{name}", name in form.lock
-    options = {"key": key, "help": _help(field), "disabled": disabled, "on_change": _typed, "args": (name, key)}
+    options = {
+        "key": key,
+        "help": _help(field),
+        "disabled": disabled,
+        "on_change": session.whole(_typed),
+        "args": (name, key),
+    }
     if field.choices:
         session.show(key, field.type(form.texts[name]))
         place = list(field.choices).index(session.recall(key))

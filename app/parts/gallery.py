@@ -171,7 +171,7 @@ def _controls(images: DataSet, noted: notes.Notes) -> tuple[str, str]:
         st.selectbox("Tag", [None, *tags], format_func=lambda each: each or "any", key="mistakes_tag",
                      persist_state="session", placeholder="any")  # fmt: skip
         st.text_input("Id contains", key="mistakes_id", persist_state="session")
-        st.button("Clear", on_click=_clear, disabled=not count)
+        st.button("Clear", on_click=session.whole(_clear), disabled=not count)
     return shown, chosen
 
 
@@ -192,7 +192,7 @@ def _gallery(run: Run, images: DataSet, rule: str, k: int) -> tuple[pd.DataFrame
         st.success("No mistakes. Is that too good to be true? Try fewer epochs, or another data set.")
     elif chosen.empty:
         st.info("No image of this kind. Clear the filter, or show all images.")
-        st.button("Clear the filter", on_click=_clear)
+        st.button("Clear the filter", on_click=session.whole(_clear))
     else:
         other = "predicted" if kind == KINDS[0] else "another"
         _tiles(images, chosen, len(table), other)

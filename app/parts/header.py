@@ -84,7 +84,14 @@ def _line(chosen: Run, runs: list[Run], key: str, buttons: Callable[[Run], None]
             _picker(chosen, runs, called, key)
         projected = session.projected()
         words = "Back to the form" if projected else "For a projector: large type, thick lines, no form"
-        st.button("", icon=":material/fullscreen:", key="projector", type="tertiary", on_click=_switch, help=words)
+        st.button(
+            "",
+            icon=":material/fullscreen:",
+            key="projector",
+            type="tertiary",
+            on_click=session.whole(_switch),
+            help=words,
+        )
 
 
 def _switch() -> None:
@@ -103,7 +110,7 @@ def _picker(chosen: Run, runs: list[Run], called: dict[str, str], key: str) -> N
         format_func=lambda run_id: run_name(by_id[run_id], called.get(run_id, "")),
         key=key,
         label_visibility="collapsed",
-        on_change=lambda: pick(chosen.id, _named(list(by_id), session.recall(key))),
+        on_change=session.whole(lambda: pick(chosen.id, _named(list(by_id), session.recall(key)))),
     )
 
 

@@ -32,7 +32,7 @@ def _analysis(run: Run, images: DataSet) -> None:
     _answered(run, report.ANALYSIS, kept or draft, 170, unless=draft)
     with st.container(horizontal=True, vertical_alignment="center"):
         if kept:
-            st.button("Draft anew", on_click=_draft_anew, args=(run, draft),
+            st.button("Draft anew", on_click=session.whole(_draft_anew), args=(run, draft),
                       help="What figures, tags and margins say now, instead of your text.")  # fmt: skip
         st.caption("Your text is kept with the run." if kept else "A draft from the figures: make it your own.")
 

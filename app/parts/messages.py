@@ -72,7 +72,7 @@ def notices() -> None:
     if told := session.notices():
         with st.container(horizontal=True, vertical_alignment="center", key="notices"):
             st.warning("\n\n".join(map(plain, told)))
-            st.button("Understood", on_click=session.clear_notices)
+            st.button("Understood", on_click=session.whole(session.clear_notices))
 
 
 def no_runs_yet() -> None:

@@ -31,12 +31,12 @@ _HIGHEST = {setting.name: setting.high for setting in settings() if setting.name
 def start_button() -> None:
     """The button that asks for a race."""
     help = "The same network, seeds and budget with several ways of mining triplets."
-    st.button("Race …", key=_DIALOG, help=help, on_click=session.open_dialog, args=(_DIALOG,))
+    st.button("Race …", key=_DIALOG, help=help, on_click=session.whole(session.open_dialog), args=(_DIALOG,))
     if session.is_open(_DIALOG):
         _ask()
 
 
-@st.dialog("A race between ways of mining triplets", on_dismiss=session.close_dialog)
+@st.dialog("A race between ways of mining triplets", on_dismiss=session.whole(session.close_dialog))
 def _ask() -> None:
     """What shall be raced, and Start."""
     presets = [name for name in PRESETS if OBJECTIVES[from_preset(name).objective].triplets]
@@ -91,7 +91,7 @@ def earlier() -> None:
             label = f"{each.title} · {len(each.runs)} lanes · {each.created:%d %b %H:%M}"
             st.button(
                 messages.plain(label),
-                on_click=session.into_address,
+                on_click=session.whole(session.into_address),
                 args=("race", each.race),
                 key=f"open_{each.race}",
                 type="tertiary",
@@ -130,7 +130,7 @@ def _line(held: race.Race) -> None:
         st.caption(f"{len(held.runs)} runs in turns of one epoch", width="stretch", help=messages.plain(images) or None)
         _buttons(held, runs)
         back = partial(session.into_address, "race", None)
-        st.button("All runs", on_click=back, key="race_back", help="Back to the table.")
+        st.button("All runs", on_click=session.whole(back), key="race_back", help="Back to the table.")
     messages.refused(held.race)
 
 
@@ -138,7 +138,9 @@ def _buttons(held: race.Race, runs: list[Run]) -> None:
     active = [run for run in runs if run.active]
 
     def button(label: str, name: str, action, help: str) -> None:
-        st.button(label, key=name, on_click=actions.act, args=(held.race, (name, held.race), action), help=help)
+        st.button(
+            label, key=name, on_click=session.whole(actions.act), args=(held.race, (name, held.race), action), help=help
+        )
 
     if active:
         button("Pause", "race_pause", partial(actions.pause_all, active), "Saves every run and ends; it can go on.")
@@ -238,7 +240,12 @@ def ended(held: race.Race, runs: list[Run]) -> None:
             "text/html",
         )
         if 2 <= len(runs) <= 8:
-            st.button("Compare these runs", on_click=_compare, args=([run.id for run in runs],), key="race_compare")
+            st.button(
+                "Compare these runs",
+                on_click=session.whole(_compare),
+                args=([run.id for run in runs],),
+                key="race_compare",
+            )
     _table(rows, runs, names)
 
 

@@ -24,13 +24,18 @@ def button(config: RunConfig | None) -> None:
     help = "Trains a copy of the network for 100 steps at growing learning rates and shows where its loss falls."
     open_it = partial(session.open_dialog, _DIALOG)
     st.button(
-        "Find a learning rate …", key=_DIALOG, type="tertiary", disabled=config is None, help=help, on_click=open_it
+        "Find a learning rate …",
+        key=_DIALOG,
+        type="tertiary",
+        disabled=config is None,
+        help=help,
+        on_click=session.whole(open_it),
     )
     if config and session.is_open(_DIALOG):
         _dialog(config)
 
 
-@st.dialog("Which learning rate?", width="large", on_dismiss=session.close_dialog)
+@st.dialog("Which learning rate?", width="large", on_dismiss=session.whole(session.close_dialog))
 def _dialog(config: RunConfig) -> None:
     st.caption(
         "A hundred steps of a network of its own, each with a larger learning rate (Smith, arXiv:1506.01186). A good "
@@ -65,7 +70,7 @@ def _begin(config: RunConfig, label: str) -> None:
         label,
         key="rate_begin",
         type="primary",
-        on_click=actions.act,
+        on_click=session.whole(actions.act),
         args=("rate_test", ("rate_begin", config), action),
         disabled=not access.actor().takes_part,
         help="It waits its turn among the runs.",
@@ -77,7 +82,9 @@ def _going_on(config: RunConfig, about: Told) -> None:
     words = f"step {done} of {STEPS} at most" if done else "waits its turn, or its network is being built …"
     st.progress(done / STEPS, text=words)
     end = partial(actions.end_rate_test, config)
-    st.button("End the test", key="rate_end", on_click=actions.act, args=("rate_test", ("rate_end",), end))
+    st.button(
+        "End the test", key="rate_end", on_click=session.whole(actions.act), args=("rate_test", ("rate_end",), end)
+    )
 
 
 def _suggested(config: RunConfig, suggestion: float | None, steepest: float | None) -> None:
@@ -88,7 +95,9 @@ def _suggested(config: RunConfig, suggestion: float | None, steepest: float | No
     st.markdown(
         f"Suggestion: **{suggestion:g}**, half way down the longest fall; now {tidy(config.learning_rate)}.{steep}"
     )
-    pressed = st.button(f"Use {suggestion:g}", key="rate_use", type="primary", on_click=_use, args=(suggestion,))
+    pressed = st.button(
+        f"Use {suggestion:g}", key="rate_use", type="primary", on_click=session.whole(_use), args=(suggestion,)
+    )
     if pressed:
         st.rerun()  # closes the dialog
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from app import actions, crowd, reading
+from app import actions, crowd, reading, session
 from app.components.copy_link import copy_link
 from app.exercise import Form
 from app.parts import messages
@@ -32,7 +32,7 @@ def card(run: Run) -> None:
         st.button(
             "Replay",
             key="replay",
-            on_click=actions.act,
+            on_click=session.whole(actions.act),
             args=("receipt", ("replay", run.id), partial(actions.replay, run)),
             disabled=run.active or waits,
             help="Trains it again and compares every number, bit for bit. It takes as long as the run did.",

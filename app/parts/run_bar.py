@@ -34,14 +34,14 @@ def buttons(ticked: list[Run]) -> None:
     st.button(
         "Take back" if back else "Archive",
         help=why or ("Lists it again." if back else "Puts it away: listed only with “Show archived”. Nothing is lost."),
-        on_click=actions.act,
+        on_click=session.whole(actions.act),
         args=("runs", ("archive", back, *ids), action),
         disabled=dead,
         key="archive",
     )
     st.button(
         "Delete …",
-        on_click=session.remember,
+        on_click=session.whole(session.remember),
         args=("to_delete", ids),
         disabled=dead,
         help=why or "Moves it to the trash, below the runs; asks before.",
@@ -63,7 +63,9 @@ def _name(ticked: list[Run]) -> None:
         st.text_input("Name", run.called[:LONGEST_NAME], LONGEST_NAME, key=key)
         # Looked up when the button is pressed: the click arrives together with what was typed
         action = lambda: actions.rename(run, session.recall(key))  # noqa: E731
-        st.button("Rename", on_click=actions.act, args=("runs", ("rename", run.id), action), key="rename")
+        st.button(
+            "Rename", on_click=session.whole(actions.act), args=("runs", ("rename", run.id), action), key="rename"
+        )
 
 
 def downloads(run: Run) -> None:
@@ -104,7 +106,7 @@ def _charts(run: Run) -> bytes:
     )
 
 
-@st.dialog("Move to the trash?", on_dismiss=lambda: session.remember("to_delete", ()))
+@st.dialog("Move to the trash?", on_dismiss=session.whole(lambda: session.remember("to_delete", ())))
 def confirm_deletion(runs: list[Run], names: dict[str, str]) -> None:
     """Names the runs and what will be lost."""
     for run in runs:

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from app import actions, reading
+from app import actions, reading, session
 from app.parts import messages
 
 MOST_SHOWN = 20
@@ -24,12 +24,12 @@ def box() -> None:
                 whose = f" · {messages.plain(each.owner)}" if each.owner else ""
                 st.markdown(f"{kind}{messages.plain(each.title)}{whose} · {left} day{'s' * (left != 1)} left")
                 back = ("trash", ("back", each.thrown.name), partial(actions.bring_back, each))
-                st.button("Bring back", key=f"back_{each.thrown.name}", on_click=actions.act, args=back)
+                st.button("Bring back", key=f"back_{each.thrown.name}", on_click=session.whole(actions.act), args=back)
         if len(found) > MOST_SHOWN:
             st.caption(f"and {len(found) - MOST_SHOWN} older ones")
         names = tuple(each.thrown.name for each in found)
         with st.popover("Empty the trash …", key="empty_trash_box"):
             st.markdown("What is in it is then lost for good.")
             gone = ("trash", ("empty", *names), partial(actions.empty_trash, found))
-            st.button("Delete for good", key="empty_trash", on_click=actions.act, args=gone)
+            st.button("Delete for good", key="empty_trash", on_click=session.whole(actions.act), args=gone)
         messages.refused("trash")

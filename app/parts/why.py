@@ -58,14 +58,14 @@ def _walk(name: str, listed: list[str]) -> None:
     def walk(step: int) -> None:
         if (now := session.recall("walked_to")) is not None:  # further than what is drawn, if keys follow fast
             there = min(max(now + step, 0), len(listed) - 1)
-            session.remember("walked_to", there)
             session.into_address("image", listed[there])
+            session.remember("walked_to", there)  # last: a callback that is broken off begins anew, see session.whole
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("← All images", on_click=session.into_address, args=("image", None))
-        st.button("Previous", help="Left arrow", disabled=not place, on_click=walk, args=(-1,))
+        st.button("← All images", on_click=session.whole(session.into_address), args=("image", None))
+        st.button("Previous", help="Left arrow", disabled=not place, on_click=session.whole(walk), args=(-1,))
         at_end = place is None or place + 1 >= len(listed)
-        st.button("Next", help="Right arrow", disabled=at_end, on_click=walk, args=(1,))
+        st.button("Next", help="Right arrow", disabled=at_end, on_click=session.whole(walk), args=(1,))
         where = f"{place + 1} of {len(listed)} · " if place is not None else ""
         st.caption(f"{where}{plain(name)}", width="content")
         clickable.arrow_keys("walk", on_press=walk)
@@ -154,7 +154,12 @@ def _voters(run: Run, images: DataSet, found: explain.Why, row: int, k: int, wit
         rank = f" · first {plain(images.classes[found.true])} at rank {first}" if first else ""
         st.markdown(told + rank, width="content")
         if without:
-            st.button("All vote again", help=f"{len(without)} are left out", on_click=_leave_out, args=(name, []))
+            st.button(
+                "All vote again",
+                help=f"{len(without)} are left out",
+                on_click=session.whole(_leave_out),
+                args=(name, []),
+            )
 
 
 def _let_vote_or_not(name: str, each: int) -> None:
@@ -204,7 +209,7 @@ def _removals(found: explain.Why, images: DataSet, name: str, without: list[int]
             which = f" The first {_MOST_OUT} are shown." if count > _MOST_OUT else ""
             st.markdown(f"Fewest to remove for a right kNN vote: **{count}**", width="content",
                         help=f"No smaller set of training images does it, with a vote each.{which}")  # fmt: skip
-            st.button("Remove them", on_click=_leave_out, args=(name, [*without, *found.removals]))
+            st.button("Remove them", on_click=session.whole(_leave_out), args=(name, [*without, *found.removals]))
     if found.removals:
         shown = found.removals[:_MOST_OUT]
         cards.strip([images.train.images[each] for each in shown], [images.train.ids[each] for each in shown])

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import segno
 import streamlit as st
 
-from app import access, actions
+from app import access, actions, session
 from app.entrance import PATH
 from app.parts import members, messages
 from core.classroom import codes
@@ -42,7 +42,7 @@ def for_the_teacher(group: Class) -> None:
     st.button(
         "Pause everybody",
         key="pause_everybody",
-        on_click=actions.act,
+        on_click=session.whole(actions.act),
         args=("class", ("pause_everybody",), actions.pause_everybody),
         help="Saves every run at its next step; whose it is can resume it.",
     )
@@ -57,7 +57,7 @@ def for_the_teacher(group: Class) -> None:
         st.button(
             "Free this name",
             key="free_name",
-            on_click=actions.act,
+            on_click=session.whole(actions.act),
             args=("class", ("free", name), lambda: actions.free_name(name)),
             help="A student with another computer can then take it anew. Their runs stay theirs.",
         )

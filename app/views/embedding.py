@@ -43,7 +43,9 @@ def controls(run: Run) -> tuple[str, Layout, View]:
             colour = st.selectbox("Colour", options, format_func=coloured_by, key="map_colour", **bare)
         with st.container(width=200):
             hint = "Find an image by its id"
-            st.text_input(hint, placeholder=hint, key="map_search", on_change=search, args=(run,), **bare)
+            st.text_input(
+                hint, placeholder=hint, key="map_search", on_change=session.whole(search), args=(run,), **bare
+            )
         only_wrong = st.toggle("Only misclassified", key="map_only_wrong")
         st.toggle("Draw a digit", key="map_draw", help="The run classifies it, and a star shows its place")
     return method, layout, View(colour=colour, only_wrong=only_wrong)
@@ -186,7 +188,7 @@ def inspect(run: Run, images: DataSet, points: MapPoints, index: int, shown: Sho
         if test:
             navigation.link("mistakes", "→ Why?", run=run.id, image=name)
         navigation.link("try", "→ Try your own", run=run.id)
-        st.button("Let go", on_click=session.choose_image, args=(None,), type="tertiary")
+        st.button("Let go", on_click=session.whole(session.choose_image), args=(None,), type="tertiary")
 
 
 def lassoed(images: DataSet, points: MapPoints, chosen: list[int]) -> None:

@@ -93,7 +93,7 @@ def data_in_use() -> None:
             key="data_set",
             label_visibility="collapsed",
             help="For new runs of this browser window. Finished runs keep theirs.",
-            on_change=lambda: session.choose_data(session.recall("data_set")),
+            on_change=session.whole(lambda: session.choose_data(session.recall("data_set"))),
         )
     if owner := reading.owner_of_data(reading.chosen_data()):
         st.caption(f"Brought in by {messages.plain(owner)}")
@@ -120,7 +120,7 @@ def offer_to_delete(name: str) -> None:
         st.button(
             "Delete this data set",
             key="delete_data",
-            on_click=actions.act,
+            on_click=session.whole(actions.act),
             args=("data", ("delete", name), lambda: actions.delete_data(name)),
             help="Moves it to the trash, which is on the page Runs.",
         )

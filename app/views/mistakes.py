@@ -65,7 +65,7 @@ def _view() -> str:
         key="mistakes_view",
         required=True,
         label_visibility="collapsed",
-        on_change=lambda: session.into_address("view", session.recall("mistakes_view")),
+        on_change=session.whole(lambda: session.into_address("view", session.recall("mistakes_view"))),
     )
 
 

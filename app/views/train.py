@@ -142,7 +142,7 @@ def controls(run: Run) -> None:
     """The buttons that make sense in the run's state."""
 
     def button(label: str, name: str, what: tuple, action, help: str, letter: str = "", **options) -> None:
-        does = {"on_click": actions.act, "args": (run.id, (name, run.id, *what), action)}
+        does = {"on_click": session.whole(actions.act), "args": (run.id, (name, run.id, *what), action)}
         st.button(label, key=name, help=help, **does, **options)
         if letter:  # hidden, see style.css
             st.button(f"{label} by key", key=f"key_{name}", shortcut=letter, **does, **options)
@@ -246,7 +246,12 @@ def own_settings(run: Run, name: str) -> None:
         ]
         st.html(f'<dl class="lab-settings">{"".join(rows)}</dl>')
         use = partial(form.take, run.config)
-        st.button("Use these settings", key="use", on_click=use, help="Puts them into the form of the next run.")
+        st.button(
+            "Use these settings",
+            key="use",
+            on_click=session.whole(use),
+            help="Puts them into the form of the next run.",
+        )
 
 
 def look_out(seen: tuple, shown: list[Run], waits: bool) -> None:

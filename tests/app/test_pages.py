@@ -9,8 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.scriptrunner import RerunData, RerunException
 from streamlit.testing.v1 import AppTest
 
+from app import session
 from app.parts.messages import percent
 from core import experiment, places
 from core.dataset import loader
@@ -115,6 +117,22 @@ def test_the_form_shows_each_setting_with_its_help_and_bounds(lab):
                 assert field.help in widget.help
                 if field.type in (int, float) and not field.choices:
                     assert f"From {field.low:,g} to {field.high:,g}" in widget.help
+
+
+def test_what_is_typed_stays_though_the_browser_asks_again_meanwhile(lab, monkeypatch):
+    """A click that leaves a field follows what was typed: Streamlit breaks off the callback of the field for it."""
+    app, known, asked = open_page("train"), session.form, []
+
+    def broken_off():
+        if not asked:
+            asked.append(True)
+            raise RerunException(RerunData())
+        return known()
+
+    monkeypatch.setattr(session, "form", broken_off)
+    app.text_input(key="set_epochs").set_value("3").run()
+    assert asked
+    assert app.session_state["form"].texts["epochs"] == "3"
 
 
 def test_a_new_architecture_brings_its_blocks(lab):

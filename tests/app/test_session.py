@@ -1,0 +1,51 @@
+"""What a browser session remembers: callbacks that Streamlit breaks off."""
+
+import pytest
+from streamlit.runtime.scriptrunner import RerunData, RerunException
+
+from app import session
+
+
+def broken_off_once(function):
+    """The function; the first call is broken off, as it is when the browser has asked for another drawing."""
+    calls = []
+
+    def called(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise RerunException(RerunData(query_string="asked"))
+        return function(*args)
+
+    return called
+
+
+def test_a_callback_that_is_broken_off_begins_anew_and_the_request_is_passed_on():
+    done = []
+    with pytest.raises(RerunException) as passed_on:
+        session.whole(broken_off_once(done.append))("typed")
+    assert done == ["typed"]
+    assert passed_on.value.rerun_data.query_string == "asked"
+    session.whole(done.append)("again")
+    assert done == ["typed", "again"]
+
+
+def test_a_callback_that_asks_for_a_drawing_itself_ends():
+    done = []
+
+    def opens(name):
+        done.append(name)
+        raise RerunException(RerunData())
+
+    with pytest.raises(RerunException):
+        session.whole(opens)("image")
+    assert set(done) == {"image"}
+
+
+def test_what_a_button_does_is_done_once_though_its_callback_begins_anew(monkeypatch):
+    done = []
+    monkeypatch.setattr(session.st, "session_state", {})
+    monkeypatch.setattr(session, "choose_run", broken_off_once(lambda run_id: done.append(("chosen", run_id))))
+    press = session.whole(session.once)
+    with pytest.raises(RerunException):
+        press(("pause",), lambda: done.append("paused") or "run 1")
+    assert done == ["paused", ("chosen", "run 1")]
