@@ -56,16 +56,11 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         for name, value in {"width": 8, "epochs": 2}.items():
             set_number(page, name, value)
         page.get_by_role("button", name="Start").click()
-
-        def points() -> int:  # markers of the accuracy chart: two an epoch
-            return page.locator(".js-plotly-plot .scatterlayer .point").count()
-
+        points = "document.querySelectorAll('.js-plotly-plot .scatterlayer .point').length"
         page.get_by_text(re.compile(r"Epoch \d/2")).first.wait_for(timeout=60_000)
-        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .scatterlayer .point').length > 0")
-        first = points()
+        page.wait_for_function(f"{points} > 0")
         page.get_by_text("done", exact=True).first.wait_for(timeout=60_000)
-        page.wait_for_timeout(500)
-        assert points() > first > 0
+        page.wait_for_function(f"{points} === 8")  # of two epochs: loss and accuracy, training and test
 
         (run,) = store.list_runs(runs)
         assert run.status == "done"

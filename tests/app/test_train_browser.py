@@ -171,8 +171,9 @@ def test_a_suggested_learning_rate_is_put_into_the_form(lab):
         use = button(page, "rate_use")
         use.wait_for(timeout=SOON)
         suggestion = use.inner_text().removeprefix("Use ")
-        chart = page.locator("[role=dialog] .js-plotly-plot")
-        assert chart.evaluate("chart => chart.calcdata[0].length") > 20
+        page.wait_for_function(
+            "document.querySelector('[role=dialog] .js-plotly-plot')?.calcdata?.[0]?.length > 20", timeout=SOON
+        )
         use.click()
         expect(page.locator(".st-key-set_learning_rate input")).to_have_value(suggestion, timeout=SOON)
         expect(page.get_by_role("dialog")).to_have_count(0, timeout=SOON)
