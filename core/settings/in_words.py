@@ -1,7 +1,7 @@
 """Settings as people read them: their labels, the titles of choices, numbers with their units."""
 
 from core.settings.config import RunConfig, applies, settings
-from core.settings.presets import PRESETS, from_preset
+from core.settings.presets import PRESETS, changes, from_preset
 from core.settings.setting import IDS
 from core.settings.text import written
 
@@ -35,12 +35,9 @@ def shown(name: str, value) -> str:
 def differences(config: RunConfig) -> list[tuple[str, str, str]]:
     """Label, value and the preset's value of each setting in which a configuration differs from its preset, where it
     has an effect."""
-    now = dict(config)
-    before = dict(from_preset(config.preset) if config.preset in PRESETS else RunConfig())
+    before = from_preset(config.preset) if config.preset in PRESETS else RunConfig()
     return [
-        (label(name), shown(name, now[name]), shown(name, before[name]))
-        for name, each in FIELDS.items()
-        if applies(each, now) and now[name] != before[name]
+        (label(name), shown(name, now), shown(name, getattr(before, name))) for name, now in changes(config).items()
     ]
 
 
