@@ -145,22 +145,32 @@ def _answers(url: str) -> bool:
 
 
 _browsers: list = []  # the one that is open, if any
+HOME = "http://127.0.0.1/"  # a page without a server, of the same site as all of them
 
 
 @contextmanager
 def one_browser() -> Iterator:
-    """A Chromium for all pages that are opened within; yields Playwright's browser."""
+    """A Chromium for all pages that are opened within; yields Playwright's browser.
+
+    All pages of its first window are drawn by one process, which a page without content keeps alive: what it has
+    compiled of Streamlit and Plotly once serves the next page too, and a load costs half.
+    """
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=SOON)
     if _browsers:
         yield _browsers[0]
         return
-    options = ["--no-sandbox", "--disable-background-networking"]
+    options = ["--no-sandbox", "--disable-background-networking", "--process-per-site"]
     with sync_playwright() as playwright:
-        _browsers.append(playwright.chromium.launch(executable_path=str(browser_path()), args=options))
+        browser = playwright.chromium.launch(executable_path=str(browser_path()), args=options)
+        _browsers.append(browser)
         try:
-            yield _browsers[0]
+            home = browser.new_context().new_page()
+            home.route(HOME, lambda route: route.fulfill(body=""))
+            home.goto(HOME)
+            home.unroute_all()  # as long as there is a route nothing comes from the cache
+            yield browser
         finally:
             _browsers.pop().close()
 
@@ -194,13 +204,33 @@ def open_page(url: str, width: int = 1280, height: int = 800) -> Iterator:
 
 @contextmanager
 def _window(browser) -> Iterator:
-    """A window of somebody new, who has nothing from the one before."""
-    window = browser.new_context()
+    """A window of somebody new, who has nothing from the one before; while somebody looks, it is a second one."""
+    window = browser.contexts[0]
+    second = len(window.pages) > 1
+    if second:
+        window = browser.new_context()
     window.set_default_timeout(SOON)
     try:
         yield window
     finally:
-        window.close()
+        if second:
+            window.close()
+        else:
+            _forget(window)
+
+
+def _forget(window) -> None:
+    """Closes the pages of the first window, and what they have left in the browser is gone."""
+    home, *pages = window.pages
+    tell = window.new_cdp_session(home)
+    for page in pages:
+        kept = {"origin": page.url, "storageTypes": "all"}
+        page.close()
+        tell.send("Storage.clearDataForOrigin", kept)
+    tell.detach()
+    window.clear_cookies()
+    window.clear_permissions()
+    window.set_offline(False)
 
 
 def _note_error(message, found: list[str]) -> None:
