@@ -11,7 +11,8 @@ from streamlit.runtime.scriptrunner import RerunException
 from app.exercise import OWN, Form, from_address
 from core.runs.store import Run
 
-_DOUBLE_CLICK = 1.0  # seconds in which the second click can follow
+_DOUBLE_CLICK = 1.0  # seconds in which the second click can follow, once what the first one did is drawn
+_LONGEST_DRAWING = 10.0
 
 
 def whole(callback: Callable[..., None]) -> Callable[..., None]:
@@ -175,16 +176,23 @@ def projected() -> bool:
 
 
 def once(what: tuple, action: Callable[[], str | None]) -> None:
-    """Calls `action` unless this is the second click of a double click, which says `what` again.
+    """Calls `action` unless this is the second click of a double click, which says `what` again: it comes before the
+    page has been drawn to its end after the first one, or shortly after that.
 
     The run whose id `action` returns is then the one that the pages look at.
     """
-    last = st.session_state.setdefault("last_act", {"what": None, "ended": 0.0})
-    if what != last["what"] or time.monotonic() > last["ended"] + _DOUBLE_CLICK:
+    last = st.session_state.setdefault("last_act", {"what": None, "until": 0.0})
+    if what != last["what"] or time.monotonic() > last["until"]:
         chosen = action()
         # Counted from the end: clicks wait for one another. Not put into the session, where it could be broken off
-        last.update(what=what, chosen=chosen, ended=time.monotonic())
+        last.update(what=what, chosen=chosen, until=time.monotonic() + _LONGEST_DRAWING)
     choose_run(last["chosen"])
+
+
+def drawn() -> None:
+    """Called when a page has been drawn to its end: what was done before can now be seen."""
+    if last := st.session_state.get("last_act"):
+        last["until"] = min(last["until"], time.monotonic() + _DOUBLE_CLICK)
 
 
 def form() -> Form:

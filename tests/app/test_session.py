@@ -49,3 +49,29 @@ def test_what_a_button_does_is_done_once_though_its_callback_begins_anew(monkeyp
     with pytest.raises(RerunException):
         press(("pause",), lambda: done.append("paused") or "run 1")
     assert done == ["paused", ("chosen", "run 1")]
+
+
+def test_a_second_click_does_nothing_until_the_page_has_been_drawn_to_its_end(monkeypatch):
+    """The browser sends both clicks of a double click, and a busy server hears the second one seconds later."""
+    monkeypatch.setattr(session.st, "session_state", {})
+    monkeypatch.setattr(session, "choose_run", lambda run_id: None)
+    now, done = [100.0], []
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    press = lambda what="start": session.once((what,), lambda: done.append(what))  # noqa: E731
+    press()
+    now[0] += 8
+    press()
+    assert done == ["start"]
+    press("pause")  # another button
+    assert done == ["start", "pause"]
+    session.drawn()
+    now[0] += 0.5
+    session.drawn()  # again, as the run goes on
+    press("pause")
+    assert done == ["start", "pause"]
+    now[0] += 0.6
+    press("pause")
+    assert done == ["start", "pause", "pause"]
+    now[0] += 11  # that drawing never came to its end
+    press("pause")
+    assert done == ["start", "pause", "pause", "pause"]
