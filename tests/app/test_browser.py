@@ -7,7 +7,7 @@ import pytest
 
 from app.parts.messages import percent
 from core.runs import store
-from tests.app.browser import free_port, open_page, skip_without_browser, start_dashboard, start_process
+from tests.app.browser import free_port, open_page, skip_without_browser, start_process
 
 skip_without_browser()
 
@@ -29,22 +29,6 @@ def set_number(page, name: str, value: int) -> None:
     field.fill(str(value))
     field.press("Tab")
     page.wait_for_timeout(300)
-
-
-def moving(page, seconds: float) -> list[str]:
-    """What is animated in the part of the page that is drawn again and again: it costs the training time."""
-    return page.evaluate(
-        """async (seconds) => {
-          const seen = new Set(), end = performance.now() + 1000 * seconds;
-          while (performance.now() < end) {
-            const moved = document.getAnimations().map((animation) => animation.effect.target);
-            moved.filter((node) => node.closest(".st-key-live")).forEach((node) => seen.add(node.className));
-            await new Promise((resolve) => setTimeout(resolve, 20));
-          }
-          return [...seen];
-        }""",
-        seconds,
-    )
 
 
 def test_from_start_to_mistakes(dashboard, tmp_path):
@@ -84,27 +68,3 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         page.locator(".js-plotly-plot:visible").first.wait_for(timeout=30_000)
         assert page.console_errors == []
         assert page.foreign_requests == []
-
-
-def test_stop_keeps_the_model_so_far(lab_data, tmp_path):
-    pictures = {"TRIPLETLAB_PICS": tmp_path / "pics"}
-    where = ("--data", lab_data, "--runs", tmp_path / "runs")
-    with start_dashboard(*where, env=pictures) as url, open_page(f"{url}/train", 1280, 720) as page:
-        page.get_by_role("button", name="Start").wait_for()
-        for name, value in {"width": 8, "epochs": 50}.items():
-            set_number(page, name, value)
-        page.get_by_role("button", name="Start").click()
-        page.get_by_text(re.compile(r"Epoch \d+/50")).first.wait_for(timeout=60_000)
-        page.reload()  # a reload changes nothing: the run is found again
-        page.get_by_text(re.compile(r"Epoch \d+/50")).wait_for(timeout=30_000)
-        page.locator(".js-plotly-plot:visible").first.wait_for(timeout=30_000)
-        assert moving(page, seconds=5) == []  # two drawings
-        page.evaluate("document.querySelector('.js-plotly-plot').mark = 1")
-        page.locator(".st-key-stop button").first.click()
-        page.get_by_text("stopped", exact=True).first.wait_for(timeout=60_000)
-        assert page.evaluate("document.querySelector('.js-plotly-plot').mark") == 1  # the same chart, with its zoom
-        (run,) = store.list_runs(tmp_path / "runs")
-        assert run.status == "stopped"
-        assert run.result.mistakes == len(store.mistakes(run))
-        page.get_by_role("link", name="See the embedding").wait_for()
-        assert page.console_errors == []

@@ -120,10 +120,9 @@ def test_the_form_outlives_pages_reloads_and_a_run(dashboard, lab, tiny, digits)
                 expect(field(page, "epochs")).to_have_value("7")
                 expect(field(page, "learning_rate")).to_have_value("0.02")
             assert "preset=quick&epochs=7&learning_rate=0.02&seed=12" in page.url
-            fresh = page.context.browser.new_context().new_page()  # another session has a form of its own
-            fresh.goto(f"{dashboard}/train")
-            shown(fresh)
-            expect(field(fresh, "epochs")).to_have_value("9", timeout=30_000)
+            with open_page(f"{dashboard}/train") as fresh:  # another session has a form of its own
+                shown(fresh)
+                expect(field(fresh, "epochs")).to_have_value("9", timeout=30_000)
 
 
 def test_a_teachers_link_locks_hides_and_is_copied(dashboard):

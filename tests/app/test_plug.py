@@ -119,6 +119,7 @@ def test_pause_resume_and_stop_by_mouse(emptied, endless, digits):
         run = newest(lab)
         assert run.status == "stopped"
         assert run.result.mistakes == len(store.mistakes(run))
+        page.get_by_role("link", name="See the embedding").wait_for()
         assert page.get_by_role("alert").filter(has_text="another process").count() == 0
         healthy(page)
 

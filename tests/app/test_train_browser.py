@@ -5,11 +5,9 @@ import json
 import zipfile
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from core import control, experiment
 from core.dataset import loader
@@ -86,6 +84,22 @@ def view(page) -> dict:
     )
 
 
+def moving(page, seconds: float) -> list[str]:
+    """What is animated in the part of the page that is drawn again and again: it costs the training time."""
+    return page.evaluate(
+        """async (seconds) => {
+          const seen = new Set(), end = performance.now() + 1000 * seconds;
+          while (performance.now() < end) {
+            const moved = document.getAnimations().map((animation) => animation.effect.target);
+            moved.filter((node) => node.closest(".st-key-live")).forEach((node) => seen.add(node.className));
+            await new Promise((resolve) => setTimeout(resolve, 20));
+          }
+          return [...seen];
+        }""",
+        seconds,
+    )
+
+
 def test_zoom_hidden_curve_and_scroll_stay_while_a_run_goes_on_and_keys_work(lab, stops):
     url, runs, *_ = lab
     with open_page(f"{url}/train?{LONG}", 1280, 720) as page:
@@ -117,7 +131,10 @@ def test_zoom_hidden_curve_and_scroll_stay_while_a_run_goes_on_and_keys_work(lab
         before = view(page)
         assert before["hidden"] == ["test"]
         assert before["scrolled"] == 120
-        refreshes(page, 3)
+        page.evaluate("document.querySelector('.js-plotly-plot').mark = 1")
+        refreshes(page, 1)
+        assert moving(page, seconds=3) == []
+        refreshes(page, 1)
         after = view(page)
         assert after.pop("range") == pytest.approx(before.pop("range"))
         assert after == before
@@ -126,6 +143,7 @@ def test_zoom_hidden_curve_and_scroll_stay_while_a_run_goes_on_and_keys_work(lab
         page.keyboard.press("p")
         button(page, "stop").click(timeout=SOON)
         page.get_by_text("Stopped. What is shown is the model so far.").wait_for(timeout=SOON)
+        assert page.evaluate("document.querySelector('.js-plotly-plot').mark") == 1  # the same chart all the time
         assert sorted(run.status for run in store.list_runs(runs)) == ["done", "paused", "stopped"]
         page.keyboard.press("n")
         page.wait_for_url("**/runs*")
@@ -183,6 +201,9 @@ def test_a_suggested_learning_rate_is_put_into_the_form(lab):
 
 
 def test_every_file_can_be_taken_away_and_is_read_by_what_it_is_for(lab, digits, tmp_path):
+    import onnxruntime  # both take seconds, of each process that collects the tests
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     url, runs, done, _ = lab
     run = store.read(runs / done)
     with open_page(f"{url}/train?run={done}", 1280, 900) as page:

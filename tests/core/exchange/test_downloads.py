@@ -6,11 +6,9 @@ import sys
 import zipfile
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from core import experiment
 from core.__main__ import main
@@ -32,6 +30,8 @@ def run(tiny, digits, tmp_path_factory):
 
 
 def test_the_network_as_onnx_answers_as_the_run_did(run, digits):
+    import onnxruntime  # takes seconds, of each process that collects the tests
+
     session = onnxruntime.InferenceSession(downloads.content(run, "onnx"), providers=["CPUExecutionProvider"])
     for images in (digits.test.images, digits.test.images[:1]):  # any number of them
         prepared = prepare(torch.tensor(images), run.config.channels, run.config.image_size)
@@ -46,6 +46,8 @@ def test_the_network_as_onnx_answers_as_the_run_did(run, digits):
 
 
 def test_event_files_hold_the_tables(run, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # as above
+
     with zipfile.ZipFile(io.BytesIO(downloads.content(run, "tensorboard"))) as archive:
         archive.extractall(tmp_path)
     read = EventAccumulator(str(tmp_path / run.id)).Reload()
