@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from app import session
+
 MANY = 8  # browsers: with more of them each is drawn more rarely, or a run in training would be slowed down
 _AT_A_TIME = 2
 _LONGEST = 1.0  # seconds: a page that is slow to draw must not stop the others
@@ -45,6 +47,7 @@ def turn() -> Iterator[None]:
     _drawing.read = {}
     try:
         yield
+        session.drawn()
     finally:
         _drawing.read = None
         if has_place:

@@ -27,7 +27,6 @@ def page() -> None:
     reading.settle_data()
     messages.notices()
     navigation.run()
-    session.drawn()
 
 
 if __name__ == "main":  # `streamlit run` looks for the server here, and imports it

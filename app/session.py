@@ -190,7 +190,7 @@ def once(what: tuple, action: Callable[[], str | None]) -> None:
 
 
 def drawn() -> None:
-    """Called when a page has been drawn to its end: what was done before can now be seen."""
+    """Called when a page, or a part by itself, has been drawn to its end: what was done before can now be seen."""
     if last := st.session_state.get("last_act"):
         last["until"] = min(last["until"], time.monotonic() + _DOUBLE_CLICK)
 

@@ -97,3 +97,16 @@ def test_what_several_parts_of_a_page_ask_is_read_once_a_drawing_and_anew_after_
         assert [ask(), ask()] == [3, 3]
     with turn():
         assert ask() == 4
+
+
+def test_a_drawing_is_over_when_its_outermost_part_was_drawn_to_its_end(monkeypatch):
+    over = []
+    monkeypatch.setattr(crowd.session, "drawn", lambda: over.append(True))
+    with pytest.raises(RuntimeError), crowd.turn():  # broken off
+        raise RuntimeError
+    assert not over
+    with crowd.turn():
+        with crowd.turn():  # a part within the page
+            pass
+        assert not over
+    assert over == [True]

@@ -1,4 +1,4 @@
-"""What a browser session remembers: callbacks that Streamlit breaks off."""
+"""What a browser session remembers: callbacks that Streamlit breaks off, and double clicks."""
 
 import pytest
 from streamlit.runtime.scriptrunner import RerunData, RerunException
