@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import access, cached, crowd, navigation, reading, session
 from app.guard import Guard
+from app.kept import Kept
 from app.parts import members, messages
 
 
@@ -32,7 +33,7 @@ def page() -> None:
 if __name__ == "main":  # `streamlit run` looks for the server here, and imports it
     from starlette.middleware import Middleware
 
-    app = st.App(Path(__file__).resolve(), middleware=[Middleware(Guard)])
+    app = st.App(Path(__file__).resolve(), middleware=[Middleware(Guard), Middleware(Kept)])
 elif __name__ == "__main__":  # so Streamlit calls it; a process that helps it, "__mp_main__", draws nothing
     with crowd.turn():
         page()

@@ -66,5 +66,7 @@ def test_from_start_to_mistakes(dashboard, tmp_path):
         page.locator(".js-plotly-plot:visible").first.wait_for(timeout=180_000)
         page.reload()
         page.locator(".js-plotly-plot:visible").first.wait_for(timeout=30_000)
+        library = "performance.getEntriesByType('resource').find(file => /plotly.min/.test(file.name))"
+        assert page.evaluate(f"[{library}.transferSize, {library}.decodedBodySize > 1e6]") == [0, True]  # it was kept
         assert page.console_errors == []
         assert page.foreign_requests == []

@@ -214,14 +214,6 @@ def test_nothing_is_offered_that_would_leave_the_machine(page):
     assert page.locator(f"{CURVE} .modebar-btn--logo").count() == 0
 
 
-def test_library_is_fetched_once_a_version(page):
-    size = "performance.getEntriesByType('resource').filter(e => /plotly.min/.test(e.name)).map(e => e.transferSize)"
-    assert len(page.evaluate(size)) == 1
-    page.reload()
-    page.wait_for_selector(f"{CURVE} .nsewdrag")
-    assert page.evaluate(size) == [0]  # from the browser's store
-
-
 def test_text_follows_the_theme(page):
     tick = f"{CURVE} .xtick text"
     colour = f"getComputedStyle(document.querySelector('{tick}')).fill"

@@ -109,9 +109,9 @@ def test_pause_resume_and_stop_by_mouse(emptied, endless, digits):
         resume(page)
         watcher.get_by_text("· step").first.wait_for(timeout=30_000)  # its clock starts by itself
         page.get_by_role("button", name="Pause").click()
-        page.get_by_text("Paused. Resume goes on at epoch").wait_for(timeout=60_000)
+        page.get_by_text("Paused. Resume goes on").wait_for(timeout=60_000)
         assert newest(lab).status == "paused"
-        watcher.get_by_text("Paused. Resume goes on at epoch").wait_for(timeout=30_000)
+        watcher.get_by_text("Paused. Resume goes on").wait_for(timeout=30_000)
         watcher.get_by_role("button", name="Resume").dblclick()  # the second click does nothing
         page.get_by_text("· step").first.wait_for(timeout=60_000)
         page.locator(".st-key-stop button").first.click()
@@ -192,6 +192,6 @@ def test_ctrl_c_saves_the_run_and_a_restart_can_go_on_by_itself(lab, waiting, em
     dashboard, runs = emptied
     shutil.copytree(lab, runs)
     with open_page(f"{dashboard}/train?run={run.id}") as page:
-        page.get_by_text("Resume goes on at epoch").wait_for(timeout=60_000)  # not without being asked
+        page.get_by_text("Resume goes on").wait_for(timeout=60_000)  # not without being asked
         page.get_by_role("button", name="Resume").wait_for()
         healthy(page)

@@ -11,22 +11,14 @@ const painters = new Map(); // key of an embedding map -> what draws its film ba
 let plotly; // one promise for the page: the library is 4.8 MB
 
 function loadPlotly(address) {
-  plotly ??= (async () => {
-    // force-cache: the address carries the version, so a stored copy is right however old it is. (The server sends
-    // no lifetime, and a plain script tag would fetch the file again at every page load.)
-    const response = await fetch(new URL(address, document.baseURI), { cache: "force-cache" });
-    if (!response.ok) throw new Error(`${address}: ${response.status}`);
-    const source = URL.createObjectURL(new Blob([await response.blob()], { type: "text/javascript" }));
-    await new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.onload = resolve;
-      script.onerror = () => reject(new Error(`${address} could not be run`));
-      script.src = source;
-      document.head.append(script);
-    });
-    URL.revokeObjectURL(source);
-    return window.Plotly;
-  })();
+  plotly ??= new Promise((resolve, reject) => {
+    // A script tag, and the same address for every page: the browser keeps what it has compiled (see app/kept.py).
+    const script = document.createElement("script");
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => reject(new Error(`${address} could not be loaded`));
+    script.src = new URL(address, document.baseURI);
+    document.head.append(script);
+  });
   plotly.catch(() => (plotly = undefined)); // so that the next update tries again
   return plotly;
 }
