@@ -152,11 +152,14 @@ def answered(key: str, name: str):
     return st.session_state[key].get(name)
 
 
-def steps(key: str, since: int, total: int) -> int:
-    """How many of the presses that clickable.arrow_keys hears of are new: to the right, negative to the left."""
-    before = st.session_state.get(f"pressed_{key}", (since, 0))
-    st.session_state[f"pressed_{key}"] = since, total
-    return total - before[1] if before[0] == since else total
+def take_presses(key: str, since: int, total: int, take: Callable[[int], None]) -> None:
+    """Tells `take` how many of the presses that clickable.arrow_keys hears of are new: to the right, negative to the
+    left. They are old when it has come to its end: if it is broken off, it is told again (see `whole`).
+    """
+    heard = st.session_state.setdefault(f"pressed_{key}", {})  # looked into once: from here on only `take` breaks off
+    take(total - heard.get(since, 0))
+    heard.clear()
+    heard[since] = total
 
 
 def chosen_image() -> str | None:

@@ -230,11 +230,14 @@ def tiles(
 
 
 def arrow_keys(key: str, on_press: Callable[[int], None]) -> None:
-    """Listens to the arrow keys; `on_press` is told how often right, less left, was pressed since it was told last."""
+    """Listens to the arrow keys; `on_press` is told how often right, less left, was pressed since it was told last.
+
+    What it changes it changes with its last look into the session: until then it may be broken off and told again.
+    """
 
     def heard(pressed) -> None:
         if _two_numbers(pressed):
-            on_press(session.steps(key, *pressed))
+            session.take_presses(key, *pressed, on_press)
 
     _mount(_keys, key, {}, "pressed", heard)
 

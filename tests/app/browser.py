@@ -8,7 +8,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,11 +51,20 @@ def skip_without_browser() -> None:
         pytest.skip("no browser is installed (apt-get install chromium)", allow_module_level=True)
 
 
+_ports: list[int] = []  # that servers of this process have had
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port that nobody listens on right now; one of before, where a browser has compiled the scripts of."""
+    for port in [*_ports, 0]:
+        with socket.socket() as probe, suppress(OSError):
+            if os.name != "nt":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+            if not port:
+                _ports.append(probe.getsockname()[1])
+            return probe.getsockname()[1]
 
 
 @contextmanager

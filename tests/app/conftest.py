@@ -58,9 +58,9 @@ def lab_with_runs(lab, trained, tiny, digits) -> Path:
     return lab
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium():
-    """One browser for all tests of a module: it takes two seconds to start."""
+    """One browser for all tests: what it has compiled of Streamlit and Plotly serves every one."""
     with one_browser() as browser:
         yield browser
 

@@ -182,19 +182,24 @@ def test_a_lasso_lists_its_images(page):
     page.get_by_text("Lasso: 72 images").wait_for(timeout=30_000)
 
 
+def watched(page):
+    """The button that plays; window.told are the epochs that are told from the click on it."""
+    play = page.get_by_role("button", name="Play").first
+    play.evaluate(
+        """play => {
+          const told = document.querySelector('.lab-chart .told');
+          window.told = [];
+          const observer = new MutationObserver(() => window.told.push(parseInt(told.textContent.split(' ')[1])));
+          play.addEventListener('click', () => observer.observe(told, { childList: true }), { once: true });
+        }"""
+    )
+    return play
+
+
 def test_the_film_plays_without_the_server_and_ends_where_it_shall(page, run):
     epochs = maps.epochs(run)
     assert told(page).startswith(f"epoch {epochs[-1]} of {epochs[-1]} · moved by ")
-    play = page.get_by_role("button", name="Play").first
-    # The epochs that are told from the click on; what the page was still drawing before is no part of the film
-    page.locator(".lab-chart .told").first.evaluate(
-        """told => {
-          window.told = [];
-          const observer = new MutationObserver(() => window.told.push(Number(told.innerText.split(' ')[1])));
-          const begin = () => observer.observe(told, { childList: true });
-          document.querySelector('.lab-chart .play').addEventListener('click', begin, { once: true });
-        }"""
-    )
+    play = watched(page)
     last = places(page)
     page.evaluate(
         """() => {
@@ -265,20 +270,11 @@ def test_the_film_of_two_classes_plays(page, run):
     page.wait_for_url("**epoch=0**", timeout=60_000)
     idle(page)
     first = places(page)
-    page.evaluate(
-        """() => {
-          window.seen = [];
-          const told = document.querySelector('.lab-chart .told');
-          new MutationObserver(() => window.seen.push(parseInt(told.textContent.split(' ')[1])))
-            .observe(told, { childList: true });
-        }"""
-    )
-    page.get_by_role("button", name="Play").first.click()
-    page.locator(".lab-chart .told", has_text=f"epoch {last} of {last}").first.wait_for(timeout=60_000)
+    watched(page).click()
     page.get_by_role("button", name="Play").first.wait_for(timeout=60_000)
     page.wait_for_url(lambda url: "epoch=" not in url, timeout=60_000)
     idle(page)
-    seen = page.evaluate("window.seen")
+    seen = page.evaluate("window.told")
     assert seen == sorted(seen), "what the server answered to the epoch before came in between"
     assert places(page) != first
 

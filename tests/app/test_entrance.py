@@ -1,6 +1,5 @@
 """The entrance of a shared lab: codes, cookies, names, and who is kept out of what."""
 
-import asyncio
 from urllib.parse import urlencode
 
 import pytest
@@ -9,6 +8,7 @@ from app import access, entrance
 from app.entrance import MOST_TRIES, WINDOW, Entrance, Tries
 from core.classroom import codes
 from core.classroom.roles import Role
+from tests.app import loops
 
 PAGE = {"accept": "text/html"}
 
@@ -48,7 +48,7 @@ class Browser:
         async def send(message):
             sent.append(message)
 
-        asyncio.run(self.app(scope, receive, send))
+        loops.run(self.app(scope, receive, send))
         if kind == "websocket":
             return sent[0]["type"], {}, ""
         found = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]

@@ -1,10 +1,9 @@
 """What a browser may keep: a component's file whose address carries its version, and nothing else."""
 
-import asyncio
-
 import pytest
 
 from app.kept import YEAR, Kept
+from tests.app import loops
 
 LIBRARY = "/component/app.components.plotly_chart.plotly/plotly.min.js"
 
@@ -22,7 +21,7 @@ def said_of(path: str, query: str = "", status: int = 200, kind: str = "http") -
         heard.append(message)
 
     scope = {"type": kind, "path": path, "query_string": query.encode()}
-    asyncio.run(Kept(app)(scope, None, send))
+    loops.run(Kept(app)(scope, None, send))
     assert heard[1] == {"type": f"{kind}.response.body", "body": b"let plotly"}
     assert heard[0]["headers"][0] == (b"content-type", b"text/javascript")
     return [value for name, value in heard[0]["headers"] if name.lower() == b"cache-control"]

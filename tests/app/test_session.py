@@ -51,6 +51,19 @@ def test_what_a_button_does_is_done_once_though_its_callback_begins_anew(monkeyp
     assert done == ["paused", ("chosen", "run 1")]
 
 
+def test_no_press_of_a_key_is_lost_or_counted_twice(monkeypatch):
+    """Keys that follow faster than they are answered ask for a drawing while one before them is still heard."""
+    monkeypatch.setattr(session.st, "session_state", {})
+    steps = []
+    hear = session.whole(lambda total, take: session.take_presses("walk", 1, total, take))
+    for total in (1, 3, 3, 0):  # at the second one two presses came at once; the third one is nothing new
+        with pytest.raises(RerunException):
+            hear(total, broken_off_once(steps.append))
+    assert steps == [1, 2, 0, -3]
+    session.take_presses("walk", 2, 1, steps.append)  # another page load counts from nothing
+    assert steps[-1] == 1
+
+
 def test_a_second_click_does_nothing_until_the_page_has_been_drawn_to_its_end(monkeypatch):
     """The browser sends both clicks of a double click, and a busy server hears the second one seconds later."""
     monkeypatch.setattr(session.st, "session_state", {})

@@ -7,6 +7,7 @@ import pytest
 from app.uploading import FILES, PATH, Gate
 from core.classroom.limits import MEGABYTE
 from core.classroom.roles import TEACHER, Actor, Role
+from tests.app import loops
 
 ANNA, BOB = Actor(Role.STUDENT, "Anna"), Actor(Role.STUDENT, "Bob")
 
@@ -25,7 +26,7 @@ class Server:
     def send(self, actor, size, session="a", method="PUT"):
         scope = {"type": "http", "method": method, "path": f"{PATH}/{session}/file"}
         scope["headers"] = [] if size is None else [(b"content-length", str(size).encode())]
-        refused = asyncio.run(self.gate.through(self, scope, None, None, actor))
+        refused = loops.run(self.gate.through(self, scope, None, None, actor))
         return refused and refused[0]
 
 
@@ -77,5 +78,5 @@ def test_what_is_still_being_sent_counts(server):
         first = [server.gate.through(slow, sent(name), None, None, ANNA) for name in "ab"]
         return await asyncio.gather(*first, last())
 
-    assert [refused and refused[0] for refused in asyncio.run(three_at_once())] == [None, None, 429]
+    assert [refused and refused[0] for refused in loops.run(three_at_once())] == [None, None, 429]
     assert server.send(ANNA, 59 * MEGABYTE) is None

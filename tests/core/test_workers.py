@@ -15,12 +15,45 @@ from core.runs import store, writing
 from core.runs.queue import RunQueue, queue
 from core.runs.store import Run
 from tests.core.whole_runs import check_resumed
+from tests.processes import Child
 
-SOON = 180  # seconds; each worker imports torch
+SOON = 180  # seconds
+
+
+class Worker(Child):
+    """A worker that is forked, which saves three seconds of imports; the last test and those of pages start real ones.
+
+    It is told what subprocess.Popen is told, and writes what it said to the same stream.
+    """
+
+    def __init__(self, command, *, stderr, env, **_):
+        self.words, self._said_to = command, stderr
+        super().__init__(*command[2:], env=env, together=True)
+
+    def poll(self):
+        ended = super().poll()
+        if ended is not None and not self._said_to.closed:
+            self._said_to.write(self.said().encode())
+        return ended
 
 
 @pytest.fixture
-def two_workers(monkeypatch):
+def started(monkeypatch):
+    """All workers that a test has begun."""
+    made = []
+
+    def begin(*what, **options):
+        made.append(Worker(*what, **options))
+        return made[-1]
+
+    monkeypatch.setattr(workers.subprocess, "Popen", begin)
+    yield made
+    for worker in made:
+        worker.kill()
+
+
+@pytest.fixture
+def two_workers(monkeypatch, started):
     """The queue of a lab that was started with --workers 2."""
     queue()  # that of this process, which other tests use: it must not be made with the setting below
     monkeypatch.setenv(workers.WORKERS, "2")
@@ -46,18 +79,18 @@ def until(condition) -> None:
         time.sleep(0.02)
 
 
-def processes(run: Run) -> list[psutil.Process]:
+def processes(run: Run, started: list[Worker]) -> list[Worker]:
     """The workers that train this run."""
-    return [each for each in psutil.Process().children(recursive=True) if run.id in each.cmdline()]
+    return [each for each in started if run.id in each.words and each.returncode is None]
 
 
-def test_killed_in_mid_run_it_is_interrupted_and_the_other_goes_on(two_workers, digits, tiny, tmp_path):
+def test_killed_in_mid_run_it_is_interrupted_and_the_other_goes_on(two_workers, started, digits, tiny, tmp_path):
     """... and both come out as if they had been trained alone."""
     config = tiny.changed(triplets=400, epochs=2)
     names = [control.begin(config.changed(seed=seed), digits, tmp_path) for seed in (1, 2)]
     first, second = (store.read(tmp_path / name) for name in names)
     until((first.folder / "steps.csv").exists)
-    (worker,), (_,) = processes(first), processes(second)  # both at the same time
+    (worker,), (_,) = processes(first, started), processes(second, started)  # both at the same time
     worker.send_signal(signal.SIGKILL)
     until(lambda: store.read(first.folder).status == "interrupted")
     until(lambda: not control.mine(first))
@@ -69,7 +102,7 @@ def test_killed_in_mid_run_it_is_interrupted_and_the_other_goes_on(two_workers, 
         check_resumed(whole, store.read(run.folder))
 
 
-def test_asked_and_refused(two_workers, digits, tiny, tmp_path):
+def test_asked_and_refused(two_workers, started, digits, tiny, tmp_path):
     long = tiny.changed(triplets=4000, epochs=500)
     stopped, paused = (store.read(tmp_path / control.begin(long, digits, tmp_path)) for _ in range(2))
     waits = store.read(tmp_path / control.begin(long, digits, tmp_path))
@@ -82,11 +115,13 @@ def test_asked_and_refused(two_workers, digits, tiny, tmp_path):
     control.stop(stopped)
     assert two_workers.join(SOON)
     assert [store.read(run.folder).status for run in (stopped, paused)] == ["stopped", "paused"]
-    assert not processes(stopped)
+    assert not processes(stopped, started)
     assert not list(tmp_path.glob(".queue-*"))
 
 
-def test_a_failure_is_the_runs_own_and_the_end_of_the_lab_interrupts_the_other(two_workers, digits, tiny, tmp_path):
+def test_a_failure_is_the_runs_own_and_the_end_of_the_lab_interrupts_the_other(
+    two_workers, started, digits, tiny, tmp_path
+):
     (tmp_path / "images").mkdir()
     moved = digits.__class__(**vars(digits) | {"folder": tmp_path / "images"})  # where the worker finds none
     name = control.begin(tiny, moved, tmp_path / "runs")
@@ -97,7 +132,7 @@ def test_a_failure_is_the_runs_own_and_the_end_of_the_lab_interrupts_the_other(t
     assert store.read(run.folder).status == "running"
     assert two_workers.shutdown(SOON)
     assert store.read(run.folder).status == "interrupted"
-    assert not processes(run)
+    assert not processes(run, started)
 
 
 def test_a_long_turn_of_a_student_ends(two_workers, digits, tiny, tmp_path, monkeypatch):
