@@ -10,12 +10,15 @@ import runpy
 import signal
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"}  # read when libraries are imported: nothing here is large
+_PAUSE = "TRIPLETLAB_TESTS_PAUSE"
+SLOW = {_PAUSE: "0.01"}  # where a run is looked at: it leaves the processor to the browser
 IMPORTED = [
     "tests.small",
     "pytest", "core.experiment", "core.commands", "core.control", "core.evaluation", "torch._dynamo", "umap", "segno",
@@ -126,5 +129,20 @@ def _run(module: str, arguments: list[str], variables: dict[str, str], cwd: str,
         told.close()
     sys.stdout, sys.stderr = (open(number, "w", closefd=False, buffering=1) for number in (1, 2))  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _PAUSE in os.environ:
+        _be_slow(float(os.environ[_PAUSE]))
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _be_slow(seconds: float) -> None:
+    """Trains as a slower computer does: a step takes so many seconds longer, in which the processor is free."""
+    from core.learning import loop
+
+    learn = loop.learn
+
+    def slowly(*what):
+        time.sleep(seconds)
+        return learn(*what)
+
+    loop.learn = slowly

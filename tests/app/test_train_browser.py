@@ -16,6 +16,7 @@ from core.runs import store, writing
 from core.settings.config import RunConfig
 from tests.app.browser import idle, open_page, skip_without_browser, start_dashboard
 from tests.core.test_race import SMALL
+from tests.processes import SLOW
 
 skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
@@ -41,7 +42,7 @@ def lab(digits, tmp_path_factory):
             for event in experiment.run(writer, images, lambda: "pause" if pause and seen else None):  # noqa: B023
                 seen.append(event)
         ids.append(writer.id)
-    with start_dashboard("--data", digits.folder, "--runs", runs) as url:
+    with start_dashboard("--data", digits.folder, "--runs", runs, env=SLOW) as url:
         yield url, runs, *ids
 
 
@@ -134,7 +135,7 @@ def test_zoom_hidden_curve_and_scroll_stay_while_a_run_goes_on_and_keys_work(lab
         assert before["scrolled"] == 120
         page.evaluate("document.querySelector('.js-plotly-plot').mark = 1")
         refreshes(page, 1)
-        assert moving(page, seconds=3) == []
+        assert moving(page, seconds=1.5) == []
         refreshes(page, 1)
         after = view(page)
         assert after["range"] == pytest.approx(before["range"])

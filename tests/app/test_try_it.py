@@ -76,7 +76,7 @@ def verdicts(page, count: int = 1) -> list[str]:
 def test_a_3_is_called_a_3_and_lies_on_the_map(page):
     draw(page)
     assert verdicts(page) == ["3"]
-    page.wait_for_function("document.querySelector('.lab-votes').innerText.includes('5 nearest')")
+    page.wait_for_function("document.querySelector('.lab-votes')?.innerText.includes('5 nearest')")
     assert page.locator(".lab-near img").count() == 5
     assert page.locator(".lab-scores .most").inner_text() == "3"
     seen = page.locator(".lab-seen img")
@@ -84,9 +84,9 @@ def test_a_3_is_called_a_3_and_lies_on_the_map(page):
     assert page.locator("canvas[role=img]").get_attribute("data-star")
     before = seen.get_attribute("src")
     draw(page, [(60, 250), (220, 250)])  # one more stroke, one more answer
-    page.wait_for_function("before => document.querySelector('.lab-seen img').src !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('.lab-seen img')?.src !== before", arg=before)
     page.locator("button.undo").click()
-    page.wait_for_function("before => document.querySelector('.lab-seen img').src === before", arg=before)
+    page.wait_for_function("before => document.querySelector('.lab-seen img')?.src === before", arg=before)
     page.locator("button.clear").click()
     page.get_by_text("Draw a digit at the left").wait_for(timeout=30_000)
 

@@ -15,6 +15,7 @@ import random
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="one of the faults, e.g. full_disk")
     parser.add_argument("--csv", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     options = parser.parse_args()
+    warnings.simplefilter("error", RuntimeWarning)
     failed = False
     memory = "/dev/shm" if options.short and os.path.isdir("/dev/shm") else None  # busy disks take minutes
     options.csv.parent.mkdir(parents=True, exist_ok=True)
