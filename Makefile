@@ -26,8 +26,9 @@ export SHARE_TORCH
 run: setup
 	$(BIN)/python -m app --port $(PORT) $(if $(DATA),--data $(DATA))
 
+# The processes that tests start read what the first one has compiled
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev
 	$(BIN)/ruff check .
