@@ -11,7 +11,8 @@ from streamlit.runtime.scriptrunner import RerunException
 from app.exercise import OWN, Form, from_address
 from core.runs.store import Run
 
-_DOUBLE_CLICK = 1.0  # seconds in which the second click can follow, once what the first one did is drawn
+# A browser that is busy with what the first click did sends the second one late
+_DOUBLE_CLICK = 3.0  # seconds in which it can follow, once what the first one did is drawn
 _LONGEST_DRAWING = 10.0
 
 

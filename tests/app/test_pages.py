@@ -184,7 +184,7 @@ def test_a_waiting_run_is_stopped_at_once_and_one_that_stopped_early_says_how_fa
         app = open_page(PAGES[1])
         next(button for button in app.button if button.label == "Start").click().run()
         assert "1 before it" in "".join(markdown.value for markdown in app.markdown)
-        assert app.session_state["last_act"]["until"] < time.monotonic() + 2  # drawn to its end: another click counts
+        assert app.session_state["last_act"]["until"] < time.monotonic() + 4  # drawn to its end: another click counts
         app.button(key="stop").click().run()
         (run,) = store.list_runs(lab)
         assert run.status == "stopped"

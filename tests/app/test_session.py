@@ -78,7 +78,7 @@ def test_a_second_click_does_nothing_until_the_page_has_been_drawn_to_its_end(mo
     press("pause")  # another button
     assert done == ["start", "pause"]
     session.drawn()
-    now[0] += 0.5
+    now[0] += 2.5
     session.drawn()  # again, as the run goes on
     press("pause")
     assert done == ["start", "pause"]
