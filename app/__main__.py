@@ -192,7 +192,7 @@ def _serve(options) -> None:
     settings = {"server.port": options.port, "server.address": _address(options)}
     if options.share:  # a named address, or Streamlit would ask a host on the internet for its own
         settings["browser.serverAddress"] = _network_address()
-    doors = [Middleware(Guard, hosts=options.allow_host), Middleware(Kept)] + [Middleware(Entrance)] * options.share
+    doors = [Middleware(Guard, hosts=options.allow_host), *[Middleware(Entrance)] * options.share, Middleware(Kept)]
     with suppress(KeyboardInterrupt):  # the usual end, after the server has closed its doors
         page = Path(__file__).resolve().parent / "main.py"
         st.App(page, lifespan=when_served, middleware=doors).run(config=settings)

@@ -8,7 +8,8 @@ YEAR = b"public, max-age=31536000, immutable"
 class Kept:
     """ASGI middleware: a component's file with ?v= is kept for a year, and with it what the browser compiled of it.
 
-    plotly.js is 4.8 MB: to compile it takes longer than to draw the rest of a page.
+    plotly.js is 4.8 MB, which would be compiled anew at every page load. It is the last of the doors: what another one
+    answers at such an address is not the file.
     """
 
     def __init__(self, app):

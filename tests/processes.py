@@ -18,7 +18,7 @@ from types import ModuleType
 ROOT = Path(__file__).parents[1]
 SMALL = {"NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"}  # read when libraries are imported: nothing here is large
 _PAUSE = "TRIPLETLAB_TESTS_PAUSE"
-SLOW = {_PAUSE: "0.01"}  # where a run is looked at: it leaves the processor to the browser
+SLOW_STEPS = {_PAUSE: "0.01"}  # where a run is looked at: it leaves the processor to the browser
 IMPORTED = [
     "tests.small",
     "pytest", "core.experiment", "core.commands", "core.control", "core.evaluation", "torch._dynamo", "umap", "segno",

@@ -51,11 +51,13 @@ def skip_without_browser() -> None:
         pytest.skip("no browser is installed (apt-get install chromium)", allow_module_level=True)
 
 
-_ports: list[int] = []  # that servers of this process have had
+_ports: list[int] = []  # that were used before
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on right now; one of before, where a browser has compiled the scripts of."""
+    """A TCP port that nobody listens on right now. Rather one that was used before: what the browser has compiled of
+    its scripts it knows by their address.
+    """
     for port in [*_ports, 0]:
         with socket.socket() as probe, suppress(OSError):
             if os.name != "nt":

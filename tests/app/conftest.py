@@ -12,7 +12,7 @@ from core.runs import store, writing
 from core.runs.queue import queue
 from core.runs.store import Run
 from tests.app.browser import one_browser, start_dashboard
-from tests.processes import SLOW
+from tests.processes import SLOW_STEPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def server(digits, tmp_path_factory) -> tuple[str, Path]:
     """A dashboard for all tests of a module, on the small digits: its address and its folder of runs."""
     home = tmp_path_factory.mktemp("server")
     env = {"TRIPLETLAB_PICS": home / "pics", "TRIPLETLAB_UPLOADS": home / "uploads"}
-    with start_dashboard("--data", digits.folder, "--runs", home / "runs", env=env | SLOW) as url:
+    with start_dashboard("--data", digits.folder, "--runs", home / "runs", env=env | SLOW_STEPS) as url:
         yield url, home / "runs"
 
 

@@ -16,7 +16,7 @@ from core.runs import store, writing
 from core.settings.config import RunConfig
 from tests.app.browser import idle, open_page, skip_without_browser, start_dashboard
 from tests.core.test_race import SMALL
-from tests.processes import SLOW
+from tests.processes import SLOW_STEPS
 
 skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
@@ -42,7 +42,7 @@ def lab(digits, tmp_path_factory):
             for event in experiment.run(writer, images, lambda: "pause" if pause and seen else None):  # noqa: B023
                 seen.append(event)
         ids.append(writer.id)
-    with start_dashboard("--data", digits.folder, "--runs", runs, env=SLOW) as url:
+    with start_dashboard("--data", digits.folder, "--runs", runs, env=SLOW_STEPS) as url:
         yield url, runs, *ids
 
 

@@ -32,8 +32,9 @@ class Worker(Child):
 
     def poll(self):
         ended = super().poll()
-        if ended is not None and not self._said_to.closed:
+        if ended is not None and self._said_to:
             self._said_to.write(self.said().encode())
+            self._said_to = None  # once
         return ended
 
 
