@@ -50,7 +50,10 @@ def warm_up() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
         queue().join(600)  # compiling UMAP must not slow a run that has begun already
         with measuring.machine:
-            projection.warm_up()
+            try:
+                projection.warm_up()
+            except RuntimeError:  # the process ends: nothing is imported any more. Else the first map says it too
+                return
         gc.collect()
         gc.freeze()  # later collections skip what these libraries hold,
         atexit.register(gc.unfreeze)  # but not the last one, at which they complain of leaks
