@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,19 +47,25 @@ def warm_up() -> None:
     def load() -> None:
         import torch._dynamo  # noqa: F401 - every optimiser loads it
 
-        if sys.platform == "linux":  # not before: a run that begins waits for what is being imported
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
-        queue().join(600)  # compiling UMAP must not slow a run that has begun already
-        with measuring.machine:
-            try:
-                projection.warm_up()
-            except RuntimeError:  # the process ends: nothing is imported any more. Else the first map says it too
-                return
-        gc.collect()
-        gc.freeze()  # later collections skip what these libraries hold,
+        # A collection stops all threads: it skips what these libraries hold, which takes 0.3 s, and much longer in a
+        # thread with a low priority on a busy computer
+        gc.freeze()
         atexit.register(gc.unfreeze)  # but not the last one, at which they complain of leaks
+        queue().join(600)  # compiling UMAP must not slow a run that has begun already
+        compiling = threading.Thread(target=_compile_umap, name="compiling", daemon=True)
+        compiling.start()
+        compiling.join()
+        gc.collect()
+        gc.freeze()
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()
+
+
+def _compile_umap() -> None:
+    if sys.platform == "linux":  # not before: a run that begins waits for what is being imported
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
+    with measuring.machine, suppress(RuntimeError):  # the process ends: nothing is imported any more
+        projection.warm_up()  # fails otherwise as well as the first map will, which says it
 
 
 @st.cache_resource(ttl=_FRESH, max_entries=20, show_spinner=False)

@@ -5,7 +5,7 @@ import pytest
 from core.runs import store, writing
 from core.settings.in_words import FIELDS
 from core.settings.presets import from_preset
-from tests.app.browser import open_page, skip_without_browser
+from tests.app.browser import idle, open_page, skip_without_browser
 
 skip_without_browser()
 from playwright.sync_api import expect  # noqa: E402
@@ -45,9 +45,11 @@ def enter(page, name: str, text: str) -> None:
 
 
 def unfold(page) -> None:
-    """Opens the rare settings."""
-    for summary in page.locator(".st-key-fields summary").all():
-        summary.click()
+    """Opens the rare settings, by key: each one that opens moves those below it."""
+    idle(page)  # all of them are there
+    for fold in page.locator(".st-key-fields details").all():
+        fold.locator("summary").press("Enter")
+        expect(fold).to_have_js_property("open", True)
 
 
 def shown(page) -> None:
@@ -59,7 +61,7 @@ def test_a_wrong_number_is_named_and_nothing_starts(dashboard, lab):
         shown(page)
         unfold(page)
         drawn = page.locator(", ".join(f".st-key-set_{name} input" for name in NUMBERS))
-        drawn.nth(10).wait_for(timeout=30_000)  # more than ten
+        drawn.nth(10).wait_for()  # more than ten
         for name in ("learning_rate", "seed"):  # one that is folded away; test_exercise.py has them all
             before = field(page, name).input_value()
             enter(page, name, "12x")
