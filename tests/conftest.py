@@ -1,5 +1,7 @@
 """What several tests share: a small set of real digits, settings for a run of seconds, and the lab's own data."""
 
+import atexit
+import gc
 import os
 from pathlib import Path
 
@@ -48,6 +50,14 @@ SLOW = [
     "test_fuzz",
     "test_shutdown",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """A collection of garbage, as Streamlit asks for after each drawing, skips the libraries: it takes 0.3 s else."""
+    import torch._dynamo  # noqa: F401 - every optimiser loads it
+
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # the last one, at which they complain of leaks, does not
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

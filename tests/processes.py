@@ -23,6 +23,7 @@ IMPORTED = [
     "tests.small",
     "pytest", "core.experiment", "core.commands", "core.control", "core.evaluation", "torch._dynamo", "umap", "segno",
     "streamlit", "uvicorn", "starlette.middleware", "plotly.graph_objects", "pyarrow", "sklearn.neighbors",
+    "tests.frozen",
 ]  # fmt: skip
 
 
