@@ -1,5 +1,5 @@
-"""Imported last by the process that others are forked from, see processes.py: a collection of garbage, as Streamlit asks
-for after each drawing, skips all that has been imported.
+"""Imported last by the process that others are forked from, see processes.py: what has been imported is skipped by the
+collections of garbage that Streamlit asks for after each drawing.
 """
 
 import gc
