@@ -34,7 +34,7 @@ def test_an_empty_canvas_says_what_to_do(lab_with_runs, trained):
 def runs(lab_data, tmp_path_factory):
     """Two runs on the lab's images: a short Quick look, and one by distances."""
     folder, images = tmp_path_factory.mktemp("runs"), load(lab_data)
-    for config in (from_preset("quick", epochs=3), from_preset("facenet-semi-hard", epochs=1, width=8, blocks=(1, 1))):
+    for config in (from_preset("quick", epochs=2), from_preset("facenet-semi-hard", epochs=1, width=8, blocks=(1, 1))):
         with writing.create(config, images, folder) as writer:
             for _ in experiment.run(writer, images):
                 pass

@@ -1,8 +1,6 @@
 """Runs in the queue of this process: paused, resumed, stopped, dropped, failed."""
 
 import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -15,6 +13,7 @@ from core.runs.queue import queue
 from core.settings.presets import from_preset
 from core.settings.setting import ConfigError
 from tests.core.whole_runs import check_resumed
+from tests.processes import Child
 
 SOON = 60  # seconds
 
@@ -179,7 +178,7 @@ def test_an_evaluation_is_not_waited_for(tiny, digits, tmp_path, monkeypatch):
     assert store.read(run.folder).status == "done"
 
 
-def killed(run_folder, digits) -> None:
+def killed(run_folder) -> int:
     """A process that takes the run up dies while the network is built, as by the system that has no more memory."""
     code = f"""import os
 from core import control, experiment
@@ -191,7 +190,11 @@ from pathlib import Path
 build.build = lambda *_: os.kill(os.getpid(), 9)
 control.resume_interrupted(Path({str(run_folder.parent)!r}), lambda text, good: print(text, flush=True))
 queue().join(60)"""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    process = Child("tests.snippet", code, together=True)
+    try:
+        return process.wait()
+    finally:
+        process.kill()
 
 
 def test_a_run_that_kills_its_process_is_not_resumed_by_itself_for_ever(tiny, digits, tmp_path):
@@ -200,8 +203,7 @@ def test_a_run_that_kills_its_process_is_not_resumed_by_itself_for_ever(tiny, di
     folder = store.list_runs(tmp_path)[-1].folder
     facts = (folder / "run.json").read_text()
     (folder / "run.json").write_text(facts.replace('"starts": 0', '"starts": 1'))  # it killed one before
-    ended = killed(folder, digits)
-    assert ended.returncode == -9
+    assert killed(folder) == -9
     assert store.read(folder).starts == 2
     assert control.given_up(store.read(folder))
     told = []

@@ -1,9 +1,6 @@
 """Runs in processes of their own: the same numbers, steered through the folder, and each ends alone."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
@@ -163,16 +160,12 @@ time.sleep(600)
 
 def test_a_worker_leaves_when_its_lab_was_killed(digits, tiny, tmp_path):
     config = repr(dict(tiny.changed(triplets=4000, epochs=500).plain()))
-    env = os.environ | {workers.WORKERS: "1"}
-    lab = subprocess.Popen(
-        [sys.executable, "-c", LAB, digits.folder, tmp_path, config], env=env, cwd=workers.places.ROOT
-    )
+    lab = Child("tests.snippet", LAB, digits.folder, tmp_path, config, env={workers.WORKERS: "1"}, together=True)
     try:
         until(lambda: any((folder / "steps.csv").exists() for folder in tmp_path.iterdir()))
         (run,) = store.list_runs(tmp_path)
         (worker,) = psutil.Process(lab.pid).children()
     finally:
         lab.kill()
-        lab.wait()
     until(lambda: store.read(run.folder).status == "interrupted")
     worker.wait(SOON)

@@ -2,18 +2,14 @@
 
 import os
 import resource
-import subprocess
-import sys
 import textwrap
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from core.runs import locks, store, writing
 from core.runs.files import StoreError
-
-ROOT = Path(__file__).parents[3]
+from tests.processes import Child
 
 
 @pytest.fixture
@@ -22,6 +18,16 @@ def waiting(writer):
     yield writer
     writer.take_turn()
     writer.close()
+
+
+def ended(code: str) -> str:
+    """What the code has said in a process of its own."""
+    process = Child("tests.snippet", textwrap.dedent(code), together=True)
+    try:
+        process.wait()
+        return process.said()
+    finally:
+        process.kill()
 
 
 def open_files() -> int:
@@ -75,8 +81,7 @@ def test_waiting_runs_of_a_process_that_died_can_be_taken_up(tiny, digits, runs)
         print([str(run.status) for run in store.list_runs(Path({str(runs)!r}))], flush=True)
         os._exit(9)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "['queued', 'queued']\n", done.stderr
+    assert ended(code) == "['queued', 'queued']\n"
     found = store.list_runs(runs)
     assert [run.status for run in found] == ["interrupted"] * 2
     with writing.reopen(found[0], digits) as writer:
@@ -150,5 +155,4 @@ def test_three_hundred_waiting_runs_with_256_handles(tiny, digits, runs):
         assert queue().join(120)
         print({{str(run.status) for run in store.list_runs(runs)[1:]}}, store.list_runs(runs)[0].status)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "300 {'queued'} 301\n{'stopped'} done\n", done.stderr[-3000:]
+    assert ended(code) == "300 {'queued'} 301\n{'stopped'} done\n"

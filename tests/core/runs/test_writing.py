@@ -2,10 +2,9 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,22 +12,23 @@ from core.runs import store, writing
 from core.runs.files import StoreError
 from core.settings.setting import ConfigError
 from tests.core.conftest import some_embedded
+from tests.processes import Child
 
-ROOT = Path(__file__).parents[3]
 FACTS = {
     "format", "run", "status", "created", "config", "data", "machine", "steps_per_epoch", "seconds", "result", "error",
     "diverged", "notes", "number", "starts", "unchecked", "owner",
 }  # fmt: skip
 
 
-def in_another_process(code: str) -> subprocess.Popen:
-    """Python that has imported what it needs; the caller ends it."""
-    command = [
-        sys.executable,
-        "-c",
-        f"from pathlib import Path\nfrom core.dataset import loader\nfrom core.runs import store, writing\n{code}",
-    ]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@contextmanager
+def in_another_process(code: str) -> Iterator[Child]:
+    """The process is killed in the end, if it has not ended."""
+    imports = "from pathlib import Path\nfrom core.dataset import loader\nfrom core.runs import store, writing\n"
+    process = Child("tests.snippet", imports + code)
+    try:
+        yield process
+    finally:
+        process.kill()
 
 
 # A new run
@@ -79,9 +79,9 @@ def test_no_preset_leads_out_of_the_folder(tiny, digits, runs):
 def test_a_second_writer_is_refused(writer):
     with pytest.raises(StoreError, match="is in the hands of another process"):
         writing.RunWriter(writer.folder)
-    other = in_another_process(f"writing.RunWriter(Path({str(writer.folder)!r}))")
-    assert f"run {writer.id} is in the hands of another process" in other.communicate(timeout=60)[1]
-    assert other.returncode == 1
+    with in_another_process(f"writing.RunWriter(Path({str(writer.folder)!r}))") as other:
+        assert f"run {writer.id} is in the hands of another process" in other.communicate(timeout=60)[1]
+        assert other.returncode == 1
     writer.close()
     writing.RunWriter(writer.folder).close()
 
@@ -94,15 +94,14 @@ writer.update(status="running")
 print(writer.id, flush=True)
 import time; time.sleep(120)
 """
-    process = in_another_process(code)
-    try:
-        folder = runs / process.stdout.readline().strip()
+    with in_another_process(code) as process:
+        while not process.said().endswith("\n"):
+            assert process.poll() is None
+            time.sleep(0.02)
+        folder = runs / process.said().strip()
         assert store.read(folder).status == "running"
         with pytest.raises(StoreError):
             writing.RunWriter(folder)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
     run = store.read(folder)
     assert (run.status, run.active, run.error) == ("interrupted", False, "")
 
