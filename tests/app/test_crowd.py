@@ -56,8 +56,8 @@ def test_a_page_that_is_slow_to_draw_does_not_stop_the_others(monkeypatch, drawi
     assert other.begun.wait(30)
     other.end.set()
     other.join(30)
-    (another,) = drawings(1)  # what went on without a place gives none back
     begun = time.monotonic()
+    (another,) = drawings(1)  # what went on without a place gives none back
     assert another.begun.wait(30)
     assert time.monotonic() - begun >= 0.05
 
