@@ -2,8 +2,6 @@
 
 import atexit
 import gc
-import os
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,25 +45,16 @@ def warm_up() -> None:
     def load() -> None:
         import torch._dynamo  # noqa: F401 - every optimiser loads it
 
-        # A collection stops all threads: it skips what these libraries hold, which takes 0.3 s, and much longer in a
-        # thread with a low priority on a busy computer
-        gc.freeze()
+        gc.freeze()  # collections, one after each drawing, skip what these libraries hold,
         atexit.register(gc.unfreeze)  # but not the last one, at which they complain of leaks
         queue().join(600)  # compiling UMAP must not slow a run that has begun already
-        compiling = threading.Thread(target=_compile_umap, name="compiling", daemon=True)
-        compiling.start()
-        compiling.join()
+        with measuring.machine, suppress(RuntimeError):  # the process ends: nothing is imported any more
+            projection.warm_up()  # where it fails otherwise the first map says so
         gc.collect()
         gc.freeze()
 
+    # Of the same priority as all others: on a busy computer they would wait for it where it holds Python's lock
     threading.Thread(target=load, name="warm-up", daemon=True).start()
-
-
-def _compile_umap() -> None:
-    if sys.platform == "linux":  # not before: a run that begins waits for what is being imported
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: others come first
-    with measuring.machine, suppress(RuntimeError):  # the process ends: nothing is imported any more
-        projection.warm_up()  # fails otherwise as well as the first map will, which says it
 
 
 @st.cache_resource(ttl=_FRESH, max_entries=20, show_spinner=False)

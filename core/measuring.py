@@ -1,10 +1,9 @@
 """What a form asks about the settings that it holds: answered in the background, once for each configuration.
 
-One thread of low priority looks at the question asked last. It never measures while a run trains: both would be slow.
+One thread looks at the question asked last. It never measures while a run trains: both would be slow.
 """
 
 import atexit
-import os
 import sys
 import threading
 import types
@@ -70,10 +69,8 @@ class Measuring:
             self._thread.join(_SHUTDOWN_SECONDS)
 
     def _work(self) -> None:
-        import torch._dynamo  # noqa: F401 - every optimiser loads it
+        import torch._dynamo  # noqa: F401 - every optimiser loads it; not within a measurement, which may be broken off
 
-        if sys.platform == "linux":  # not before: a run that begins waits for what is being imported
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)  # of this thread: pages come first
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._asked or self._closed)

@@ -8,7 +8,6 @@ from PIL import Image
 
 from app import cached
 from core.dataset.loader import DataError
-from tests.processes import Child
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +35,3 @@ def test_a_set_that_cannot_be_read_is_looked_at_anew_each_time(digits, tmp_path)
         cached.data_set(tmp_path / "set")
     shutil.copytree(digits.folder, tmp_path / "set")
     assert cached.data_set(tmp_path / "set").fingerprint == digits.fingerprint
-
-
-def test_no_thread_of_low_priority_stops_the_others_for_a_whole_collection():
-    warming = Child("tests.app.warming", together=True)
-    try:
-        said, _ = warming.communicate()
-    finally:
-        warming.kill()
-    assert said.splitlines()[-1] == "False True"
