@@ -77,10 +77,10 @@ def test_a_preset_makes_two_steps(name, few_images, tmp_path):
 @pytest.mark.parametrize(
     ("name", "alarm", "changes"),
     [
-        ("collapse", "collapsed", {}),
-        ("learning-rate-too-high", "diverged", {}),
+        ("collapse", "collapsed", {"epochs": 3}),
+        ("learning-rate-too-high", "diverged", {"epochs": 2}),
         # 50 images are learnt here, not 200: as many steps of fewer images, which have to be shorter
-        ("overfit", "overfitted", {"batch_size": 4, "learning_rate": 0.02}),
+        ("overfit", "overfitted", {"batch_size": 4, "learning_rate": 0.02, "epochs": 7}),
     ],
 )
 def test_a_preset_that_fails_on_purpose_raises_its_alarm(name, alarm, changes, few_images, tmp_path):
