@@ -17,7 +17,7 @@ from core.learning.states import Request
 from core.runs import store, writing
 from core.runs.store import Run
 from tests.app.browser import free_port, open_page, skip_without_browser
-from tests.processes import Child
+from tests.processes import SLOW_STEPS, Child
 
 skip_without_browser()
 
@@ -135,9 +135,9 @@ def test_a_double_click_begins_one_run(emptied):
 
 
 @contextmanager
-def served(port: int, *options: str):
+def served(port: int, *options: str, env: dict[str, str] | None = None):
     """A dashboard that the test itself ends."""
-    server = Child("app", "--no-browser", "--port", port, *options, together=True)
+    server = Child("app", "--no-browser", "--port", port, *options, env=env, together=True)
     try:
         until(lambda: server.poll() is not None or _answers(port))
         yield server
@@ -158,8 +158,9 @@ def test_a_killed_server_costs_no_result(lab, waiting, long, digits, tmp_path):
             pass
     uninterrupted = store.read(writer.folder)
     port = free_port()
-    with served(port) as server, open_page(f"http://127.0.0.1:{port}/train?run={waiting.id}") as page:
-        resume(page)
+    address = f"http://127.0.0.1:{port}/train?run={waiting.id}"
+    with served(port, env=SLOW_STEPS) as server, open_page(address) as page:
+        page.get_by_role("button", name="Resume").click()
         until(lambda: newest(lab).result)  # after its first epoch,
         server.send_signal(signal.SIGKILL)  # in the middle of the second
         server.wait()
