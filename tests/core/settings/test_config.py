@@ -100,6 +100,11 @@ def test_bounds_are_inclusive_and_refused_beyond(name):
         assert message == f"{name}: {value} is out of bounds; use {low} to {high}"
 
 
+@pytest.mark.parametrize("name", ["momentum", "weight_average"])
+def test_what_was_before_cannot_be_kept_whole(name):
+    assert error_of(RunConfig, **{name: 1.0}).startswith(f"{name}: 1.0 is out of bounds")
+
+
 @pytest.mark.parametrize("value", ["3", None, True, math.nan, math.inf, -math.inf, [3], 1 + 0j, 10**400], ids=repr)
 def test_what_is_no_number_of_any_use_is_refused(value):
     for name in NUMBERS:

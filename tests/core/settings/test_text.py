@@ -25,6 +25,7 @@ def test_parse_one_block_and_a_choice_that_is_a_number():
     assert parse_setting("blocks=3") == ("blocks", (3,))
     assert parse_setting("channels=1") == ("channels", 1)
     assert parse_setting("learning_rate=1e-3") == ("learning_rate", 0.001)
+    assert parse_setting("learning_rate=0,05") == ("learning_rate", 0.05)
 
 
 @pytest.mark.parametrize(
